@@ -1,0 +1,47 @@
+# Meson does the work; this is the short way to it.
+BUILD ?= build
+SANITIZE ?=
+CC ?= cc
+SUDO := $(shell test `id -u` = 0 || echo sudo)
+PACKAGES := $(shell sed 's/\#.*//' dist/packages)
+
+ifeq ($(SANITIZE),1)
+BUILD := build-sanitize
+MESON_FLAGS += -Db_sanitize=address,undefined -Db_lundef=false
+endif
+
+.PHONY: all packages demo check bench install clean
+
+all: $(BUILD)/build.ninja
+	ninja -C $(BUILD)
+
+$(BUILD)/build.ninja:
+	meson setup $(BUILD) $(MESON_FLAGS)
+
+packages:
+	@for p in $(PACKAGES); do dpkg -s $$p 2>/dev/null | grep -q '^Status:.* installed' || \
+		missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then \
+		echo "installing:$$missing"; \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get update -qq; \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y \
+			--no-install-recommends $$missing >/dev/null; \
+	fi
+
+demo: packages
+	$(MAKE) --no-print-directory all
+	$(SUDO) tests/demo.sh $(BUILD)/ifpin
+
+check: packages
+	$(MAKE) --no-print-directory all
+	$(SUDO) env BUILD=$(BUILD) tests/run.sh
+
+bench: packages
+	$(MAKE) --no-print-directory all
+	$(SUDO) bench/bench.py $(BUILD)
+
+install: all
+	meson install -C $(BUILD)
+
+clean:
+	rm -rf build build-sanitize

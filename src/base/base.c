@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+#include "base.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+int ifp_fail(struct ifpin_error *err, int code, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (err) {
+		err->code = code;
+		va_start(ap, fmt);
+		vsnprintf(err->text, sizeof(err->text), fmt, ap);
+		va_end(ap);
+	}
+	return code;
+}
+
+int ifp_fail_errno(struct ifpin_error *err, int code, const char *fmt, ...)
+{
+	size_t used;
+	va_list ap;
+
+	if (err) {
+		err->code = code;
+		va_start(ap, fmt);
+		vsnprintf(err->text, sizeof(err->text), fmt, ap);
+		va_end(ap);
+		used = strlen(err->text);
+		snprintf(err->text + used, sizeof(err->text) - used, ": %s", strerror(-code));
+	}
+	return code;
+}
+
+int ifp_parse_u32(const char *s, uint32_t min, uint32_t max, uint32_t *ret)
+{
+	uint64_t v = 0;
+
+	if (!*s || strlen(s) > 10)
+		return -EINVAL;
+	for (; *s; s++) {
+		if (*s < '0' || *s > '9')
+			return -EINVAL;
+		v = v * 10 + (uint64_t)(*s - '0');
+	}
+	if (v < min || v > max)
+		return -EINVAL;
+	*ret = (uint32_t)v;
+	return 0;
+}
+
+int ifp_parse_addr(const char *s, uint8_t ret[16])
+{
+	struct in_addr v4;
+	struct in6_addr v6;
+
+	if (inet_pton(AF_INET, s, &v4) == 1) {
+		memset(ret, 0, 10);
+		ret[10] = ret[11] = 0xff;
+		memcpy(ret + 12, &v4, 4);
+		return 0;
+	}
+	if (inet_pton(AF_INET6, s, &v6) == 1) {
+		memcpy(ret, &v6, 16);
+		return 0;
+	}
+	return -EINVAL;
+}
+
+bool ifp_addr_is_loopback(const uint8_t a[16])
+{
+	static const uint8_t zero[16], one[16] = {[15] = 1};
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+	if (!memcmp(a, zero, 16) || !memcmp(a, one, 16))
+		return true;
+	return !memcmp(a, mapped, 12) && (a[12] == 127 || !memcmp(a + 12, zero, 4));
+}
+
+int ifp_read_file(const char *path, char **ret)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	_cleanup_free_ char *buf = NULL;
+	size_t used = 0, size = 0;
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	do {
+		if (size - used < 2) {
+			char *bigger;
+
+			size += 16384;
+			if (size > (16 << 20))
+				return -EFBIG;
+			bigger = realloc(buf, size);
+			if (!bigger)
+				return -ENOMEM;
+			buf = bigger;
+		}
+		n = read(fd, buf + used, size - used - 1);
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		used += n > 0 ? (size_t)n : 0;
+	} while (n);
+	buf[used] = 0;
+	*ret = buf;
+	buf = NULL;
+	return 0;
+}
+
+int ifp_write_file(int dirfd, const char *path, const char *s)
+{
+	_cleanup_close_ int fd = openat(dirfd, path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, s, strlen(s)) < 0)
+		return -errno;
+	return 0;
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+#include "cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct command {
+	const char *name;
+	int (*fn)(int argc, char **argv);
+	const char *text;
+} commands[] = {
+	{"run", cmd_run, "run a command that can use one interface only"},
+	{"prove", cmd_prove, "attempt every known leak in a laboratory and count frames"},
+	{"gc", cmd_gc, "remove what a killed ifpin left behind"},
+};
+
+static void help(FILE *out)
+{
+	fputs("Usage: ifpin COMMAND [OPTIONS]\n\nCommands:\n", out);
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].text);
+	fputs("\n`ifpin COMMAND --help` tells more. See ifpin(8).\n", out);
+}
+
+int usage_error(const char *command, int code)
+{
+	fprintf(stderr, "Try: ifpin%s%s --help\n", *command ? " " : "", command);
+	return code;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2) {
+		fputs("ifpin: no command given\n", stderr);
+		return usage_error("", 125);
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+		help(stdout);
+		return 0;
+	}
+	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")) {
+		puts("ifpin " IFPIN_VERSION);
+		return 0;
+	}
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (!strcmp(argv[1], commands[i].name))
+			return commands[i].fn(argc - 1, argv + 1);
+	fprintf(stderr, "ifpin: no command \"%s\"\n", argv[1]);
+	return usage_error("", 125);
+}

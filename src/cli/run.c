@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: MIT
+#include "cli.h"
+
+#include <ifpin/confine.h>
+
+#include <getopt.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { OPT_LOOPBACK = 256, OPT_USER, OPT_DNS, OPT_INHERIT, OPT_ISOLATE, OPT_KEEP_CAP,
+	OPT_ALLOW_FAMILY, OPT_NAME, OPT_JSON };
+
+static const struct option options[] = {
+	{"loopback", required_argument, NULL, OPT_LOOPBACK},
+	{"user", required_argument, NULL, OPT_USER},
+	{"dns", required_argument, NULL, OPT_DNS},
+	{"inherit", required_argument, NULL, OPT_INHERIT},
+	{"isolate", no_argument, NULL, OPT_ISOLATE},
+	{"keep-cap", required_argument, NULL, OPT_KEEP_CAP},
+	{"allow-family", required_argument, NULL, OPT_ALLOW_FAMILY},
+	{"name", required_argument, NULL, OPT_NAME},
+	{"json", no_argument, NULL, OPT_JSON},
+	{"verbose", no_argument, NULL, 'v'},
+	{"help", no_argument, NULL, 'h'},
+	{"version", no_argument, NULL, 'V'},
+	{},
+};
+
+static const char help_text[] =
+	"Usage: ifpin run [OPTIONS] DEVICE [--] COMMAND [ARG...]\n"
+	"\n"
+	"Run COMMAND, and everything it starts, so that its traffic can only use DEVICE: a name,\n"
+	"an alternative name, index:N or mac:AA:BB:CC:DD:EE:FF.\n"
+	"\n"
+	"Options:\n"
+	"  --loopback=allow|deny   talk to 127.0.0.0/8, ::1 and the host's own addresses (allow)\n"
+	"  --user=NAME[:GROUP]     run COMMAND as this user, with its supplementary groups\n"
+	"  --dns=auto|system|ADDR[,ADDR...]\n"
+	"                          name servers: those known for DEVICE; as the host is; these\n"
+	"  --inherit=refuse|close|pin\n"
+	"                          sockets that are already open: do not start; close; tie to DEVICE\n"
+	"  --isolate               for hostile programs: own PID and IPC namespaces, no buses,\n"
+	"                          agents and container engines\n"
+	"  --keep-cap=CAP[,CAP...] do not drop these capabilities (says what that gives up)\n"
+	"  --allow-family=FAMILY[,FAMILY...]\n"
+	"                          also allow these address families, for instance vsock\n"
+	"  --name=NAME             name of the confinement (the process id)\n"
+	"  --json                  at the end, write a summary with all denials to stderr\n"
+	"  -v, --verbose           say each step and which kernel mechanism holds what\n"
+	"  -h, --help              this text\n"
+	"  -V, --version           the version\n"
+	"\n"
+	"Exit status: COMMAND's, 128+N if signal N ended it, 125 if nothing was run,\n"
+	"126 if COMMAND cannot be executed, 127 if it is not found.\n";
+
+struct args {
+	struct ifpin_confine_opts opts;
+	bool json, verbose;
+};
+
+static int bad_value(const char *option, const char *value, const char *allowed)
+{
+	fprintf(stderr, "ifpin: --%s=%s: must be %s\n", option, value, allowed);
+	return usage_error("run", IFPIN_EXIT_SETUP);
+}
+
+/* A comma separated list, each word turned into the number of a bit. */
+static int parse_bits(const char *option, char *list, int (*number)(const char *), uint64_t *ret)
+{
+	char *word, *save = NULL;
+
+	for (word = strtok_r(list, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
+		int n = number(word);
+
+		if (n < 0 || n > 63) {
+			fprintf(stderr, "ifpin: --%s: unknown name \"%s\"\n", option, word);
+			return usage_error("run", IFPIN_EXIT_SETUP);
+		}
+		*ret |= 1ULL << n;
+	}
+	return 0;
+}
+
+static int parse_option(struct args *a, int c)
+{
+	switch (c) {
+	case OPT_LOOPBACK:
+		if (strcmp(optarg, "allow") && strcmp(optarg, "deny"))
+			return bad_value("loopback", optarg, "allow or deny");
+		a->opts.loopback = !strcmp(optarg, "allow");
+		return 0;
+	case OPT_USER:
+		a->opts.user = optarg;
+		return 0;
+	case OPT_DNS:
+		a->opts.dns = !strcmp(optarg, "auto")	? IFPIN_DNS_AUTO
+			    : !strcmp(optarg, "system") ? IFPIN_DNS_SYSTEM
+							: IFPIN_DNS_LIST;
+		a->opts.dns_servers = optarg;
+		return 0;
+	case OPT_INHERIT:
+		if (!strcmp(optarg, "refuse"))
+			a->opts.inherit = IFPIN_INHERIT_REFUSE;
+		else if (!strcmp(optarg, "close"))
+			a->opts.inherit = IFPIN_INHERIT_CLOSE;
+		else if (!strcmp(optarg, "pin"))
+			a->opts.inherit = IFPIN_INHERIT_PIN;
+		else
+			return bad_value("inherit", optarg, "refuse, close or pin");
+		return 0;
+	case OPT_ISOLATE:
+		a->opts.isolate = true;
+		return 0;
+	case OPT_KEEP_CAP:
+		return parse_bits("keep-cap", optarg, ifpin_cap_bit, &a->opts.keep_caps);
+	case OPT_ALLOW_FAMILY:
+		return parse_bits("allow-family", optarg, ifpin_family_number,
+			&a->opts.allow_families);
+	case OPT_NAME:
+		a->opts.name = optarg;
+		return 0;
+	case OPT_JSON:
+		a->json = true;
+		return 0;
+	case 'v':
+		a->verbose = true;
+		return 0;
+	}
+	return usage_error("run", IFPIN_EXIT_SETUP);
+}
+
+static void say(void *ctx, const char *line)
+{
+	(void)ctx;
+	fprintf(stderr, "ifpin: %s\n", line);
+}
+
+static void print_json(const struct args *a, const struct ifpin_summary *sum)
+{
+	json_object *root = json_object_new_object(), *denials = json_object_new_object();
+
+	json_object_object_add(root, "device", json_object_new_string(a->opts.device.name));
+	json_object_object_add(root, "ifindex",
+		json_object_new_int64(a->opts.device.ifindex));
+	json_object_object_add(root, "started", json_object_new_boolean(sum->started));
+	json_object_object_add(root, "exit_status", json_object_new_int(sum->exit_status));
+	for (size_t i = 0; i < sum->n_denials; i++)
+		json_object_object_add(denials, sum->denials[i].reason,
+			json_object_new_int64((int64_t)sum->denials[i].count));
+	json_object_object_add(root, "denials", denials);
+	fprintf(stderr, "%s\n", json_object_to_json_string_ext(root, JSON_C_TO_STRING_PLAIN));
+	json_object_put(root);
+}
+
+static void print_denials(const struct ifpin_summary *sum)
+{
+	for (size_t i = 0; i < sum->n_denials; i++)
+		if (sum->denials[i].count)
+			fprintf(stderr, "ifpin: denied %llu times: %s (%s)\n",
+				(unsigned long long)sum->denials[i].count, sum->denials[i].text,
+				sum->denials[i].reason);
+}
+
+static void warn_kept(const struct ifpin_confine_opts *o)
+{
+	if (o->keep_caps)
+		fputs("ifpin: --keep-cap: with these capabilities the command may be able to undo its "
+		      "confinement (see ifpin(8), CAPABILITIES)\n",
+			stderr);
+}
+
+static int run(struct args *a)
+{
+	struct ifpin_summary sum;
+	struct ifpin_error err;
+	int r;
+
+	warn_kept(&a->opts);
+	a->opts.log = a->verbose ? say : NULL;
+	r = ifpin_confine_run(&a->opts, &sum, &err);
+	if (r)
+		fprintf(stderr, "ifpin: %s\n", err.text);
+	if (a->verbose)
+		print_denials(&sum);
+	if (a->json)
+		print_json(a, &sum);
+	return sum.exit_status;
+}
+
+int cmd_run(int argc, char **argv)
+{
+	struct args a = {.opts = {.size = sizeof(a.opts), .loopback = true}};
+	struct ifpin_error err;
+	int c, r;
+
+	while ((c = getopt_long(argc, argv, "+hvV", options, NULL)) != -1) {
+		if (c == 'h') {
+			fputs(help_text, stdout);
+			return 0;
+		}
+		if (c == 'V') {
+			puts("ifpin " IFPIN_VERSION);
+			return 0;
+		}
+		r = parse_option(&a, c);
+		if (r)
+			return r;
+	}
+	if (optind == argc) {
+		fputs("ifpin: no interface given\n", stderr);
+		return usage_error("run", IFPIN_EXIT_SETUP);
+	}
+	r = ifpin_device_resolve(argv[optind++], &a.opts.device, &err);
+	if (r) {
+		fprintf(stderr, "ifpin: %s\n", err.text);
+		return IFPIN_EXIT_SETUP;
+	}
+	if (optind < argc && !strcmp(argv[optind], "--"))
+		optind++;
+	if (optind == argc) {
+		fputs("ifpin: no command given\n", stderr);
+		return usage_error("run", IFPIN_EXIT_SETUP);
+	}
+	a.opts.argv = argv + optind;
+	return run(&a);
+}

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: MIT
+/* The kernel holds the state: a confinement is a cgroup named ifpin.*, nothing else. */
+#include "internal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fts.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#define PREFIX "ifpin."
+
+/* Where cgroup v2 is mounted, from mountinfo: beside v1 it is not /sys/fs/cgroup. */
+static int open_mounted(void)
+{
+	_cleanup_free_ char *text = NULL;
+	char *line, *save = NULL;
+	int r = ifp_read_file("/proc/self/mountinfo", &text);
+
+	if (r)
+		return r;
+	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		char point[1024];
+
+		if (strstr(line, " - cgroup2 ") &&
+			sscanf(line, "%*s %*s %*s / %1023s", point) == 1)
+			return open(point, O_RDONLY | O_DIRECTORY | O_CLOEXEC) ?: -errno;
+	}
+	return -ENOENT;
+}
+
+/* `ip netns exec` hides cgroupfs: then we mount it where nobody sees it, for as long as we run. */
+static int open_unseen(void)
+{
+	_cleanup_close_ int fs = fsopen("cgroup2", FSOPEN_CLOEXEC);
+
+	if (fs < 0 || fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
+		return -errno;
+	return fsmount(fs, FSMOUNT_CLOEXEC, 0);
+}
+
+static int open_top(struct ifpin_error *err)
+{
+	int fd = open_mounted();
+
+	if (fd < 0)
+		fd = open_unseen();
+	return fd >= 0 ? fd :
+			 ifp_fail(err, -ENOSYS,
+				 "cgroup v2 is not mounted and cannot be (kernel option "
+				 "CONFIG_CGROUPS; try: mount -t cgroup2 none /sys/fs/cgroup/unified)");
+}
+
+static int own_path(char *ret, size_t size)
+{
+	_cleanup_free_ char *text = NULL;
+	int r = ifp_read_file("/proc/self/cgroup", &text);
+	char *p;
+
+	if (r)
+		return r;
+	p = !strncmp(text, "0::", 3) ? text : strstr(text, "\n0::");
+	if (!p)
+		return -ENOSYS;
+	p = strstr(p, "0::") + 3;
+	snprintf(ret, size, "%.*s", (int)strcspn(p, "\n"), p);
+	return 0;
+}
+
+/* A cgroup whose cgroup.procs a user owns lets that user move processes out of its children. */
+static bool only_root_moves(int dirfd)
+{
+	struct stat st;
+
+	return !fstatat(dirfd, "cgroup.procs", &st, 0) && !st.st_uid && !(st.st_mode & 022);
+}
+
+static int open_parent(struct ifpin_error *err)
+{
+	_cleanup_close_ int top = open_top(err), own = -1;
+	char path[1024];
+	int r;
+
+	if (top < 0)
+		return ifp_take_fd(&top);
+	r = own_path(path, sizeof(path));
+	if (r)
+		return ifp_fail_errno(err, r, "cannot tell the cgroup of this process");
+	if (strncmp(path, "/..", 3) != 0)
+		own = openat(top, path[1] ? path + 1 : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return own >= 0 && only_root_moves(own) ? ifp_take_fd(&own) : ifp_take_fd(&top);
+}
+
+static bool populated(int fd)
+{
+	char buf[256];
+	ssize_t n = pread(fd, buf, sizeof(buf) - 1, 0);
+
+	if (n <= 0)
+		return false;
+	buf[n] = 0;
+	return strstr(buf, "populated 1") != NULL;
+}
+
+static bool is_empty(int cgroup_fd)
+{
+	_cleanup_close_ int fd = openat(cgroup_fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 || !populated(fd);
+}
+
+static bool same_dir(int parent_fd, const char *name, int fd)
+{
+	struct stat a, b;
+
+	return !fstatat(parent_fd, name, &a, 0) && !fstat(fd, &b) && a.st_ino == b.st_ino;
+}
+
+/*
+ * The lock keeps the cleaning of another ifpin off. Between mkdir and flock it may have removed
+ * the cgroup; then it is made anew. One left by a process that had our pid is empty: used again.
+ */
+static int make_locked(struct ifp_cgroup *cg)
+{
+	for (int i = 0; i < 8; i++) {
+		if (mkdirat(cg->parent_fd, cg->name, 0755) && errno != EEXIST)
+			return -errno;
+		cg->fd = openat(cg->parent_fd, cg->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (cg->fd < 0) {
+			if (errno == ENOENT)
+				continue;
+			return -errno;
+		}
+		if (flock(cg->fd, LOCK_EX | LOCK_NB) || !is_empty(cg->fd)) {
+			close(ifp_take_fd(&cg->fd));
+			return -EEXIST;
+		}
+		if (same_dir(cg->parent_fd, cg->name, cg->fd))
+			return 0;
+		close(ifp_take_fd(&cg->fd));
+	}
+	return -EAGAIN;
+}
+
+int ifp_cgroup_make(const char *name, struct ifp_cgroup *ret, struct ifpin_error *err)
+{
+	struct ifp_cgroup cg = {.fd = -1, .parent_fd = open_parent(err)};
+	int r;
+
+	if (cg.parent_fd < 0)
+		return cg.parent_fd;
+	if (name)
+		snprintf(cg.name, sizeof(cg.name), PREFIX "%s", name);
+	else
+		snprintf(cg.name, sizeof(cg.name), PREFIX "%d", (int)getpid());
+	r = make_locked(&cg);
+	if (r) {
+		close(cg.parent_fd);
+		if (r == -EEXIST)
+			return ifp_fail(err, r, "a confinement named \"%s\" is running",
+				cg.name + strlen(PREFIX));
+		return ifp_fail_errno(err, r, "cannot make the cgroup %s", cg.name);
+	}
+	*ret = cg;
+	return 0;
+}
+
+static void kill_all(int cgroup_fd)
+{
+	_cleanup_fclose_ FILE *f = NULL;
+	int fd, pid;
+
+	if (!ifp_write_file(cgroup_fd, "cgroup.kill", "1"))
+		return;
+	/* Before Linux 5.14: one by one; the caller repeats until the cgroup is empty. */
+	fd = openat(cgroup_fd, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+	f = fd < 0 ? NULL : fdopen(fd, "r");
+	while (f && fscanf(f, "%d", &pid) == 1)
+		if (pid > 0)
+			kill(pid, SIGKILL);
+}
+
+/* Removes nested cgroups, deepest first. */
+static int remove_tree(int parent_fd, const char *name)
+{
+	int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct dirent *de;
+	DIR *dir;
+
+	if (!unlinkat(parent_fd, name, AT_REMOVEDIR) || errno == ENOENT) {
+		if (fd >= 0)
+			close(fd);
+		return 0;
+	}
+	dir = fd < 0 ? NULL : fdopendir(fd);
+	if (!dir)
+		return -errno;
+	while ((de = readdir(dir)))
+		if (de->d_type == DT_DIR && de->d_name[0] != '.')
+			remove_tree(dirfd(dir), de->d_name);
+	closedir(dir);
+	return unlinkat(parent_fd, name, AT_REMOVEDIR) ? -errno : 0;
+}
+
+int ifp_cgroup_destroy(struct ifp_cgroup *cg)
+{
+	_cleanup_close_ int events = openat(cg->fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
+	int r;
+
+	while (events >= 0 && populated(events)) {
+		struct pollfd pfd = {.fd = events, .events = POLLPRI};
+
+		kill_all(cg->fd);
+		if (populated(events))
+			poll(&pfd, 1, 100);
+	}
+	r = remove_tree(cg->parent_fd, cg->name);
+	close(ifp_take_fd(&cg->fd));
+	close(ifp_take_fd(&cg->parent_fd));
+	return r;
+}
+
+static bool remove_if_dead(int parent_fd, const char *name)
+{
+	_cleanup_close_ int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd >= 0 && !flock(fd, LOCK_EX | LOCK_NB) && is_empty(fd) &&
+	       !remove_tree(parent_fd, name);
+}
+
+int ifpin_confine_gc(unsigned int *ret_removed, struct ifpin_error *ret_error)
+{
+	_cleanup_close_ int top = open_top(ret_error);
+	char path[64];
+	char *paths[] = {path, NULL};
+	unsigned int removed = 0;
+	FTSENT *e;
+	FTS *fts;
+
+	if (top < 0)
+		return top;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/", top);
+	fts = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, NULL);
+	if (!fts)
+		return ifp_fail_errno(ret_error, -errno, "cannot walk the cgroups");
+	while ((e = fts_read(fts))) {
+		if (e->fts_info != FTS_D || strncmp(e->fts_name, PREFIX, strlen(PREFIX)))
+			continue;
+		fts_set(fts, e, FTS_SKIP);
+		if (remove_if_dead(AT_FDCWD, e->fts_accpath))
+			removed++;
+	}
+	fts_close(fts);
+	*ret_removed = removed;
+	return 0;
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+/* From clone to exec. Every step must succeed, or the command does not start. */
+#include "internal.h"
+
+#include <errno.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#ifndef CLONE_INTO_CGROUP
+#define CLONE_INTO_CGROUP 0x200000000ULL
+#endif
+
+static void report(const struct ifp_child *c, int err, bool exec_failed, const char *what)
+{
+	struct ifp_child_report rep = {.err = err, .exec_failed = exec_failed};
+	ssize_t n;
+
+	snprintf(rep.what, sizeof(rep.what), "%s", what);
+	n = write(c->report_fd, &rep, sizeof(rep));
+	_exit(n == sizeof(rep) ? (exec_failed && err == -ENOENT ? IFPIN_EXIT_NOENT :
+			  exec_failed			     ? IFPIN_EXIT_NOEXEC :
+							       IFPIN_EXIT_SETUP) :
+				 IFPIN_EXIT_SETUP);
+}
+
+static void clean_environment(void)
+{
+	static const char *const agents[] = {"SSH_AUTH_SOCK", "SSH_AGENT_PID", "GPG_AGENT_INFO",
+		"DBUS_SESSION_BUS_ADDRESS", "DOCKER_HOST", "CONTAINER_HOST", "XDG_RUNTIME_DIR",
+		"TMUX", "STY"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(agents); i++)
+		unsetenv(agents[i]);
+}
+
+static void confine_self(const struct ifp_child *c)
+{
+	uint64_t dropped = ifp_dropped_caps(c->opts->keep_caps);
+	const char *what = "";
+	int r = ifp_mounts_setup(c->opts, c->dns, &what);
+
+	if (r)
+		report(c, r, false, what);
+	r = ifp_drop_bounding(dropped);
+	if (r)
+		report(c, r, false, "drop capabilities from the bounding set");
+	r = ifp_filter_load(c->filter);
+	if (r)
+		report(c, r, false,
+			"load the system call filter (kernel option CONFIG_SECCOMP_FILTER)");
+	r = ifp_become(c->user, dropped);
+	if (r)
+		report(c, r, false, "become the user and drop capabilities");
+	if (c->opts->isolate)
+		clean_environment();
+}
+
+/* The first process of a PID namespace: buries orphans, and dies with the cgroup. */
+static void be_init(const struct ifp_child *c)
+{
+	confine_self(c);
+	prctl(PR_SET_NAME, "ifpin-init");
+	for (int fd = 0; fd < 1024; fd++)
+		close(fd);
+	for (;;)
+		if (wait(NULL) < 0 && errno == ECHILD)
+			pause();
+}
+
+static pid_t clone_into(const struct ifp_child *c)
+{
+	struct clone_args args = {
+		.flags = CLONE_INTO_CGROUP | CLONE_NEWNS | (c->opts->isolate ? CLONE_NEWIPC : 0),
+		.exit_signal = SIGCHLD,
+		.cgroup = (uint64_t)c->cgroup_fd,
+	};
+	pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+
+	return pid < 0 ? -errno : pid;
+}
+
+static int start_init(const struct ifp_child *c)
+{
+	pid_t pid;
+
+	if (unshare(CLONE_NEWPID))
+		return -errno;
+	pid = clone_into(c);
+	if (!pid)
+		be_init(c);
+	return pid < 0 ? pid : 0;
+}
+
+pid_t ifp_child_start(const struct ifp_child *c)
+{
+	pid_t pid;
+
+	if (c->opts->isolate) {
+		int r = start_init(c);
+
+		if (r)
+			return r;
+	}
+	pid = clone_into(c);
+	if (pid)
+		return pid;
+	confine_self(c);
+	ifp_signals_restore_child();
+	execvp(c->opts->argv[0], c->opts->argv);
+	report(c, -errno, true, c->opts->argv[0]);
+	return 0;
+}

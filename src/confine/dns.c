@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+/* Which name servers the command is given. A resolver on the host would ask by other devices. */
+#include "internal.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#define RESOLV_CONF "/etc/resolv.conf"
+
+static void add_line(struct ifp_dns *d, const char *fmt, ...) _printf_(2, 3);
+static void add_line(struct ifp_dns *d, const char *fmt, ...)
+{
+	size_t used = strlen(d->text);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(d->text + used, sizeof(d->text) - used, fmt, ap);
+	va_end(ap);
+}
+
+/* An address may carry a port, a scope or a server name (resolved's ADDR%SCOPE#NAME). */
+static bool add_server(struct ifp_dns *d, const char *word)
+{
+	char addr[64];
+	uint8_t bytes[16];
+
+	snprintf(addr, sizeof(addr), "%.*s", (int)strcspn(word, "%#"), word);
+	if (ifp_parse_addr(addr, bytes))
+		return false;
+	if (ifp_addr_is_loopback(bytes))
+		return false;
+	add_line(d, "nameserver %.*s\n", (int)strcspn(word, "#"), word);
+	return true;
+}
+
+static unsigned int from_resolved(struct ifp_dns *d, uint32_t ifindex)
+{
+	_cleanup_free_ char *text = NULL;
+	char path[64], *p, *word, *save = NULL;
+	unsigned int n = 0;
+
+	snprintf(path, sizeof(path), "/run/systemd/resolve/netif/%u", ifindex);
+	if (ifp_read_file(path, &text))
+		return 0;
+	p = !strncmp(text, "SERVERS=", 8) ? text : strstr(text, "\nSERVERS=");
+	if (!p)
+		return 0;
+	p = strchr(p, '=') + 1;
+	p[strcspn(p, "\n")] = 0;
+	for (word = strtok_r(p, " ", &save); word; word = strtok_r(NULL, " ", &save))
+		n += add_server(d, word);
+	return n;
+}
+
+/* Servers that are not on the host; the search list and options are taken along. */
+static unsigned int from_resolv_conf(struct ifp_dns *d, bool servers)
+{
+	_cleanup_free_ char *text = NULL;
+	char *line, *save = NULL;
+	unsigned int n = 0;
+
+	if (ifp_read_file(RESOLV_CONF, &text))
+		return 0;
+	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		char word[64], value[256];
+
+		if (sscanf(line, "%63s %255s", word, value) != 2)
+			continue;
+		if (!strcmp(word, "nameserver"))
+			n += servers && add_server(d, value);
+		else if (!strcmp(word, "search") || !strcmp(word, "domain") ||
+			 !strcmp(word, "options"))
+			add_line(d, "%s\n", line);
+	}
+	return n;
+}
+
+static int from_list(struct ifp_dns *d, const char *list, struct ifpin_error *err)
+{
+	_cleanup_free_ char *copy = strdup(list);
+	char *word, *save = NULL;
+	uint8_t bytes[16];
+
+	if (!copy)
+		return ifp_fail(err, -ENOMEM, "out of memory");
+	if (!*copy || *copy == ',' || copy[strlen(copy) - 1] == ',' || strstr(copy, ",,"))
+		return ifp_fail(err, -EINVAL, "--dns=%s: an address is empty", list);
+	for (word = strtok_r(copy, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
+		if (ifp_parse_addr(word, bytes))
+			return ifp_fail(err, -EINVAL,
+				"--dns=%s: \"%s\" is not an IPv4 or IPv6 address", list, word);
+		add_line(d, "nameserver %s\n", word);
+	}
+	return 0;
+}
+
+int ifp_dns_find(const struct ifpin_confine_opts *opts, struct ifp_dns *ret,
+	struct ifpin_error *err)
+{
+	struct ifp_dns d = {.replace = opts->dns != IFPIN_DNS_SYSTEM};
+	int r = 0;
+
+	if (!d.replace) {
+		*ret = d;
+		return 0;
+	}
+	if (opts->dns == IFPIN_DNS_LIST) {
+		r = from_list(&d, opts->dns_servers, err);
+	} else if (from_resolved(&d, opts->device.ifindex)) {
+		from_resolv_conf(&d, false);
+	} else if (!from_resolv_conf(&d, true)) {
+		return ifp_fail(err, -ENODATA,
+			"no name server for %s that is not on this host: a resolver here would ask by "
+			"other interfaces; give servers with --dns=ADDR[,ADDR...], or leave all as it "
+			"is with --dns=system",
+			opts->device.name);
+	}
+	if (r)
+		return r;
+	if (!realpath(RESOLV_CONF, d.target))
+		return ifp_fail_errno(err, -errno,
+			"cannot show the command its name servers: %s (try --dns=system)",
+			RESOLV_CONF);
+	*ret = d;
+	return 0;
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of the confinement share. Everything here is set up before the command runs. */
+#pragma once
+
+#include <ifpin/confine.h>
+
+#include "base/base.h"
+#include "confine/policy.h"
+
+#include <stdarg.h>
+#include <sys/types.h>
+
+/* ---- cgroup.c: the cgroup and what killed supervisors left of theirs ---- */
+
+struct ifp_cgroup {
+	int fd; /* the directory; locked for as long as a supervisor lives */
+	int parent_fd;
+	char name[64];
+};
+
+/*
+ * Makes a cgroup: below the caller's own where only root may move processes out of that, else at
+ * the top, so that no delegated part of the tree reaches in.
+ * Return: 0; -ENOSYS: no cgroup v2; -EEXIST: the name is taken; errno of mkdir, open, flock.
+ */
+int ifp_cgroup_make(const char *name, struct ifp_cgroup *ret, struct ifpin_error *err);
+
+/* Kills what lives there, waits until it is empty and removes it. Return: 0; -errno. */
+int ifp_cgroup_destroy(struct ifp_cgroup *cg);
+
+/* ---- programs.c: the BPF programs and their maps ---- */
+
+struct ifp_programs;
+
+int ifp_programs_load(const struct ifpin_confine_opts *opts, struct ifp_programs **ret,
+	struct ifpin_error *err);
+int ifp_programs_attach(struct ifp_programs *p, int cgroup_fd, struct ifpin_error *err);
+/* Netlink socket whose events ifp_programs_follow() applies; -1 where there is none. */
+int ifp_programs_event_fd(const struct ifp_programs *p);
+/* Applies what happened to links and addresses. Return: 0; -errno: the state may be stale. */
+int ifp_programs_follow(struct ifp_programs *p);
+void ifp_programs_count(const struct ifp_programs *p, struct ifpin_summary *ret);
+void ifp_programs_free(struct ifp_programs *p);
+
+/* ---- seccomp.c ---- */
+
+struct ifp_filter;
+
+/* Compiles the system call filter. Return: 0; -ENOSYS: no seccomp filters; -ENOMEM. */
+int ifp_filter_make(const struct ifpin_confine_opts *opts, struct ifp_filter **ret,
+	struct ifpin_error *err);
+/* In the child, with CAP_SYS_ADMIN still there. Return: 0; -errno. */
+int ifp_filter_load(const struct ifp_filter *f);
+void ifp_filter_free(struct ifp_filter *f);
+
+/* ---- privileges.c ---- */
+
+struct ifp_user {
+	bool set;
+	uid_t uid;
+	gid_t gid;
+	gid_t *groups;
+	int n_groups;
+	char name[64];
+	char *home;
+};
+
+/* Lists what is missing. Return: 0; -EPERM. */
+int ifp_privileges_check(struct ifpin_error *err);
+int ifp_user_find(const char *spec, struct ifp_user *ret, struct ifpin_error *err);
+void ifp_user_free(struct ifp_user *u);
+/* Capabilities that are dropped unless kept, as a bit mask. */
+uint64_t ifp_dropped_caps(uint64_t keep);
+/* In the child, in this order, the filter between them. Return: 0; -errno. */
+int ifp_drop_bounding(uint64_t dropped);
+int ifp_become(const struct ifp_user *u, uint64_t dropped);
+
+/* ---- dns.c ---- */
+
+struct ifp_dns {
+	bool replace;
+	char text[2048];     /* the resolv.conf to show */
+	char target[4096];   /* the file that /etc/resolv.conf leads to */
+};
+
+/* Return: 0; -ENODATA: no server that may be used; -EINVAL: a malformed address; -errno. */
+int ifp_dns_find(const struct ifpin_confine_opts *opts, struct ifp_dns *ret,
+	struct ifpin_error *err);
+
+/* ---- mounts.c ---- */
+
+/*
+ * In the child, in a mount namespace of its own: makes cgroupfs, /sys and /proc/sys read-only,
+ * shows the resolv.conf, hides resolver sockets. *ret_what is set to the step on failure.
+ * Return: 0; -errno.
+ */
+int ifp_mounts_setup(const struct ifpin_confine_opts *opts, const struct ifp_dns *dns,
+	const char **ret_what);
+
+/* ---- inherit.c ---- */
+
+/* Judges the descriptors that the command would inherit. Return: 0; -EBUSY; -errno. */
+int ifp_inherit_check(const struct ifpin_confine_opts *opts, struct ifpin_error *err);
+
+/* ---- child.c ---- */
+
+struct ifp_child {
+	const struct ifpin_confine_opts *opts;
+	const struct ifp_filter *filter;
+	const struct ifp_user *user;
+	const struct ifp_dns *dns;
+	int cgroup_fd;
+	int report_fd; /* write end; CLOEXEC, so that its end says: the command runs */
+	pid_t supervisor;
+};
+
+struct ifp_child_report {
+	int err;
+	bool exec_failed;
+	char what[128];
+};
+
+/* Starts the child straight inside the cgroup. Return: pid; -errno. */
+pid_t ifp_child_start(const struct ifp_child *c);
+
+/* ---- supervise.c ---- */
+
+/* Blocks the signals to forward, before the child starts. The old mask is kept for it. */
+int ifp_signals_block(void);
+void ifp_signals_restore_child(void);
+void ifp_signals_unblock(void);
+/* Waits for the end of pid, forwarding signals and applying events. Return: 0; -errno. */
+int ifp_supervise(pid_t pid, struct ifp_programs *p, int *ret_status);
+
+/* ---- run.c ---- */
+
+void ifp_say(const struct ifpin_confine_opts *o, const char *fmt, ...) _printf_(2, 3);

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: MIT
+/* The command's view of the file system, in a mount namespace of its own. */
+#include "internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+/* <sys/mount.h> cannot be included beside <linux/mount.h>. */
+int mount(const char *, const char *, const char *, unsigned long, const void *);
+int umount2(const char *, int);
+#define DETACH 2
+
+/* Where a name is resolved by a process of the host. */
+static const char *const resolver_sockets[] = {
+	"/run/nscd/socket",
+	"/var/run/nscd/socket",
+	"/run/systemd/resolve/io.systemd.Resolve",
+	"/run/systemd/resolve/io.systemd.Resolve.Monitor",
+	"/run/avahi-daemon/socket",
+};
+
+/* Through these the kernel itself can be told to run things, or to move processes. */
+static const char *const kernel_fs[] = {"cgroup", "cgroup2", "sysfs", "debugfs", "tracefs",
+	"securityfs", "configfs", "bpf", "efivarfs", "binfmt_misc", "pstore", "nsfs"};
+
+static int make_readonly(const char *path)
+{
+	struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+
+	return syscall(SYS_mount_setattr, AT_FDCWD, path, 0, &attr, sizeof(attr)) ? -errno : 0;
+}
+
+/* mountinfo writes space, tab, newline and backslash as octal. */
+static void unescape(char *s)
+{
+	char *to = s;
+
+	for (; *s; s++) {
+		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] && s[3]) {
+			*to++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
+			s += 3;
+		} else {
+			*to++ = *s;
+		}
+	}
+	*to = 0;
+}
+
+static bool is_kernel_fs(const char *type, const char *point)
+{
+	if (!strcmp(type, "proc"))
+		return strcmp(point, "/proc") != 0;
+	for (size_t i = 0; i < ARRAY_SIZE(kernel_fs); i++)
+		if (!strcmp(type, kernel_fs[i]))
+			return true;
+	return false;
+}
+
+static int protect_kernel_fs(void)
+{
+	_cleanup_free_ char *text = NULL;
+	char *line, *save = NULL;
+	int r = ifp_read_file("/proc/self/mountinfo", &text);
+
+	if (r)
+		return r;
+	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		char point[4096], type[64];
+		char *dash = strstr(line, " - ");
+
+		if (!dash || sscanf(line, "%*s %*s %*s %*s %4095s", point) != 1 ||
+			sscanf(dash, " - %63s", type) != 1)
+			return -EBADMSG;
+		unescape(point);
+		if (!is_kernel_fs(type, point))
+			continue;
+		r = make_readonly(point);
+		/* EINVAL, ENOENT: another mount covers it, so no path leads there. */
+		if (r && r != -EINVAL && r != -ENOENT)
+			return r;
+	}
+	return 0;
+}
+
+/* A confined root may not switch forwarding on, nor name a helper for the kernel to run. */
+static int protect_proc(void)
+{
+	static const char *const paths[] = {"/proc/sys", "/proc/sysrq-trigger"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		int r;
+
+		if (mount(paths[i], paths[i], NULL, MS_BIND, NULL)) {
+			if (errno == ENOENT)
+				continue;
+			return -errno;
+		}
+		r = make_readonly(paths[i]);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+/* A small file system of our own over /tmp gives us a file to bind; the bind keeps it alive. */
+static int show_resolv_conf(const struct ifp_dns *dns)
+{
+	_cleanup_close_ int fd = -1;
+	const char *scratch = strncmp(dns->target, "/tmp/", 5) ? "/tmp" : "/mnt";
+	char path[64];
+	int r = 0;
+
+	if (mount("tmpfs", scratch, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=64k,mode=755"))
+		return -errno;
+	snprintf(path, sizeof(path), "%s/resolv.conf", scratch);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	if (fd < 0 || fchmod(fd, 0644) ||
+		write(fd, dns->text, strlen(dns->text)) != (ssize_t)strlen(dns->text) ||
+		mount(path, dns->target, NULL, MS_BIND, NULL))
+		r = -errno;
+	if (umount2(scratch, DETACH) && !r)
+		r = -errno;
+	return r ?: make_readonly(dns->target);
+}
+
+/* A socket covered by /dev/null refuses connections; what uses it falls back to resolv.conf. */
+static int hide_sockets(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(resolver_sockets); i++)
+		if (mount("/dev/null", resolver_sockets[i], NULL, MS_BIND, NULL) &&
+			errno != ENOENT && errno != ENOTDIR)
+			return -errno;
+	return 0;
+}
+
+static int cover(const char *path, const char *options)
+{
+	if (mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, options))
+		return errno == ENOENT ? 0 : -errno;
+	return 0;
+}
+
+static int bind_readonly(const char *path)
+{
+	if (mount(path, path, NULL, MS_BIND | MS_REC, NULL))
+		return errno == ENOENT ? 0 : -errno;
+	return make_readonly(path);
+}
+
+/* No socket of a bus, an agent or an engine, and no file by which the host would run something. */
+static int isolate(struct ifp_dns *dns)
+{
+	static const char *const readonly[] = {"/etc", "/usr", "/boot", "/var/spool",
+		"/var/lib/systemd"};
+	struct stat st;
+	int r;
+
+	if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL))
+		return -errno;
+	for (size_t i = 0; i < ARRAY_SIZE(readonly); i++) {
+		r = bind_readonly(readonly[i]);
+		if (r)
+			return r;
+	}
+	r = cover("/run", "mode=755");
+	if (!r)
+		r = cover("/tmp", "mode=1777");
+	if (!r && !stat("/var/tmp", &st))
+		r = cover("/var/tmp", "mode=1777");
+	/* resolv.conf may lead into what was just covered: give it a place to be shown. */
+	if (!r && dns->replace && !strncmp(dns->target, "/run/", 5)) {
+		char *slash = dns->target;
+
+		while ((slash = strchr(slash + 1, '/'))) {
+			*slash = 0;
+			mkdir(dns->target, 0755);
+			*slash = '/';
+		}
+		close(open(dns->target, O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+	}
+	return r;
+}
+
+int ifp_mounts_setup(const struct ifpin_confine_opts *opts, const struct ifp_dns *dns,
+	const char **ret_what)
+{
+	struct ifp_dns d = *dns;
+	int r;
+
+	*ret_what = "make the mounts private";
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
+		return -errno;
+	if (opts->isolate) {
+		*ret_what = "isolate the file system";
+		r = isolate(&d);
+		if (r)
+			return r;
+	}
+	*ret_what = "make cgroupfs and sysfs read-only (Linux 5.12)";
+	r = protect_kernel_fs();
+	if (r)
+		return r;
+	*ret_what = "make /proc/sys read-only";
+	r = protect_proc();
+	if (r || !d.replace)
+		return r;
+	*ret_what = "hide the sockets of resolvers";
+	r = hide_sockets();
+	if (r)
+		return r;
+	*ret_what = "show the command its resolv.conf";
+	return show_resolv_conf(&d);
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the BPF programs and user space must agree on. Plain C, included by both. */
+#pragma once
+
+#include <linux/types.h>
+
+#define IFPIN_LOOPBACK_IFINDEX 1
+#define IFPIN_MAX_DENIED_MAJORS 16
+#define IFPIN_MAX_LOCAL_ADDRS 4096
+#define IFPIN_NAME_LEN 16
+
+/* Fixed for the life of a confinement; the kernel freezes it before the programs load. */
+struct ifpin_policy {
+	__u64 netns_cookie;
+	__u32 ifindex;
+	__u32 loopback;	       /* 0: refuse, 1: allow */
+	__u32 routes_agree[2]; /* [0] IPv4, [1] IPv6: the host's own routing leads to the device */
+	__u32 denied_majors[IFPIN_MAX_DENIED_MAJORS]; /* character devices that are wires; 0 ends */
+};
+
+/* What may change while a confinement lives. */
+struct ifpin_state {
+	__u32 gone;		   /* the device was deleted: nothing may leave, ever again */
+	__be32 device_ip4;	   /* primary IPv4 address of the device, or 0 */
+	char name[IFPIN_NAME_LEN]; /* present name of the device, zero padded */
+};
+
+struct ifpin_addr {
+	__u8 b[16]; /* IPv6, or IPv4 mapped into it */
+};
+
+/* Why something was denied. The order is the index into the counters. */
+#define IFPIN_REASONS(X)                                                                           \
+	X(OTHER_DEVICE, "other-device", "a packet was routed to another device")                   \
+	X(INGRESS, "ingress", "a packet came in from another device")                              \
+	X(LOCAL_ON_WIRE, "local-on-wire", "a packet for a local address was about to be sent out") \
+	X(LOOPBACK, "loopback", "loopback is refused by --loopback=deny")                          \
+	X(GONE, "device-gone", "the device was deleted")                                           \
+	X(NETNS, "foreign-netns", "a socket was asked for in another network namespace")           \
+	X(PROTOCOL, "protocol", "a socket was asked for with a protocol that cannot be held")      \
+	X(REBIND, "rebind", "a socket option named another device")                                \
+	X(JOIN, "join", "a multicast join named another device")                                   \
+	X(MROUTE, "multicast-routing", "a socket asked to route multicast")                        \
+	X(ULP, "ulp", "a TCP upper-layer protocol that opens sockets of its own")                  \
+	X(DEVNODE, "device-node", "a device node that reaches a wire was opened or made")          \
+	X(MALFORMED, "malformed", "something no rule of the policy expects")                       \
+	X(BIND, "pin-failed", "the kernel refused to tie a socket to the device")
+
+enum ifpin_reason {
+#define X(id, name, text) IFPIN_DENY_##id,
+	IFPIN_REASONS(X)
+#undef X
+	IFPIN_REASON_COUNT
+};

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT
+#include "internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+
+/* Everything that one run holds, so that one place lets go of it. */
+struct run {
+	const struct ifpin_confine_opts *opts;
+	struct ifp_cgroup cgroup;
+	struct ifp_programs *programs;
+	struct ifp_filter *filter;
+	struct ifp_user user;
+	struct ifp_dns dns;
+};
+
+void ifp_say(const struct ifpin_confine_opts *o, const char *fmt, ...)
+{
+	char line[512];
+	va_list ap;
+
+	if (!o->log)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	o->log(o->log_ctx, line);
+}
+
+static void say_mechanisms(const struct run *r)
+{
+	const struct ifpin_confine_opts *o = r->opts;
+
+	ifp_say(o, "cgroup: %s; the command starts inside it", r->cgroup.name);
+	ifp_say(o, "egress and ingress programs: packets pass on %s (ifindex %u)%s only",
+		o->device.name, o->device.ifindex, o->loopback ? " and loopback" : "");
+	ifp_say(o, "sock_create, connect, sendmsg, bind programs: sockets are tied to the device");
+	ifp_say(o, "setsockopt program: rebinding, joins elsewhere and multicast routing are refused");
+	ifp_say(o, "device program: tun, macvtap, vfio, /dev/mem and the like are refused");
+	ifp_say(o, "seccomp: other address families, io_uring, other ABIs' ways around are refused");
+	ifp_say(o, "capabilities: what changes the network or other processes is dropped for good");
+	ifp_say(o, "mounts: cgroupfs, /sys and /proc/sys are read-only%s",
+		r->dns.replace ? "; resolv.conf is the command's own" : "");
+	ifp_say(o, "not held on this kernel: sockets handed over by processes outside (SCM_RIGHTS)");
+}
+
+static int check_name(const char *name, struct ifpin_error *err)
+{
+	size_t n = name ? strlen(name) : 1;
+
+	if (!n || n > 48 || (name && strspn(name, "abcdefghijklmnopqrstuvwxyz"
+						  "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") != n))
+		return ifp_fail(err, -EINVAL,
+			"--name: 1 to 48 letters, digits, '.', '_' or '-'");
+	return 0;
+}
+
+/* All that can be refused before anything is made. */
+static int prepare(struct run *r, struct ifpin_error *err)
+{
+	const struct ifpin_confine_opts *o = r->opts;
+	int e = check_name(o->name, err);
+
+	if (!e)
+		e = ifp_privileges_check(err);
+	if (!e)
+		e = ifp_inherit_check(o, err);
+	if (!e && o->user)
+		e = ifp_user_find(o->user, &r->user, err);
+	if (!e)
+		e = ifp_dns_find(o, &r->dns, err);
+	if (!e)
+		e = ifp_filter_make(o, &r->filter, err);
+	if (!e)
+		e = ifp_programs_load(o, &r->programs, err);
+	if (!e)
+		e = ifp_cgroup_make(o->name, &r->cgroup, err);
+	if (!e)
+		e = ifp_programs_attach(r->programs, r->cgroup.fd, err);
+	return e;
+}
+
+static int read_report(int fd, struct ifpin_summary *sum, struct ifpin_error *err)
+{
+	struct ifp_child_report rep;
+	ssize_t n;
+
+	do
+		n = read(fd, &rep, sizeof(rep));
+	while (n < 0 && errno == EINTR);
+	if (n != sizeof(rep))
+		return 0;
+	if (!rep.exec_failed)
+		return ifp_fail_errno(err, rep.err, "cannot %s; nothing was run", rep.what);
+	sum->exit_status = rep.err == -ENOENT ? IFPIN_EXIT_NOENT : IFPIN_EXIT_NOEXEC;
+	return ifp_fail_errno(err, rep.err, "cannot run \"%s\"", rep.what);
+}
+
+static int start_and_wait(struct run *r, struct ifpin_summary *sum, struct ifpin_error *err)
+{
+	_cleanup_close_ int rd = -1, wr = -1;
+	struct ifp_child c = {
+		.opts = r->opts,
+		.filter = r->filter,
+		.user = &r->user,
+		.dns = &r->dns,
+		.cgroup_fd = r->cgroup.fd,
+		.supervisor = getpid(),
+	};
+	int pipefd[2], status = IFPIN_EXIT_SETUP, e;
+	pid_t pid;
+
+	if (pipe2(pipefd, O_CLOEXEC))
+		return ifp_fail_errno(err, -errno, "cannot make a pipe");
+	rd = pipefd[0];
+	wr = c.report_fd = pipefd[1];
+	e = ifp_signals_block();
+	if (e)
+		return ifp_fail_errno(err, e, "cannot block signals");
+	pid = ifp_child_start(&c);
+	close(ifp_take_fd(&wr));
+	if (pid < 0)
+		return ifp_fail_errno(err, pid,
+			"cannot start a process inside the cgroup (clone3 with CLONE_INTO_CGROUP, "
+			"Linux 5.7)");
+	e = read_report(rd, sum, err);
+	if (e) {
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		return e;
+	}
+	sum->started = true;
+	e = ifp_supervise(pid, r->programs, &status);
+	sum->exit_status = status;
+	return e ? ifp_fail_errno(err, e, "cannot wait for the command") : 0;
+}
+
+static void finish(struct run *r, struct ifpin_summary *sum)
+{
+	if (r->cgroup.fd >= 0)
+		ifp_cgroup_destroy(&r->cgroup);
+	if (r->programs) {
+		ifp_programs_count(r->programs, sum);
+		ifp_programs_free(r->programs);
+	}
+	ifp_filter_free(r->filter);
+	ifp_user_free(&r->user);
+	ifp_signals_unblock();
+}
+
+int ifpin_confine_run(const struct ifpin_confine_opts *opts, struct ifpin_summary *ret_summary,
+	struct ifpin_error *ret_error)
+{
+	struct run r = {.opts = opts, .cgroup = {.fd = -1, .parent_fd = -1}};
+	struct ifpin_summary sum = {.exit_status = IFPIN_EXIT_SETUP};
+	int e;
+
+	if (opts->size != sizeof(*opts) || !opts->argv || !opts->argv[0]) {
+		*ret_summary = sum;
+		return ifp_fail(ret_error, -EINVAL, "no command given");
+	}
+	e = prepare(&r, ret_error);
+	if (!e) {
+		say_mechanisms(&r);
+		e = start_and_wait(&r, &sum, ret_error);
+	}
+	finish(&r, &sum);
+	*ret_summary = sum;
+	return e;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* What the rings ask about devices, addresses and routes. */
+#pragma once
+
+#include <ifpin/device.h>
+
+#include "base/nl.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct ifp_link {
+	uint32_t ifindex;
+	char name[IF_NAMESIZE];
+	bool deleted;
+};
+
+struct ifp_local_addr {
+	uint8_t addr[16]; /* IPv4 mapped */
+	uint32_t ifindex;
+	bool deleted;
+	bool secondary;
+};
+
+/* Reads a link message. Return: 0; -EBADMSG: it is none, or malformed. */
+int ifp_link_parse(const struct nlmsghdr *nlh, struct ifp_link *ret);
+
+/* Reads an address message. Return: 0; -EBADMSG: it is none, or malformed. */
+int ifp_addr_parse(const struct nlmsghdr *nlh, struct ifp_local_addr *ret);
+
+/* Calls cb for each address message of the namespace. Return: as ifp_nl_talk(). */
+int ifp_addr_dump(ifp_nl_cb cb, void *data);
+
+/*
+ * Whether the host's own routing would use the device for everything that the device's routes
+ * reach. Where it would, sockets need no binding to send by it.
+ *
+ * Return: 0; as ifp_nl_talk().
+ */
+int ifp_routes_agree(int family, uint32_t ifindex, bool *ret_agree);

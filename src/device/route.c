@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT
+#include "device.h"
+
+#include "base/base.h"
+
+#include <errno.h>
+#include <linux/if_addr.h>
+#include <linux/rtnetlink.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define MAX_PREFIXES 64
+
+int ifp_addr_parse(const struct nlmsghdr *nlh, struct ifp_local_addr *ret)
+{
+	const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(nlh);
+	const struct nlattr *local = NULL, *address = NULL;
+	struct ifp_local_addr a = {};
+	struct nlattr *attr;
+	size_t len;
+
+	if ((nlh->nlmsg_type != RTM_NEWADDR && nlh->nlmsg_type != RTM_DELADDR) ||
+		mnl_nlmsg_get_payload_len(nlh) < sizeof(*ifa))
+		return -EBADMSG;
+	mnl_attr_for_each(attr, nlh, sizeof(*ifa)) {
+		if (mnl_attr_get_type(attr) == IFA_LOCAL)
+			local = attr;
+		else if (mnl_attr_get_type(attr) == IFA_ADDRESS)
+			address = attr;
+	}
+	/* On a point-to-point link IFA_ADDRESS is the peer's; IFA_LOCAL is always ours. */
+	local = local ?: address;
+	len = ifa->ifa_family == AF_INET ? 4 : 16;
+	if (!local || (ifa->ifa_family != AF_INET && ifa->ifa_family != AF_INET6) ||
+		mnl_attr_get_payload_len(local) != len)
+		return -EBADMSG;
+	if (len == 4)
+		a.addr[10] = a.addr[11] = 0xff;
+	memcpy(a.addr + 16 - len, mnl_attr_get_payload(local), len);
+	a.ifindex = ifa->ifa_index;
+	a.deleted = nlh->nlmsg_type == RTM_DELADDR;
+	a.secondary = ifa->ifa_flags & IFA_F_SECONDARY;
+	*ret = a;
+	return 0;
+}
+
+int ifp_addr_dump(ifp_nl_cb cb, void *data)
+{
+	char buf[256];
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+	struct ifaddrmsg *ifa;
+
+	nlh->nlmsg_type = RTM_GETADDR;
+	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	ifa = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifa));
+	ifa->ifa_family = AF_UNSPEC;
+	return ifp_nl_talk(nlh, cb, data);
+}
+
+struct routes {
+	int family;
+	uint32_t ifindex;
+	size_t n;
+	uint8_t dst[MAX_PREFIXES][16];
+};
+
+static size_t addr_len(int family)
+{
+	return family == AF_INET ? 4 : 16;
+}
+
+static bool uses_device(const struct nlmsghdr *nlh, uint32_t ifindex)
+{
+	struct nlattr *attr;
+
+	mnl_attr_for_each(attr, nlh, sizeof(struct rtmsg)) {
+		if (mnl_attr_get_type(attr) == RTA_OIF &&
+			mnl_attr_get_payload_len(attr) >= 4 && mnl_attr_get_u32(attr) == ifindex)
+			return true;
+		if (mnl_attr_get_type(attr) == RTA_MULTIPATH) {
+			const struct rtnexthop *nh = mnl_attr_get_payload(attr);
+			int left = mnl_attr_get_payload_len(attr);
+
+			for (; RTNH_OK(nh, left); left -= RTNH_ALIGN(nh->rtnh_len),
+						  nh = RTNH_NEXT(nh))
+				if ((uint32_t)nh->rtnh_ifindex == ifindex)
+					return true;
+		}
+	}
+	return false;
+}
+
+static int on_route(const struct nlmsghdr *nlh, void *data)
+{
+	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
+	struct routes *r = data;
+	struct nlattr *attr;
+	uint8_t dst[16] = {};
+	size_t last = addr_len(r->family) - 1;
+
+	if (nlh->nlmsg_type != RTM_NEWROUTE || mnl_nlmsg_get_payload_len(nlh) < sizeof(*rtm) ||
+		rtm->rtm_family != r->family || rtm->rtm_type != RTN_UNICAST ||
+		rtm->rtm_table == RT_TABLE_LOCAL || (rtm->rtm_flags & RTM_F_CLONED) ||
+		!uses_device(nlh, r->ifindex) || r->n == MAX_PREFIXES)
+		return 0;
+	mnl_attr_for_each(attr, nlh, sizeof(*rtm))
+		if (mnl_attr_get_type(attr) == RTA_DST &&
+			mnl_attr_get_payload_len(attr) == addr_len(r->family))
+			memcpy(dst, mnl_attr_get_payload(attr), addr_len(r->family));
+	/* Every link has its own fe80::/64 and ff00::/8; a scope or an option chooses there. */
+	if (r->family == AF_INET6 && (dst[0] == 0xff || (dst[0] == 0xfe && dst[1] == 0x80)))
+		return 0;
+	if (!rtm->rtm_dst_len) {
+		/* An address that no more specific route is likely to have: documentation nets. */
+		static const uint8_t v4[4] = {198, 51, 100, 7};
+		static const uint8_t v6[16] = {0x20, 0x01, 0x0d, 0xb8, [15] = 7};
+
+		memcpy(dst, r->family == AF_INET ? v4 : v6, addr_len(r->family));
+	} else if (rtm->rtm_dst_len < 8 * (last + 1)) {
+		/* Not the network's own address: that may be a broadcast or an anycast route. */
+		dst[last] ^= rtm->rtm_dst_len + 2u <= 8 * (last + 1) ? 2 : 1;
+	}
+	memcpy(r->dst[r->n++], dst, 16);
+	return 0;
+}
+
+static int on_lookup(const struct nlmsghdr *nlh, void *data)
+{
+	uint32_t *oif = data;
+	struct nlattr *attr;
+
+	if (nlh->nlmsg_type != RTM_NEWROUTE)
+		return 0;
+	mnl_attr_for_each(attr, nlh, sizeof(struct rtmsg))
+		if (mnl_attr_get_type(attr) == RTA_OIF && mnl_attr_get_payload_len(attr) >= 4)
+			*oif = mnl_attr_get_u32(attr);
+	return 0;
+}
+
+static struct nlmsghdr *route_request(char *buf, int family, uint16_t flags)
+{
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+	struct rtmsg *rtm;
+
+	nlh->nlmsg_type = RTM_GETROUTE;
+	nlh->nlmsg_flags = NLM_F_REQUEST | flags;
+	rtm = mnl_nlmsg_put_extra_header(nlh, sizeof(*rtm));
+	rtm->rtm_family = (unsigned char)family;
+	return nlh;
+}
+
+int ifp_routes_agree(int family, uint32_t ifindex, bool *ret_agree)
+{
+	struct routes r = {.family = family, .ifindex = ifindex};
+	char buf[512];
+	int ret = ifp_nl_talk(route_request(buf, family, NLM_F_DUMP), on_route, &r);
+	/* Without routes IPv4 takes all for on-link once bound; IPv6 reaches nothing either way. */
+	bool agree = (r.n > 0 || family == AF_INET6) && r.n < MAX_PREFIXES;
+
+	for (size_t i = 0; !ret && agree && i < r.n; i++) {
+		struct nlmsghdr *nlh = route_request(buf, family, 0);
+		struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
+		uint32_t oif = 0;
+
+		rtm->rtm_dst_len = (unsigned char)(8 * addr_len(family));
+		mnl_attr_put(nlh, RTA_DST, addr_len(family), r.dst[i]);
+		/* No route at all is an answer too: not by the device. */
+		ret = ifp_nl_talk(nlh, on_lookup, &oif);
+		if (ret == -ENETUNREACH || ret == -EHOSTUNREACH || ret == -EACCES ||
+			ret == -EINVAL)
+			ret = 0;
+		agree = oif == ifindex;
+	}
+	if (ret)
+		return ret;
+	*ret_agree = agree;
+	return 0;
+}
