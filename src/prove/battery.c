@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+#include "internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define VARIABLE "IFPIN_ATTEMPT"
+
+const struct attempt *const ifp_batteries[] = {ifp_battery_route, ifp_battery_pktinfo,
+	ifp_battery_option, ifp_battery_join, ifp_battery_packet, ifp_battery_escape, NULL};
+
+const struct attempt *ifp_attempt_find(const char *name)
+{
+	for (size_t b = 0; ifp_batteries[b]; b++)
+		for (const struct attempt *a = ifp_batteries[b]; a->name; a++)
+			if (!strcmp(a->name, name))
+				return a;
+	return NULL;
+}
+
+int ifp_env_export(const struct env *e)
+{
+	char text[2 * sizeof(*e) + 1];
+	const uint8_t *p = (const uint8_t *)e;
+
+	for (size_t i = 0; i < sizeof(*e); i++)
+		snprintf(text + 2 * i, 3, "%02x", p[i]);
+	return setenv(VARIABLE, text, 1) ? -errno : 0;
+}
+
+int ifp_env_import(struct env *ret)
+{
+	const char *text = getenv(VARIABLE);
+	uint8_t *p = (uint8_t *)ret;
+
+	if (!text || strlen(text) != 2 * sizeof(*ret))
+		return -EINVAL;
+	for (size_t i = 0; i < sizeof(*ret); i++) {
+		unsigned int byte;
+
+		if (sscanf(text + 2 * i, "%2x", &byte) != 1)
+			return -EINVAL;
+		p[i] = (uint8_t)byte;
+	}
+	return 0;
+}
+
+int ifpin_prove_attempt(const char *name)
+{
+	const struct attempt *a = ifp_attempt_find(name);
+	struct env e;
+	int r;
+
+	if (!a)
+		return -ENOENT;
+	r = ifp_env_import(&e);
+	return r ?: a->fn(&e, a->arg);
+}
+
+void ifpin_prove_list(FILE *out)
+{
+	for (size_t b = 0; ifp_batteries[b]; b++)
+		for (const struct attempt *a = ifp_batteries[b]; a->name; a++)
+			fprintf(out, "%-10s %-26s %s (%s)\n", a->class, a->name, a->sentence,
+				a->rests_on);
+}

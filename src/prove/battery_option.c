@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MIT
+/* Socket options that choose or lose the device. */
+#include "internal.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+
+#ifndef SO_BINDTOIFINDEX
+#define SO_BINDTOIFINDEX 62
+#endif
+#ifndef IPV6_UNICAST_IF
+#define IPV6_UNICAST_IF 76
+#endif
+
+/* Opens, sets one option, sends. What is sent even where the option was refused shows the rest. */
+static int send_after(const struct env *e, int family, const char *dst, int level, int opt,
+	const void *value, socklen_t len)
+{
+	struct target t = ifp_target(dst, e->port, 0);
+	_cleanup_close_ int fd = ifp_sock(e, family, SOCK_DGRAM, 0);
+	int on = 1, r, set;
+
+	if (fd < 0)
+		return fd;
+	setsockopt(fd, SOL_SOCKET, SO_BROADCAST, &on, sizeof(on));
+	set = setsockopt(fd, level, opt, value, len) ? -errno : 0;
+	r = ifp_send(e, fd, &t);
+	return set ?: r;
+}
+
+static int unicast_if(const struct env *e, int six)
+{
+	uint32_t index = htonl(e->out_index);
+
+	return send_after(e, six ? AF_INET6 : AF_INET, six ? LAB_PEER6 : LAB_PEER4,
+		six ? IPPROTO_IPV6 : IPPROTO_IP, six ? IPV6_UNICAST_IF : IP_UNICAST_IF, &index,
+		sizeof(index));
+}
+
+static int multicast_if(const struct env *e, int how)
+{
+	struct ip_mreqn m = {.imr_ifindex = how ? 0 : (int)e->out_index};
+	char dst[INET_ADDRSTRLEN];
+
+	if (how)
+		inet_pton(AF_INET, LAB_OUT4, &m.imr_address);
+	inet_ntop(AF_INET, e->group4, dst, sizeof(dst));
+	return send_after(e, AF_INET, dst, IPPROTO_IP, IP_MULTICAST_IF, &m, sizeof(m));
+}
+
+static int multicast_if6(const struct env *e, int arg)
+{
+	int index = (int)e->out_index;
+	char dst[INET6_ADDRSTRLEN];
+
+	(void)arg;
+	inet_ntop(AF_INET6, e->group6, dst, sizeof(dst));
+	return send_after(e, AF_INET6, dst, IPPROTO_IPV6, IPV6_MULTICAST_IF, &index, sizeof(index));
+}
+
+static int dont_route(const struct env *e, int six)
+{
+	int on = 1;
+
+	return send_after(e, six ? AF_INET6 : AF_INET, six ? LAB_PEER6 : LAB_PEER4, SOL_SOCKET,
+		SO_DONTROUTE, &on, sizeof(on));
+}
+
+static int mark(const struct env *e, int arg)
+{
+	int value = LAB_MARK;
+
+	(void)arg;
+	return send_after(e, AF_INET, LAB_MARKED4, SOL_SOCKET, SO_MARK, &value, sizeof(value));
+}
+
+/* Loose source route by the peer behind the other device. */
+static int source_route(const struct env *e, int arg)
+{
+	uint8_t opt[8] = {131, 7, 4, 10, 0, 2, 2, 0};
+
+	(void)arg;
+	return send_after(e, AF_INET, LAB_FAR4, IPPROTO_IP, IP_OPTIONS, opt, sizeof(opt));
+}
+
+static int transparent(const struct env *e, int arg)
+{
+	struct target src = ifp_target("192.0.2.77", 0, 0), t = ifp_target(LAB_PEER4, e->port, 0);
+	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int on = 1;
+
+	if (fd < 0 || setsockopt(fd, IPPROTO_IP, arg, &on, sizeof(on)))
+		return -errno;
+	if (e->prot == PROT_BINDTODEVICE &&
+		setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, LAB_IN, sizeof(LAB_IN)))
+		return -errno;
+	if (bind(fd, (struct sockaddr *)&src.ss, src.len))
+		return -errno;
+	return ifp_send(e, fd, &t);
+}
+
+enum { BY_NAME, BY_INDEX, CLEAR_NAME, CLEAR_INDEX };
+
+static int rebind(int fd, const struct env *e, int how)
+{
+	int index = how == BY_INDEX ? (int)e->out_index : 0, r;
+
+	if (how == BY_NAME || how == CLEAR_NAME)
+		r = setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, how == BY_NAME ? LAB_OUT : "",
+			how == BY_NAME ? sizeof(LAB_OUT) : 0);
+	else
+		r = setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &index, sizeof(index));
+	return r ? -errno : 0;
+}
+
+static int rebind_udp(const struct env *e, int how)
+{
+	struct target t = ifp_target(LAB_PEER4, e->port, 0);
+	_cleanup_close_ int fd = ifp_sock(e, AF_INET, SOCK_DGRAM, 0);
+	int set, r;
+
+	if (fd < 0)
+		return fd;
+	set = rebind(fd, e, how);
+	r = ifp_send(e, fd, &t);
+	return set ?: r;
+}
+
+static int rebind_tcp(const struct env *e, int how)
+{
+	struct target t = ifp_target(LAB_PEER4, e->port, 0);
+	_cleanup_close_ int fd = ifp_sock(e, AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	int set;
+
+	if (fd < 0)
+		return fd;
+	set = rebind(fd, e, how);
+	if (connect(fd, (struct sockaddr *)&t.ss, t.len) && errno != EINPROGRESS)
+		return set ?: -errno;
+	return set;
+}
+
+/* Rebinding after the first connect: the route of a connection is looked up again and again. */
+static int rebind_raw6(const struct env *e, int how)
+{
+	struct target t = ifp_target(LAB_PEER6, 0, 0);
+	_cleanup_close_ int fd = ifp_sock(e, AF_INET6, SOCK_RAW, 253);
+	int set, r;
+
+	if (fd < 0)
+		return fd;
+	set = rebind(fd, e, how);
+	r = ifp_send(e, fd, &t);
+	return set ?: r;
+}
+
+/* __udp_disconnect() forgets the bound device; it asks for no capability. */
+static int disconnect(const struct env *e, int six)
+{
+	const char *near = six ? LAB_PEER_IN6 : LAB_PEER_IN4;
+	struct target first = ifp_target(near, e->port, 0);
+	struct target t = ifp_target(six ? LAB_PEER6 : LAB_PEER4, e->port, 0);
+	struct sockaddr none = {.sa_family = AF_UNSPEC};
+	_cleanup_close_ int fd = ifp_sock(e, six ? AF_INET6 : AF_INET, SOCK_DGRAM, 0);
+
+	if (fd < 0)
+		return fd;
+	if (connect(fd, (struct sockaddr *)&first.ss, first.len) ||
+		connect(fd, &none, sizeof(none)))
+		return -errno;
+	return ifp_send(e, fd, &t);
+}
+
+#define CLASS "option"
+const struct attempt ifp_battery_option[] = {
+	{"unicast-if", CLASS, "IP_UNICAST_IF names the other device", "ip(7)", unicast_if, 0, 0},
+	{"unicast-if6", CLASS, "IPV6_UNICAST_IF names the other device", "ipv6(7)", unicast_if, 1, 0},
+	{"multicast-if-index", CLASS, "IP_MULTICAST_IF names the other device by index", "ip(7)",
+		multicast_if, 0, 0},
+	{"multicast-if-address", CLASS, "IP_MULTICAST_IF names it by address", "ip(7)", multicast_if,
+		1, 0},
+	{"multicast-if6", CLASS, "IPV6_MULTICAST_IF names the other device", "ipv6(7)",
+		multicast_if6, 0, 0},
+	{"dontroute", CLASS, "SO_DONTROUTE to the other device's network", "socket(7)", dont_route, 0,
+		0},
+	{"dontroute6", CLASS, "the same over IPv6", "socket(7)", dont_route, 1, 0},
+	{"mark", CLASS, "SO_MARK with a policy route", "socket(7), ip-rule(8)", mark, 0, 0},
+	{"source-route", CLASS, "a loose source route by the other device's peer", "RFC 791 3.1",
+		source_route, 0, 0},
+	{"transparent", CLASS, "a foreign source address by IP_TRANSPARENT", "ip(7)", transparent,
+		IP_TRANSPARENT, 0},
+	{"rebind-name", CLASS, "SO_BINDTODEVICE to the other device", "socket(7)", rebind_udp,
+		BY_NAME, 0},
+	{"rebind-index", CLASS, "SO_BINDTOIFINDEX to the other device", "net/core/sock.c", rebind_udp,
+		BY_INDEX, 0},
+	{"unbind-name", CLASS, "SO_BINDTODEVICE to nothing", "socket(7)", rebind_udp, CLEAR_NAME, 0},
+	{"unbind-index", CLASS, "SO_BINDTOIFINDEX to nothing", "net/core/sock.c", rebind_udp,
+		CLEAR_INDEX, 0},
+	{"rebind-tcp", CLASS, "a connection after SO_BINDTODEVICE to the other device", "socket(7)",
+		rebind_tcp, BY_NAME, 0},
+	{"unbind-tcp", CLASS, "a connection after the binding was cleared", "socket(7)", rebind_tcp,
+		CLEAR_NAME, 0},
+	{"rebind-raw6", CLASS, "a raw socket bound to the other device", "socket(7)", rebind_raw6,
+		BY_NAME, 0},
+	{"disconnect", CLASS, "connect(AF_UNSPEC) forgets the bound device", "net/ipv4/udp.c",
+		disconnect, 0, 0},
+	{"disconnect6", CLASS, "the same over IPv6", "net/ipv4/udp.c", disconnect, 1, 0},
+	{},
+};

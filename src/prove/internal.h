@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/* The laboratory, the battery, and what came of it. */
+#pragma once
+
+#include <ifpin/prove.h>
+
+#include "base/base.h"
+
+#include <netinet/in.h>
+#include <stddef.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+/*
+ * The chassis: host "h" with in0 (the device) and out0 (the other one, with the default route);
+ * behind each a peer. Whatever arrives at the peer behind out0 has leaked.
+ */
+#define LAB_IN "in0"
+#define LAB_OUT "out0"
+#define LAB_IN4 "10.0.1.1"
+#define LAB_IN6 "fd00:1::1"
+#define LAB_OUT4 "10.0.2.1"
+#define LAB_PEER_IN4 "10.0.1.2"
+#define LAB_PEER_IN6 "fd00:1::2"
+#define LAB_PEER4 "10.0.2.2"
+#define LAB_PEER6 "fd00:2::2"
+#define LAB_PEER_LL "fe80::2:2"
+#define LAB_FAR4 "198.51.100.9"
+#define LAB_FAR6 "2001:db8:9::9"
+#define LAB_MARK 0x1f
+#define LAB_MARKED4 "203.0.113.9"
+#define LAB_PEER_MAC "\x02\x00\x00\x00\x02\x02"
+#define LAB_OUT_MAC "\x02\x00\x00\x00\x02\x01"
+
+enum protection { PROT_NONE, PROT_BIND, PROT_BINDTODEVICE, PROT_IFPIN, PROT_COUNT };
+
+#define MAGIC_LEN 16
+
+/* What an attempt knows. Travels to the confined process in an environment variable. */
+struct env {
+	enum protection prot;
+	uint32_t in_index, out_index;
+	uint16_t port;		  /* destination port of connections: marks a SYN */
+	uint8_t magic[MAGIC_LEN]; /* payload: marks everything else */
+	uint8_t group4[4];	  /* group to join: marks IGMP */
+	uint8_t group6[16];	  /* group to join: marks MLD */
+	pid_t giver;		  /* a process outside that hands out sockets */
+	int giver_fd;		  /* the number of its UDP socket */
+	int inherited_fd;	  /* a UDP socket made outside, or -1 */
+};
+
+enum attempt_flags {
+	WAITS_FOR_REPORT = 1, /* makes a kernel timer send: the sentinel is a join as well */
+	FROM_PEER = 2,	      /* leaves from the peer itself, so count what that sends */
+	INHERITS = 4,	      /* is given a socket made outside */
+	NEEDS_LSM = 8,	      /* cannot be held without BPF LSM */
+};
+
+struct attempt {
+	const char *name, *class, *sentence, *rests_on;
+	int (*fn)(const struct env *e, int arg);
+	int arg;
+	unsigned int flags;
+};
+
+enum outcome { OUT_HELD, OUT_LEAKED, OUT_NOT_HELD, OUT_BROKEN, OUT_UNAVAILABLE };
+
+struct result {
+	unsigned int frames;
+	int err;
+	enum outcome outcome;
+};
+
+/* ---- battery.c ---- */
+extern const struct attempt *const ifp_batteries[];
+const struct attempt *ifp_attempt_find(const char *name);
+int ifp_env_export(const struct env *e);
+int ifp_env_import(struct env *ret);
+
+/* ---- tools.c: what attempts are made of ---- */
+struct target {
+	struct sockaddr_storage ss;
+	socklen_t len;
+};
+
+/* A socket under the protection that is to be tried. Return: descriptor; -errno. */
+int ifp_sock(const struct env *e, int family, int type, int proto);
+/* Ties a socket by the protection. mapped: an IPv6 socket that will talk IPv4. */
+int ifp_protect(const struct env *e, int fd, int family, bool mapped);
+struct target ifp_target(const char *addr, uint16_t port, uint32_t scope);
+/* Sends the marked payload. Return: 0; -errno. */
+int ifp_send(const struct env *e, int fd, const struct target *t);
+/* Sends the marked payload with one control message. Return: 0; -errno. */
+int ifp_send_cmsg(const struct env *e, int fd, const struct target *t, int level, int type,
+	const void *data, size_t len);
+/* A marked IPv4 UDP packet with header. Return: length. */
+size_t ifp_udp4_packet(const struct env *e, uint8_t *buf, const char *src, const char *dst);
+int ifp_move_to_root_cgroup(bool v1);
+
+extern const struct attempt ifp_battery_route[], ifp_battery_pktinfo[], ifp_battery_option[],
+	ifp_battery_join[], ifp_battery_packet[], ifp_battery_escape[];
+
+/* ---- lab.c ---- */
+struct lab {
+	int ns_host, ns_in, ns_out;
+	uint32_t in_index, out_index;
+	int capture; /* packet socket at the peer behind out0 */
+	pid_t giver;
+	int giver_fd;
+	int loose_fd; /* a UDP socket of the host that nothing protects */
+};
+
+/* Makes the chassis; the caller is in the host's namespace then. Return: 0; -errno. */
+int ifp_lab_make(struct lab *ret, struct ifpin_error *err);
+void ifp_lab_end(struct lab *lab);
+/* A join by the laboratory itself, whose report follows those of an attempt. */
+int ifp_lab_join(const struct lab *lab, const uint8_t g4[4], const uint8_t g6[16], bool six);
+
+/* ---- capture.c ---- */
+/* Counts marked frames until the sentinel has come. Return: number; -ETIMEDOUT; -errno. */
+int ifp_capture_count(const struct lab *lab, const struct env *e, const struct attempt *a);
+
+/* ---- report.c ---- */
+struct proof {
+	size_t n;
+	const struct attempt **attempts;
+	struct result (*results)[PROT_COUNT];
+	double seconds;
+};
+extern const char *const ifp_protection_names[PROT_COUNT];
+void ifp_report_table(const struct proof *p, FILE *out, bool colour);
+int ifp_report_json(const struct proof *p, const char *path, struct ifpin_error *err);
+int ifp_report_junit(const struct proof *p, const char *path, struct ifpin_error *err);
+/* Return: number of attempts that leaked under ifpin or are broken. */
+unsigned int ifp_report_failures(const struct proof *p);

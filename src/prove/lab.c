@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: MIT
+/* A chassis out of network namespaces that have no name and end with the process. */
+#include "internal.h"
+
+#include "base/nl.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fib_rules.h>
+#include <linux/if_addr.h>
+#include <linux/if_ether.h>
+#include <linux/if_link.h>
+#include <linux/if_packet.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <linux/veth.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/un.h>
+
+#define MARK_TABLE 77
+
+static struct nlmsghdr *request(char *buf, uint16_t type, uint16_t flags, void *body, size_t len)
+{
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+
+	nlh->nlmsg_type = type;
+	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | flags;
+	memcpy(mnl_nlmsg_put_extra_header(nlh, len), body, len);
+	return nlh;
+}
+
+static size_t parse(const char *addr, uint8_t *ret, uint8_t *ret_family)
+{
+	bool four = inet_pton(AF_INET, addr, ret) == 1;
+
+	if (!four)
+		inet_pton(AF_INET6, addr, ret);
+	*ret_family = four ? AF_INET : AF_INET6;
+	return four ? 4 : 16;
+}
+
+static int make_veth(const char *name, const uint8_t *mac, int peer_ns, const uint8_t *peer_mac)
+{
+	char buf[1024];
+	struct ifinfomsg ifi = {}; /* not up: a veth refuses that before it has its peer */
+	struct nlmsghdr *nlh =
+		request(buf, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &ifi, sizeof(ifi));
+	struct nlattr *info, *data, *peer;
+
+	mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
+	mnl_attr_put(nlh, IFLA_ADDRESS, 6, mac);
+	info = mnl_attr_nest_start(nlh, IFLA_LINKINFO);
+	mnl_attr_put_strz(nlh, IFLA_INFO_KIND, "veth");
+	data = mnl_attr_nest_start(nlh, IFLA_INFO_DATA);
+	peer = mnl_attr_nest_start(nlh, VETH_INFO_PEER);
+	memcpy(mnl_nlmsg_put_extra_header(nlh, sizeof(ifi)), &ifi, sizeof(ifi));
+	mnl_attr_put_strz(nlh, IFLA_IFNAME, "eth0");
+	mnl_attr_put(nlh, IFLA_ADDRESS, 6, peer_mac);
+	mnl_attr_put_u32(nlh, IFLA_NET_NS_FD, (uint32_t)peer_ns);
+	mnl_attr_nest_end(nlh, peer);
+	mnl_attr_nest_end(nlh, data);
+	mnl_attr_nest_end(nlh, info);
+	return ifp_nl_talk(nlh, NULL, NULL);
+}
+
+static int link_up(uint32_t index)
+{
+	char buf[256];
+	struct ifinfomsg ifi = {.ifi_index = (int)index, .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
+
+	return ifp_nl_talk(request(buf, RTM_NEWLINK, 0, &ifi, sizeof(ifi)), NULL, NULL);
+}
+
+static int add_addr(uint32_t index, const char *addr, uint8_t prefix)
+{
+	uint8_t a[16], family;
+	size_t len = parse(addr, a, &family);
+	struct ifaddrmsg ifa = {.ifa_family = family, .ifa_prefixlen = prefix,
+		.ifa_flags = IFA_F_NODAD, .ifa_index = index};
+	char buf[256];
+	struct nlmsghdr *nlh = request(buf, RTM_NEWADDR, NLM_F_CREATE, &ifa, sizeof(ifa));
+
+	mnl_attr_put(nlh, IFA_LOCAL, len, a);
+	mnl_attr_put(nlh, IFA_ADDRESS, len, a);
+	return ifp_nl_talk(nlh, NULL, NULL);
+}
+
+/* A neighbour that is known for good: nothing waits for an answer, so nothing comes late. */
+static int add_neigh(uint32_t index, const char *addr, const uint8_t *mac)
+{
+	uint8_t a[16], family;
+	size_t len = parse(addr, a, &family);
+	struct ndmsg nd = {.ndm_family = family, .ndm_ifindex = (int)index,
+		.ndm_state = NUD_PERMANENT};
+	char buf[256];
+	struct nlmsghdr *nlh =
+		request(buf, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &nd, sizeof(nd));
+
+	mnl_attr_put(nlh, NDA_DST, len, a);
+	mnl_attr_put(nlh, NDA_LLADDR, 6, mac);
+	return ifp_nl_talk(nlh, NULL, NULL);
+}
+
+static int add_default(const char *via, uint32_t index, uint32_t table)
+{
+	uint8_t a[16], family;
+	size_t len = parse(via, a, &family);
+	struct rtmsg rtm = {.rtm_family = family, .rtm_table = (uint8_t)table,
+		.rtm_protocol = RTPROT_STATIC, .rtm_type = RTN_UNICAST};
+	char buf[256];
+	struct nlmsghdr *nlh = request(buf, RTM_NEWROUTE, NLM_F_CREATE, &rtm, sizeof(rtm));
+
+	mnl_attr_put(nlh, RTA_GATEWAY, len, a);
+	mnl_attr_put_u32(nlh, RTA_OIF, index);
+	return ifp_nl_talk(nlh, NULL, NULL);
+}
+
+static int add_mark_rule(void)
+{
+	struct fib_rule_hdr frh = {.family = AF_INET, .action = FR_ACT_TO_TBL, .table = MARK_TABLE};
+	char buf[256];
+	struct nlmsghdr *nlh =
+		request(buf, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, &frh, sizeof(frh));
+
+	mnl_attr_put_u32(nlh, FRA_FWMARK, LAB_MARK);
+	return ifp_nl_talk(nlh, NULL, NULL);
+}
+
+/* A namespace of its own for the calling process. Return: descriptor; -errno. */
+static int new_netns(void)
+{
+	int fd;
+
+	if (unshare(CLONE_NEWNET))
+		return -errno;
+	/* Duplicate address detection would keep addresses from use for a second. */
+	ifp_write_file(AT_FDCWD, "/proc/sys/net/ipv6/conf/all/accept_dad", "0");
+	ifp_write_file(AT_FDCWD, "/proc/sys/net/ipv6/conf/default/accept_dad", "0");
+	ifp_write_file(AT_FDCWD, "/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
+	fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static int set_up_peer(int ns, const char *a4, const char *a6, const char *ll)
+{
+	uint32_t index;
+	int r;
+
+	if (setns(ns, CLONE_NEWNET))
+		return -errno;
+	index = if_nametoindex("eth0");
+	r = link_up(1);
+	if (!r)
+		r = link_up(index);
+	if (!r)
+		r = add_addr(index, a4, 24);
+	if (!r)
+		r = add_addr(index, a6, 64);
+	if (!r && ll)
+		r = add_addr(index, ll, 64);
+	return r;
+}
+
+static int set_up_host(struct lab *lab)
+{
+	static const uint8_t in_mac[] = {2, 0, 0, 0, 1, 1}, in_peer[] = {2, 0, 0, 0, 1, 2};
+	const uint8_t *out_mac = (const uint8_t *)LAB_OUT_MAC;
+	const uint8_t *out_peer = (const uint8_t *)LAB_PEER_MAC;
+	int r = link_up(1);
+
+	if (!r)
+		r = make_veth(LAB_IN, in_mac, lab->ns_in, in_peer);
+	if (!r)
+		r = make_veth(LAB_OUT, out_mac, lab->ns_out, out_peer);
+	if (r)
+		return r;
+	lab->in_index = if_nametoindex(LAB_IN);
+	lab->out_index = if_nametoindex(LAB_OUT);
+	r = set_up_peer(lab->ns_in, LAB_PEER_IN4, LAB_PEER_IN6, NULL);
+	if (!r)
+		r = set_up_peer(lab->ns_out, LAB_PEER4, LAB_PEER6, LAB_PEER_LL);
+	if (setns(lab->ns_host, CLONE_NEWNET))
+		return -errno;
+	if (!r)
+		r = link_up(lab->in_index) ?: link_up(lab->out_index);
+	if (!r)
+		r = add_addr(lab->in_index, LAB_IN4, 24) ?: add_addr(lab->in_index, LAB_IN6, 64);
+	if (!r)
+		r = add_addr(lab->out_index, LAB_OUT4, 24) ?:
+		    add_addr(lab->out_index, "fd00:2::1", 64) ?:
+		    add_addr(lab->out_index, "fe80::2:1", 64);
+	if (!r)
+		r = add_neigh(lab->in_index, LAB_PEER_IN4, in_peer) ?:
+		    add_neigh(lab->in_index, LAB_PEER_IN6, in_peer) ?:
+		    add_neigh(lab->out_index, LAB_PEER4, out_peer) ?:
+		    add_neigh(lab->out_index, LAB_PEER6, out_peer) ?:
+		    add_neigh(lab->out_index, LAB_PEER_LL, out_peer);
+	if (!r)
+		r = add_default(LAB_PEER4, lab->out_index, RT_TABLE_MAIN) ?:
+		    add_default(LAB_PEER6, lab->out_index, RT_TABLE_MAIN) ?:
+		    add_default(LAB_PEER4, lab->out_index, MARK_TABLE) ?: add_mark_rule();
+	return r;
+}
+
+static int open_capture(const struct lab *lab)
+{
+	struct sockaddr_ll ll = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL)};
+	struct timeval tv = {.tv_sec = 5};
+	_cleanup_close_ int fd = -1;
+	int size = 8 << 20;
+
+	if (setns(lab->ns_out, CLONE_NEWNET))
+		return -errno;
+	fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	ll.sll_ifindex = (int)if_nametoindex("eth0");
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) ||
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) ||
+		bind(fd, (struct sockaddr *)&ll, sizeof(ll)) || setns(lab->ns_host, CLONE_NEWNET))
+		return -errno;
+	return ifp_take_fd(&fd);
+}
+
+/* Hands its UDP socket to whoever asks. Its own namespace is the peer's. */
+static void give(int listener, int fd, int ns)
+{
+	char byte = 0;
+	struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (setns(ns, CLONE_NEWNET))
+		_exit(1);
+	for (;;) {
+		uint8_t control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8))) = {};
+		struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+			.msg_controllen = sizeof(control)};
+		struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+		int conn = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+
+		if (conn < 0)
+			_exit(1);
+		*c = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET,
+			.cmsg_type = SCM_RIGHTS};
+		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+		sendmsg(conn, &m, MSG_NOSIGNAL);
+		close(conn);
+	}
+}
+
+static int start_giver(struct lab *lab)
+{
+	_cleanup_close_ int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	_cleanup_close_ int go_rd = -1, go_wr = -1;
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	int n, go[2];
+	char byte = 0;
+
+	if (listener < 0 || pipe2(go, O_CLOEXEC))
+		return -errno;
+	go_rd = go[0];
+	go_wr = go[1];
+	lab->giver_fd = lab->loose_fd;
+	lab->giver = fork();
+	if (lab->giver < 0)
+		return -errno;
+	if (!lab->giver) {
+		/* The name of the listener has our pid in it: wait until it listens. */
+		if (read(go_rd, &byte, 1) != 1)
+			_exit(1);
+		give(listener, lab->giver_fd, lab->ns_out);
+	}
+	n = snprintf(sun.sun_path + 1, sizeof(sun.sun_path) - 1, "ifpin-giver-%d",
+		(int)lab->giver);
+	if (bind(listener, (struct sockaddr *)&sun,
+		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)) ||
+		listen(listener, 8) || write(go_wr, &byte, 1) != 1)
+		return -errno;
+	return 0;
+}
+
+int ifp_lab_make(struct lab *ret, struct ifpin_error *err)
+{
+	struct lab lab = {.ns_host = -1, .ns_in = -1, .ns_out = -1, .capture = -1, .loose_fd = -1};
+	int r;
+
+	lab.ns_in = new_netns();
+	lab.ns_out = new_netns();
+	lab.ns_host = new_netns();
+	if (lab.ns_in < 0 || lab.ns_out < 0 || lab.ns_host < 0)
+		return ifp_fail_errno(err, lab.ns_host < 0 ? lab.ns_host : -EPERM,
+			"cannot make network namespaces (needs CAP_SYS_ADMIN, kernel option "
+			"CONFIG_NET_NS)");
+	r = set_up_host(&lab);
+	if (r)
+		return ifp_fail_errno(err, r, "cannot build the laboratory (veth, addresses, routes)");
+	lab.capture = open_capture(&lab);
+	if (lab.capture < 0)
+		return ifp_fail_errno(err, lab.capture, "cannot capture at the far end");
+	lab.loose_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	r = lab.loose_fd < 0 ? -errno : start_giver(&lab);
+	if (r)
+		return ifp_fail_errno(err, r, "cannot start the process that hands out sockets");
+	*ret = lab;
+	return 0;
+}
+
+void ifp_lab_end(struct lab *lab)
+{
+	if (lab->giver > 0)
+		kill(lab->giver, SIGKILL);
+	close(lab->capture);
+	close(lab->loose_fd);
+	close(lab->ns_host);
+	close(lab->ns_in);
+	close(lab->ns_out);
+}
+
+int ifp_lab_join(const struct lab *lab, const uint8_t g4[4], const uint8_t g6[16], bool six)
+{
+	_cleanup_close_ int fd = socket(six ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ip_mreqn m4 = {.imr_ifindex = (int)lab->out_index};
+	struct ipv6_mreq m6 = {.ipv6mr_interface = lab->out_index};
+	int r;
+
+	memcpy(&m4.imr_multiaddr, g4, 4);
+	memcpy(&m6.ipv6mr_multiaddr, g6, 16);
+	r = six ? setsockopt(fd, IPPROTO_IPV6, IPV6_JOIN_GROUP, &m6, sizeof(m6)) :
+		  setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &m4, sizeof(m4));
+	/* Kept open: a leave in the same report would take the join out of it. */
+	if (!r)
+		(void)ifp_take_fd(&fd);
+	return r ? -errno : 0;
+}

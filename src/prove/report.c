@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+#include "internal.h"
+
+#include <errno.h>
+#include <json-c/json.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+const char *const ifp_protection_names[PROT_COUNT] = {"none", "bind", "SO_BINDTODEVICE",
+	"ifpin run"};
+static const char *const words[] = {"held", "leaked", "not held", "broken", "unavailable"};
+
+static void cell(FILE *out, const struct result *r, bool colour)
+{
+	static const char *const colours[] = {"\033[32m", "\033[31m", "\033[33m", "\033[35m",
+		"\033[90m"};
+	char text[32];
+
+	if (r->outcome == OUT_LEAKED || r->outcome == OUT_NOT_HELD)
+		snprintf(text, sizeof(text), "%s %u", r->outcome == OUT_LEAKED ? "LEAK" : "not held",
+			r->frames);
+	else
+		snprintf(text, sizeof(text), "%s", r->outcome == OUT_HELD ? "." : words[r->outcome]);
+	fprintf(out, "%s%-16s%s", colour ? colours[r->outcome] : "", text, colour ? "\033[0m" : "");
+}
+
+static void totals(const struct proof *p, FILE *out)
+{
+	for (int k = 0; k < PROT_COUNT; k++) {
+		unsigned int leaks = 0, made = 0;
+
+		for (size_t i = 0; i < p->n; i++) {
+			const struct result *r = &p->results[i][k];
+
+			made += r->outcome != OUT_UNAVAILABLE;
+			leaks += r->outcome == OUT_LEAKED || r->outcome == OUT_NOT_HELD;
+		}
+		fprintf(out, "%-16s %3u of %u attempts leaked\n", ifp_protection_names[k], leaks, made);
+	}
+}
+
+void ifp_report_table(const struct proof *p, FILE *out, bool colour)
+{
+	struct utsname u;
+
+	fprintf(out, "%-10s %-26s", "CLASS", "ATTEMPT");
+	for (int k = 0; k < PROT_COUNT; k++)
+		fprintf(out, "%-16s", ifp_protection_names[k]);
+	fputc('\n', out);
+	for (size_t i = 0; i < p->n; i++) {
+		fprintf(out, "%-10s %-26s", p->attempts[i]->class, p->attempts[i]->name);
+		for (int k = 0; k < PROT_COUNT; k++)
+			cell(out, &p->results[i][k], colour);
+		fputc('\n', out);
+	}
+	fputs("\nWhat SO_BINDTODEVICE lets out:\n", out);
+	for (size_t i = 0; i < p->n; i++)
+		if (p->results[i][PROT_BINDTODEVICE].outcome == OUT_LEAKED)
+			fprintf(out, "  %s: %s (%s)\n", p->attempts[i]->name,
+				p->attempts[i]->sentence, p->attempts[i]->rests_on);
+	for (size_t i = 0; i < p->n; i++)
+		if (p->results[i][PROT_IFPIN].outcome == OUT_NOT_HELD)
+			fprintf(out, "\nNot held on this kernel: %s: %s (would need BPF LSM)\n",
+				p->attempts[i]->name, p->attempts[i]->sentence);
+	fputc('\n', out);
+	totals(p, out);
+	if (!uname(&u))
+		fprintf(out, "\nLinux %s %s; held by cgroup BPF, seccomp, capabilities and mounts; "
+			     "%.1f s\n",
+			u.release, u.machine, p->seconds);
+}
+
+static json_object *results_of(const struct proof *p, size_t i)
+{
+	json_object *all = json_object_new_object();
+
+	for (int k = 0; k < PROT_COUNT; k++) {
+		const struct result *r = &p->results[i][k];
+		json_object *o = json_object_new_object();
+
+		json_object_object_add(o, "outcome", json_object_new_string(words[r->outcome]));
+		json_object_object_add(o, "frames", json_object_new_int((int)r->frames));
+		json_object_object_add(o, "errno", json_object_new_int(r->err));
+		json_object_object_add(all, ifp_protection_names[k], o);
+	}
+	return all;
+}
+
+int ifp_report_json(const struct proof *p, const char *path, struct ifpin_error *err)
+{
+	json_object *root = json_object_new_object(), *list = json_object_new_array();
+	struct utsname u = {};
+	int r;
+
+	uname(&u);
+	json_object_object_add(root, "kernel", json_object_new_string(u.release));
+	json_object_object_add(root, "seconds", json_object_new_double(p->seconds));
+	json_object_object_add(root, "failures",
+		json_object_new_int((int)ifp_report_failures(p)));
+	for (size_t i = 0; i < p->n; i++) {
+		json_object *o = json_object_new_object();
+
+		json_object_object_add(o, "name", json_object_new_string(p->attempts[i]->name));
+		json_object_object_add(o, "class", json_object_new_string(p->attempts[i]->class));
+		json_object_object_add(o, "sentence",
+			json_object_new_string(p->attempts[i]->sentence));
+		json_object_object_add(o, "rests_on",
+			json_object_new_string(p->attempts[i]->rests_on));
+		json_object_object_add(o, "results", results_of(p, i));
+		json_object_array_add(list, o);
+	}
+	json_object_object_add(root, "attempts", list);
+	r = json_object_to_file_ext(path, root, JSON_C_TO_STRING_PRETTY) ? -errno : 0;
+	json_object_put(root);
+	return r ? ifp_fail_errno(err, r, "cannot write %s", path) : 0;
+}
+
+static bool failed(const struct result r[PROT_COUNT])
+{
+	return r[PROT_IFPIN].outcome == OUT_LEAKED || r[PROT_IFPIN].outcome == OUT_BROKEN ||
+	       r[PROT_NONE].outcome == OUT_BROKEN;
+}
+
+unsigned int ifp_report_failures(const struct proof *p)
+{
+	unsigned int n = 0;
+
+	for (size_t i = 0; i < p->n; i++)
+		n += failed(p->results[i]);
+	return n;
+}
+
+/* Names, classes and reasons are ours and hold no character that XML would want escaped. */
+int ifp_report_junit(const struct proof *p, const char *path, struct ifpin_error *err)
+{
+	_cleanup_fclose_ FILE *f = fopen(path, "we");
+
+	if (!f)
+		return ifp_fail_errno(err, -errno, "cannot write %s", path);
+	fprintf(f, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"ifpin prove\" "
+		   "tests=\"%zu\" failures=\"%u\" time=\"%.3f\">\n",
+		p->n, ifp_report_failures(p), p->seconds);
+	for (size_t i = 0; i < p->n; i++) {
+		const struct result *r = &p->results[i][PROT_IFPIN];
+
+		fprintf(f, "  <testcase classname=\"%s\" name=\"%s\">", p->attempts[i]->class,
+			p->attempts[i]->name);
+		if (failed(p->results[i]))
+			fprintf(f, "<failure message=\"%s, %u frames\"/>", words[r->outcome],
+				r->frames);
+		else if (r->outcome != OUT_HELD)
+			fprintf(f, "<skipped message=\"%s\"/>", words[r->outcome]);
+		fputs("</testcase>\n", f);
+	}
+	fputs("</testsuite>\n", f);
+	return ferror(f) ? ifp_fail(err, -EIO, "cannot write %s", path) : 0;
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT
+#include "internal.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/ip.h>
+#include <netinet/udp.h>
+#include <string.h>
+
+struct target ifp_target(const char *addr, uint16_t port, uint32_t scope)
+{
+	struct target t = {};
+	struct sockaddr_in *in = (struct sockaddr_in *)&t.ss;
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&t.ss;
+
+	if (inet_pton(AF_INET, addr, &in->sin_addr) == 1) {
+		in->sin_family = AF_INET;
+		in->sin_port = htons(port);
+		t.len = sizeof(*in);
+	} else {
+		inet_pton(AF_INET6, addr, &in6->sin6_addr);
+		in6->sin6_family = AF_INET6;
+		in6->sin6_port = htons(port);
+		in6->sin6_scope_id = scope;
+		t.len = sizeof(*in6);
+	}
+	return t;
+}
+
+int ifp_protect(const struct env *e, int fd, int family, bool mapped)
+{
+	struct target t;
+	int r = 0;
+
+	if (e->prot == PROT_BIND) {
+		t = family == AF_INET ? ifp_target(LAB_IN4, 0, 0) :
+		    mapped	      ? ifp_target("::ffff:" LAB_IN4, 0, 0) :
+					ifp_target(LAB_IN6, 0, 0);
+		r = bind(fd, (struct sockaddr *)&t.ss, t.len);
+	} else if (e->prot == PROT_BINDTODEVICE) {
+		r = setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, LAB_IN, sizeof(LAB_IN));
+	}
+	return r ? -errno : 0;
+}
+
+int ifp_sock(const struct env *e, int family, int type, int proto)
+{
+	_cleanup_close_ int fd = socket(family, type | SOCK_CLOEXEC, proto);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = ifp_protect(e, fd, family, false);
+	return r ?: ifp_take_fd(&fd);
+}
+
+int ifp_send(const struct env *e, int fd, const struct target *t)
+{
+	ssize_t n;
+
+	do
+		n = sendto(fd, e->magic, MAGIC_LEN, 0, t ? (const struct sockaddr *)&t->ss : NULL,
+			t ? t->len : 0);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : 0;
+}
+
+int ifp_send_cmsg(const struct env *e, int fd, const struct target *t, int level, int type,
+	const void *data, size_t len)
+{
+	struct iovec iov = {.iov_base = (void *)e->magic, .iov_len = MAGIC_LEN};
+	uint8_t control[256] __attribute__((aligned(8))) = {};
+	struct msghdr msg = {
+		.msg_name = (void *)&t->ss,
+		.msg_namelen = t->len,
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = CMSG_SPACE(len),
+	};
+	struct cmsghdr *c = (struct cmsghdr *)control;
+
+	*c = (struct cmsghdr){.cmsg_len = CMSG_LEN(len), .cmsg_level = level, .cmsg_type = type};
+	memcpy(CMSG_DATA(c), data, len);
+	return sendmsg(fd, &msg, 0) < 0 ? -errno : 0;
+}
+
+static uint16_t checksum(const void *data, size_t len)
+{
+	const uint8_t *p = data;
+	uint32_t sum = 0;
+
+	for (size_t i = 0; i + 1 < len; i += 2)
+		sum += (uint32_t)(p[i] << 8 | p[i + 1]);
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return htons((uint16_t)~sum);
+}
+
+size_t ifp_udp4_packet(const struct env *e, uint8_t *buf, const char *src, const char *dst)
+{
+	struct iphdr *ip = (struct iphdr *)buf;
+	struct udphdr *udp = (struct udphdr *)(ip + 1);
+	size_t len = sizeof(*ip) + sizeof(*udp) + MAGIC_LEN;
+
+	memset(buf, 0, len);
+	ip->version = 4;
+	ip->ihl = 5;
+	ip->tot_len = htons((uint16_t)len);
+	ip->ttl = 64;
+	ip->protocol = IPPROTO_UDP;
+	inet_pton(AF_INET, src, &ip->saddr);
+	inet_pton(AF_INET, dst, &ip->daddr);
+	ip->check = checksum(ip, sizeof(*ip));
+	udp->source = udp->dest = htons(e->port);
+	udp->len = htons((uint16_t)(sizeof(*udp) + MAGIC_LEN));
+	memcpy(udp + 1, e->magic, MAGIC_LEN);
+	return len;
+}
+
+/* Every hierarchy of the kind, for one is enough to get out. */
+int ifp_move_to_root_cgroup(bool v1)
+{
+	_cleanup_fclose_ FILE *f = fopen("/proc/self/mounts", "re");
+	char type[64], point[1024], path[1100];
+	int r = -ENOENT;
+
+	while (f && fscanf(f, "%*s %1023s %63s %*[^\n]", point, type) == 2) {
+		if (strcmp(type, v1 ? "cgroup" : "cgroup2") != 0)
+			continue;
+		snprintf(path, sizeof(path), "%s/cgroup.procs", point);
+		r = ifp_write_file(AT_FDCWD, path, "0");
+	}
+	return r;
+}
