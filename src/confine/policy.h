@@ -22,7 +22,11 @@ struct ifpin_policy {
 struct ifpin_state {
 	__u32 gone;		   /* the device was deleted: nothing may leave, ever again */
 	__be32 device_ip4;	   /* primary IPv4 address of the device, or 0 */
-	char name[IFPIN_NAME_LEN]; /* present name of the device, zero padded */
+	__u32 name_len;		   /* of the device's present name; 0: it has none */
+	__u32 pad;
+	__u64 name[IFPIN_NAME_LEN / 8]; /* the name, zero padded */
+	__u64 mask[IFPIN_NAME_LEN / 8]; /* ones where the name has bytes */
+	__u64 mask_nul[IFPIN_NAME_LEN / 8]; /* and where its end has a zero */
 };
 
 struct ifpin_addr {

@@ -94,6 +94,19 @@ static int put_state(struct ifp_programs *p)
 		sizeof(p->state), BPF_ANY);
 }
 
+static void set_name(struct ifp_programs *p, const char *name)
+{
+	size_t len = strlen(name);
+
+	memset(p->state.name, 0, sizeof(p->state.name));
+	memset(p->state.mask, 0, sizeof(p->state.mask));
+	memcpy(p->state.name, name, len);
+	memset(p->state.mask, 0xff, len);
+	memset(p->state.mask_nul, 0, sizeof(p->state.mask_nul));
+	memset(p->state.mask_nul, 0xff, len + 1);
+	p->state.name_len = (uint32_t)len;
+}
+
 /* An address that two devices have belongs to neither, and one that is gone to nobody. */
 static int on_address(const struct nlmsghdr *nlh, void *data)
 {
@@ -135,9 +148,7 @@ static int on_event(const struct nlmsghdr *nlh, void *data)
 	if (l.deleted && mnl_nlmsg_get_payload_len(nlh) >= sizeof(struct ifinfomsg) &&
 		((const struct ifinfomsg *)mnl_nlmsg_get_payload(nlh))->ifi_family == AF_UNSPEC)
 		p->state.gone = 1;
-	memset(p->state.name, 0, sizeof(p->state.name));
-	if (!l.deleted)
-		memcpy(p->state.name, l.name, sizeof(l.name));
+	set_name(p, l.deleted ? "" : l.name);
 	return 0;
 }
 
@@ -198,7 +209,7 @@ static int fill_maps(struct ifp_programs *p, const struct ifpin_device *dev,
 	r = ifpin_device_resolve(spec, &now, err);
 	if (r)
 		return r;
-	memcpy(p->state.name, now.name, sizeof(p->state.name));
+	set_name(p, now.name);
 	r = ifp_addr_dump(on_address, p);
 	if (r)
 		return ifp_fail_errno(err, r, "cannot learn the host's own addresses");
