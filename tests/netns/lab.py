@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: MIT
+"""A chassis for tests: this process is the host, a peer namespace sits behind in0 and out0.
+
+The peers are namespaces without a name, held by a `cat` that ends when our end of its pipe
+closes. So nothing is left behind, however a test run ends.
+"""
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import socket
+import subprocess
+import time
+import unittest
+
+IFPIN = os.environ.get("IFPIN", "build/ifpin")
+LEAKER = os.environ.get("LEAKER", "build/leaker")
+MARKER = b"ifpin-test-marker"
+libc = ctypes.CDLL(None, use_errno=True)
+CLONE_NEWNET = 0x40000000
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent():
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def run(*argv, **kw):
+    kw.setdefault("timeout", 60)
+    return subprocess.run([str(a) for a in argv], capture_output=True, text=True, **kw)
+
+
+def must(*argv, **kw):
+    p = run(*argv, **kw)
+    if p.returncode:
+        raise RuntimeError(f"{argv}: {p.returncode}: {p.stdout}{p.stderr}")
+    return p.stdout
+
+
+class Peer:
+    """A network namespace."""
+
+    def __init__(self):
+        self.holder = subprocess.Popen(["unshare", "--net", "cat"], stdin=subprocess.PIPE,
+                                       stdout=subprocess.PIPE)
+        # An echoed byte says that unshare is over and cat runs in the new namespace.
+        self.holder.stdin.write(b"x")
+        self.holder.stdin.flush()
+        self.holder.stdout.read(1)
+        self.pid = self.holder.pid
+
+    def cmd(self, *argv):
+        return ["nsenter", f"--net=/proc/{self.pid}/ns/net"] + [str(a) for a in argv]
+
+    def run(self, *argv, **kw):
+        return run(*self.cmd(*argv), **kw)
+
+    def socket(self, *args):
+        """A socket of the peer's namespace in this process."""
+        mine = os.open("/proc/self/ns/net", os.O_RDONLY)
+        theirs = os.open(f"/proc/{self.pid}/ns/net", os.O_RDONLY)
+        try:
+            if libc.setns(theirs, CLONE_NEWNET):
+                raise OSError(ctypes.get_errno(), "setns")
+            return socket.socket(*args)
+        finally:
+            libc.setns(mine, CLONE_NEWNET)
+            os.close(mine)
+            os.close(theirs)
+
+    def close(self):
+        self.holder.stdin.close()
+        self.holder.wait()
+        self.holder.stdout.close()
+
+
+class Wire:
+    """Counts frames that reach a peer."""
+    serial = 0
+
+    def __init__(self, peer):
+        self.sock = peer.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 24)
+        self.sock.settimeout(10)
+
+    def frames(self, sentinel_device, match=MARKER):
+        """All frames with a marker until now: a sentinel sent behind them says when to stop."""
+        Wire.serial += 1
+        sentinel = b"sentinel-%d-%d" % (os.getpid(), Wire.serial)
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as s:
+            s.bind((sentinel_device, 0x88b5))
+            s.send(b"\xff" * 6 + b"\x02" * 6 + b"\x88\xb5" + sentinel + b"\0" * 40)
+        n = 0
+        while True:
+            data, addr = self.sock.recvfrom(65536)
+            if addr[2] == socket.PACKET_OUTGOING:
+                continue
+            if sentinel in data:
+                return n
+            n += match in data if isinstance(match, bytes) else bool(match(data))
+
+    def close(self):
+        self.sock.close()
+
+
+def any_ip(data):
+    """A frame of any program: IP, and neither neighbour nor router discovery nor MLD."""
+    if data[12:14] == b"\x08\x00":
+        return True
+    return data[12:14] == b"\x86\xdd" and data[20] not in (0, 58)
+
+
+class Lab(unittest.TestCase):
+    """Every test class has the chassis; every test starts it anew, for tests break devices."""
+    default_by = "out0"
+
+    def setUp(self):
+        self.stack = contextlib.ExitStack()
+        self.addCleanup(self.stack.close)
+        # Processes of a test that failed end with the host's devices, not before.
+        self.pin, self.pout = Peer(), Peer()
+        self.stack.callback(self.pin.close)
+        self.stack.callback(self.pout.close)
+        for path, value in (("ipv6/conf/default/accept_dad", "0"), ("ipv6/conf/all/accept_dad", "0"),
+                            ("ipv4/ping_group_range", "0 2147483647")):
+            with open("/proc/sys/net/" + path, "w") as f:
+                f.write(value)
+        self.make_devices()
+        self.wire = Wire(self.pout)
+        self.stack.callback(self.wire.close)
+
+    def make_devices(self):
+        script = []
+        for dev, peer, n in (("in0", self.pin, 1), ("out0", self.pout, 2)):
+            script += [f"link add {dev} address 02:00:00:00:{n:02}:01 type veth peer name eth0 "
+                       f"netns /proc/{peer.pid}/ns/net",
+                       f"link set {dev} up", f"addr add 10.0.{n}.1/24 dev {dev}",
+                       f"addr add fd00:{n}::1/64 dev {dev} nodad"]
+        script += ["link set lo up", f"route replace default via 10.0.{self.gateway()}.2",
+                   f"-6 route replace default via fd00:{self.gateway()}::2"]
+        for line in script:
+            must("ip", *line.split())
+        self.stack.callback(run, "ip", "link", "del", "in0")
+        self.stack.callback(run, "ip", "link", "del", "out0")
+        for peer, n in ((self.pin, 1), (self.pout, 2)):
+            for line in ("link set lo up", "link set eth0 up", f"addr add 10.0.{n}.2/24 dev eth0",
+                         f"addr add fd00:{n}::2/64 dev eth0 nodad",
+                         f"route add default via 10.0.{n}.1"):
+                must(*peer.cmd("ip", *line.split()))
+
+    def gateway(self):
+        return 2 if self.default_by == "out0" else 1
+
+    def ifpin(self, *argv, options=("--dns=system",), device="in0", **kw):
+        return run(IFPIN, "run", *options, device, "--", *argv, **kw)
+
+    def popen(self, argv, **kw):
+        """A process that ends with the test."""
+        p = subprocess.Popen([str(a) for a in argv], preexec_fn=die_with_parent, **kw)
+
+        def end():
+            if p.poll() is None:
+                p.terminate()
+            try:
+                p.wait(5)
+            except subprocess.TimeoutExpired:
+                p.kill()
+                p.wait()
+            for f in (p.stdin, p.stdout, p.stderr):
+                if f:
+                    f.close()
+        self.stack.callback(end)
+        return p
+
+    def out_index(self):
+        return socket.if_nametoindex("out0")
+
+    def leaked(self, match=MARKER):
+        return self.wire.frames("out0", match)
+
+    def wait_port(self, argv_prefix, port, family=4):
+        """Until a TCP port listens in a namespace; an event would need the program's help."""
+        deadline = time.monotonic() + 15
+        while time.monotonic() < deadline:
+            out = run(*argv_prefix, "ss", f"-{family}Hltn", f"sport = :{port}").stdout
+            if out.strip():
+                return
+            select.select([], [], [], 0.02)
+        self.fail(f"nothing listens on port {port}")
