@@ -167,12 +167,14 @@ class Signals(Lab):
         os.write(fd, b"PS1='prompt'; echo tty is `tty`\n")
         until(b"tty is /dev/pts")
         until(b"prompt")
-        os.write(fd, b"sh -c 'echo started-$((1+1)); exec cat'\n")
+        os.write(fd, b"sh -c 'trap \"echo continued-\\$((1+1))\" CONT; echo started-$((1+1)); "
+                 b"while :; do read x; done'\n")
         until(b"started-2")
         os.write(fd, b"\x1a")
         until(b"Stopped")
+        until(b"prompt")
         os.write(fd, b"fg\n")
-        until(b"cat")
+        until(b"continued-2")  # by then the job has the terminal
         os.write(fd, b"\x03")
         until(b"prompt")
         os.write(fd, b"echo status $?; exit 5\n")
