@@ -233,6 +233,27 @@ static bool remove_if_dead(int parent_fd, const char *name)
 	       !remove_tree(parent_fd, name);
 }
 
+/* A confinement without a name has its supervisor's pid: where that lives, nothing is left over. */
+static bool supervisor_lives(const char *id)
+{
+	uint32_t pid;
+
+	return !ifp_parse_u32(id, 1, INT32_MAX, &pid) && (!kill((pid_t)pid, 0) || errno != ESRCH);
+}
+
+void ifp_cgroup_tidy(const struct ifp_cgroup *cg)
+{
+	DIR *dir = fdopendir(openat(cg->parent_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	struct dirent *de;
+
+	while (dir && (de = readdir(dir)))
+		if (!strncmp(de->d_name, PREFIX, strlen(PREFIX)) &&
+			!supervisor_lives(de->d_name + strlen(PREFIX)))
+			remove_if_dead(cg->parent_fd, de->d_name);
+	if (dir)
+		closedir(dir);
+}
+
 int ifpin_confine_gc(unsigned int *ret_removed, struct ifpin_error *ret_error)
 {
 	_cleanup_close_ int top = open_top(ret_error);

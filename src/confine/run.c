@@ -133,6 +133,7 @@ static int start_and_wait(struct run *r, struct ifpin_summary *sum, struct ifpin
 		return e;
 	}
 	sum->started = true;
+	ifp_cgroup_tidy(&r->cgroup);
 	e = ifp_supervise(pid, r->programs, &status);
 	sum->exit_status = status;
 	return e ? ifp_fail_errno(err, e, "cannot wait for the command") : 0;
