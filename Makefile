@@ -30,7 +30,8 @@ packages:
 
 demo: packages
 	$(MAKE) --no-print-directory all
-	$(SUDO) tests/demo.sh $(BUILD)/ifpin
+	$(SUDO) env IFPIN=$(abspath $(BUILD))/ifpin unshare --net --mount --propagation private \
+		python3 tests/demo.py
 
 check: packages
 	$(MAKE) --no-print-directory all

@@ -3,6 +3,7 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
@@ -84,7 +85,8 @@ static pid_t clone_into(const struct ifp_child *c)
 	return pid < 0 ? -errno : pid;
 }
 
-static int start_init(const struct ifp_child *c)
+/* From here on children are born into a PID namespace that has an init of ours. */
+static int enter_pid_namespace(const struct ifp_child *c)
 {
 	pid_t pid;
 
@@ -96,17 +98,32 @@ static int start_init(const struct ifp_child *c)
 	return pid < 0 ? pid : 0;
 }
 
+static pid_t start_isolated(const struct ifp_child *c)
+{
+	_cleanup_close_ int own = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+	pid_t pid;
+	int r;
+
+	if (own < 0)
+		return -errno;
+	r = enter_pid_namespace(c);
+	if (r)
+		return r;
+	pid = clone_into(c);
+	/* The caller's other children are none of our business. */
+	if (pid > 0 && setns(own, CLONE_NEWPID)) {
+		r = -errno;
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		return r;
+	}
+	return pid;
+}
+
 pid_t ifp_child_start(const struct ifp_child *c)
 {
-	pid_t pid;
+	pid_t pid = c->opts->isolate ? start_isolated(c) : clone_into(c);
 
-	if (c->opts->isolate) {
-		int r = start_init(c);
-
-		if (r)
-			return r;
-	}
-	pid = clone_into(c);
 	if (pid)
 		return pid;
 	confine_self(c);

@@ -12,7 +12,7 @@
 #define IPPROTO_MPTCP 262
 #endif
 
-static const char *const dests[] = {LAB_PEER4, LAB_PEER6, LAB_FAR4, LAB_FAR6, "::ffff:" LAB_PEER4,
+static const char *const dests[] = {LAB_PEER4, LAB_PEER6, LAB_FAR4, LAB_FAR6, ("::ffff:" LAB_PEER4),
 	"10.0.2.255", "255.255.255.255", "239.9.9.9"};
 
 /* An argument packs: destination, whether to connect first, type and protocol of the socket. */

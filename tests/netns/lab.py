@@ -111,13 +111,12 @@ def any_ip(data):
     return data[12:14] == b"\x86\xdd" and data[20] not in (0, 58)
 
 
-class Lab(unittest.TestCase):
-    """Every test class has the chassis; every test starts it anew, for tests break devices."""
+class Chassis:
+    """The host's two devices and what is behind them."""
     default_by = "out0"
 
-    def setUp(self):
+    def build(self):
         self.stack = contextlib.ExitStack()
-        self.addCleanup(self.stack.close)
         # Processes of a test that failed end with the host's devices, not before.
         self.pin, self.pout = Peer(), Peer()
         self.stack.callback(self.pin.close)
@@ -187,4 +186,12 @@ class Lab(unittest.TestCase):
             if out.strip():
                 return
             select.select([], [], [], 0.02)
-        self.fail(f"nothing listens on port {port}")
+        raise RuntimeError(f"nothing listens on port {port}")
+
+
+class Lab(Chassis, unittest.TestCase):
+    """Every test starts the chassis anew, for tests break devices."""
+
+    def setUp(self):
+        self.addCleanup(lambda: self.stack.close())
+        self.build()
