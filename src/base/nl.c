@@ -50,11 +50,16 @@ static int talk_once(struct mnl_socket *nl, struct nlmsghdr *req, uint32_t seq, 
 
 int ifp_nl_talk(struct nlmsghdr *req, ifp_nl_cb cb, void *data)
 {
+	return ifp_nl_talk_on(NETLINK_ROUTE, req, cb, data);
+}
+
+int ifp_nl_talk_on(int family, struct nlmsghdr *req, ifp_nl_cb cb, void *data)
+{
 	struct answer a = {.cb = cb, .data = data};
 
 	for (uint32_t seq = 1; seq <= 5; seq++) {
 		_cleanup_(closep) struct mnl_socket *nl =
-			mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+			mnl_socket_open2(family, SOCK_CLOEXEC);
 		int r;
 
 		if (!nl || mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One rtnetlink request and its answers, over libmnl. */
+/* One netlink request and its answers, over libmnl. */
 #pragma once
 
 #include <libmnl/libmnl.h>
@@ -15,6 +15,8 @@ typedef int (*ifp_nl_cb)(const struct nlmsghdr *nlh, void *data);
  * Return: 0; -EAGAIN: the dump kept changing; the kernel's error; errno of the socket calls.
  */
 int ifp_nl_talk(struct nlmsghdr *req, ifp_nl_cb cb, void *data);
+/* The same on another family than NETLINK_ROUTE. */
+int ifp_nl_talk_on(int family, struct nlmsghdr *req, ifp_nl_cb cb, void *data);
 
 /* A non-blocking socket that hears the given groups (RTMGRP_*). Return: 0; -errno. */
 int ifp_nl_listen(uint32_t groups, struct mnl_socket **ret);

@@ -4,13 +4,11 @@
 
 #include <errno.h>
 #include <linux/icmp.h>
+#include <linux/mptcp.h>
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
+#include <poll.h>
 #include <string.h>
-
-#ifndef IPPROTO_MPTCP
-#define IPPROTO_MPTCP 262
-#endif
 
 static const char *const dests[] = {LAB_PEER4, LAB_PEER6, LAB_FAR4, LAB_FAR6, ("::ffff:" LAB_PEER4),
 	"10.0.2.255", "255.255.255.255", "239.9.9.9"};
@@ -122,6 +120,34 @@ static int sendmmsg_two(const struct env *e, int arg)
 	return sendmmsg(fd, m, 2, 0) < 0 ? -errno : 0;
 }
 
+/* Has the kernel tried the second path? The answer waits for the lock under which it does. */
+static bool second_path_tried(int fd)
+{
+	struct mptcp_info info = {};
+	socklen_t len = sizeof(info);
+
+	return !getsockopt(fd, SOL_MPTCP, MPTCP_INFO, &info, &len) && info.mptcpi_local_addr_used;
+}
+
+/* A connection inside the chassis, to which the kernel adds a path outside. */
+static int mptcp_join(const struct env *e, int arg)
+{
+	struct target t = ifp_target(LAB_PEER_IN4, e->port, 0);
+	_cleanup_close_ int fd = ifp_sock(e, AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
+	struct pollfd pfd = {.fd = fd, .events = POLLIN};
+
+	(void)arg;
+	if (fd < 0)
+		return fd;
+	/* No mark in what is sent: only the second path is looked for. */
+	if (connect(fd, (struct sockaddr *)&t.ss, t.len) || send(fd, "x", 1, 0) != 1)
+		return -errno;
+	for (int i = 0; i < 2000 && !second_path_tried(fd); i++)
+		if (poll(&pfd, 1, 1))
+			return -ECONNRESET;
+	return second_path_tried(fd) ? 0 : -ETIMEDOUT;
+}
+
 /* One big send that the kernel cuts into datagrams. */
 static int segmented(const struct env *e, int arg)
 {
@@ -205,6 +231,8 @@ const struct attempt ifp_battery_route[] = {
 	{"tcp4-fast-open", CLASS, "a connection opened by sendto", "tcp(7)", fast_open, 0, 0},
 	{"tcp6-fast-open", CLASS, "the same over IPv6", "tcp(7)", fast_open, 1, 0},
 	{"mptcp", CLASS, "a multipath connection", "RFC 8684", tcp, HOW(0, 1, 0, IPPROTO_MPTCP), 0},
+	{"mptcp-join", CLASS, "a second path that the kernel adds to a multipath connection",
+		"RFC 8684 3.2, ip-mptcp(8)", mptcp_join, 0, NEEDS_SERVER},
 	{"udp4-sendmmsg", CLASS, "several datagrams in one call", "sendmmsg(2)", sendmmsg_two, 0, 0},
 	{"udp6-sendmmsg", CLASS, "the same over IPv6", "sendmmsg(2)", sendmmsg_two, 1, 0},
 	{"udp4-segmented", CLASS, "one send that the kernel cuts up", "udp(7), UDP_SEGMENT",

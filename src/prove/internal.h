@@ -34,6 +34,10 @@
 
 enum protection { PROT_NONE, PROT_BIND, PROT_BINDTODEVICE, PROT_IFPIN, PROT_COUNT };
 
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+
 #define MAGIC_LEN 16
 
 /* What an attempt knows. Travels to the confined process in an environment variable. */
@@ -54,6 +58,7 @@ enum attempt_flags {
 	FROM_PEER = 2,	      /* leaves from the peer itself, so count what that sends */
 	INHERITS = 4,	      /* is given a socket made outside */
 	NEEDS_LSM = 8,	      /* cannot be held without BPF LSM */
+	NEEDS_SERVER = 16,    /* talks to a server behind in0 that listens on env.port */
 };
 
 struct attempt {
@@ -108,11 +113,14 @@ struct lab {
 	pid_t giver;
 	int giver_fd;
 	int loose_fd; /* a UDP socket of the host that nothing protects */
+	bool mptcp;   /* an endpoint on out0 for further subflows is set */
 };
 
 /* Makes the chassis; the caller is in the host's namespace then. Return: 0; -errno. */
 int ifp_lab_make(struct lab *ret, struct ifpin_error *err);
 void ifp_lab_end(struct lab *lab);
+/* A multipath TCP server behind in0. Return: descriptor of the listener; -errno. */
+int ifp_lab_serve(const struct lab *lab, uint16_t port);
 /* A join by the laboratory itself, whose report follows those of an attempt. */
 int ifp_lab_join(const struct lab *lab, const uint8_t g4[4], const uint8_t g6[16], bool six);
 

@@ -11,7 +11,9 @@
 #include <linux/if_addr.h>
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
+#include <linux/genetlink.h>
 #include <linux/if_packet.h>
+#include <linux/mptcp.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
@@ -129,6 +131,60 @@ static int add_mark_rule(void)
 
 	mnl_attr_put_u32(nlh, FRA_FWMARK, LAB_MARK);
 	return ifp_nl_talk(nlh, NULL, NULL);
+}
+
+static int on_family(const struct nlmsghdr *nlh, void *data)
+{
+	const struct nlattr *a;
+
+	mnl_attr_for_each(a, nlh, sizeof(struct genlmsghdr))
+		if (mnl_attr_get_type(a) == CTRL_ATTR_FAMILY_ID)
+			*(uint16_t *)data = mnl_attr_get_u16(a);
+	return 0;
+}
+
+/* Every multipath connection of the host gets a second path from out0's address. */
+static int add_mptcp_endpoint(uint32_t index)
+{
+	struct genlmsghdr get = {.cmd = CTRL_CMD_GETFAMILY, .version = 1};
+	struct genlmsghdr add = {.cmd = MPTCP_PM_CMD_ADD_ADDR, .version = MPTCP_PM_VER};
+	struct nlmsghdr *nlh;
+	struct nlattr *addr;
+	uint16_t family = 0;
+	uint8_t a[16], af;
+	char buf[256];
+	int r;
+
+	nlh = request(buf, GENL_ID_CTRL, 0, &get, sizeof(get));
+	mnl_attr_put_strz(nlh, CTRL_ATTR_FAMILY_NAME, MPTCP_PM_NAME);
+	r = ifp_nl_talk_on(NETLINK_GENERIC, nlh, on_family, &family);
+	if (r)
+		return r;
+	nlh = request(buf, family, 0, &add, sizeof(add));
+	addr = mnl_attr_nest_start(nlh, MPTCP_PM_ATTR_ADDR);
+	parse(LAB_OUT4, a, &af);
+	mnl_attr_put_u16(nlh, MPTCP_PM_ADDR_ATTR_FAMILY, af);
+	mnl_attr_put(nlh, MPTCP_PM_ADDR_ATTR_ADDR4, 4, a);
+	mnl_attr_put_u32(nlh, MPTCP_PM_ADDR_ATTR_FLAGS, MPTCP_PM_ADDR_FLAG_SUBFLOW);
+	mnl_attr_put_u32(nlh, MPTCP_PM_ADDR_ATTR_IF_IDX, index);
+	mnl_attr_nest_end(nlh, addr);
+	return ifp_nl_talk_on(NETLINK_GENERIC, nlh, NULL, NULL);
+}
+
+int ifp_lab_serve(const struct lab *lab, uint16_t port)
+{
+	struct target t = ifp_target(LAB_PEER_IN4, port, 0);
+	_cleanup_close_ int fd = -1;
+
+	if (!lab->mptcp)
+		return -EPROTONOSUPPORT;
+	if (setns(lab->ns_in, CLONE_NEWNET))
+		return -errno;
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_MPTCP);
+	if (setns(lab->ns_host, CLONE_NEWNET) || fd < 0 ||
+		bind(fd, (struct sockaddr *)&t.ss, t.len) || listen(fd, 8))
+		return -errno;
+	return ifp_take_fd(&fd);
 }
 
 /* A namespace of its own for the calling process. Return: descriptor; -errno. */
@@ -304,6 +360,7 @@ int ifp_lab_make(struct lab *ret, struct ifpin_error *err)
 	r = lab.loose_fd < 0 ? -errno : start_giver(&lab);
 	if (r)
 		return ifp_fail_errno(err, r, "cannot start the process that hands out sockets");
+	lab.mptcp = !add_mptcp_endpoint(lab.out_index);
 	*ret = lab;
 	return 0;
 }

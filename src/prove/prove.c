@@ -92,12 +92,22 @@ static enum outcome judge(const struct attempt *a, enum protection prot, unsigne
 static int one(const struct ifpin_prove_opts *opts, const struct lab *lab,
 	const struct attempt *a, enum protection prot, unsigned int serial, struct result *ret)
 {
+	_cleanup_close_ int server = -1;
 	struct env e;
 	int status, frames, r = fresh_env(lab, prot, serial, &e);
 	pid_t pid;
 
 	if (r)
 		return r;
+	if (a->flags & NEEDS_SERVER) {
+		server = ifp_lab_serve(lab, e.port);
+		if (server == -EPROTONOSUPPORT) {
+			*ret = (struct result){.err = -server, .outcome = OUT_UNAVAILABLE};
+			return 0;
+		}
+		if (server < 0)
+			return server;
+	}
 	pid = fork();
 	if (pid < 0)
 		return -errno;
