@@ -13,9 +13,9 @@
 extern "C" {
 #endif
 
-#define IFPIN_EXIT_SETUP 125 /* nothing was run */
+#define IFPIN_EXIT_SETUP 125  /* nothing was run */
 #define IFPIN_EXIT_NOEXEC 126 /* the command was found and cannot be executed */
-#define IFPIN_EXIT_NOENT 127 /* the command was not found */
+#define IFPIN_EXIT_NOENT 127  /* the command was not found */
 
 /** enum ifpin_inherit - what to do about sockets and the like that are already open */
 enum ifpin_inherit {
@@ -105,8 +105,7 @@ struct ifpin_summary {
  * open and @inherit refuses; -ENODATA: no name servers; else the errno of the step that failed.
  */
 IFPIN_API int ifpin_confine_run(const struct ifpin_confine_opts *opts,
-				struct ifpin_summary *ret_summary,
-				struct ifpin_error *ret_error);
+	struct ifpin_summary *ret_summary, struct ifpin_error *ret_error);
 
 /**
  * ifpin_confine_gc - remove what killed supervisors left behind

@@ -45,8 +45,8 @@ struct ifpin_device {
  * -ENODEV: no such interface; -ENOTUNIQ: several have this MAC address;
  * -ENOMEM, or what socket(2), sendto(2) and recvmsg(2) gave.
  */
-IFPIN_API int ifpin_device_resolve(const char *spec, struct ifpin_device *ret_device,
-				   struct ifpin_error *ret_error);
+IFPIN_API int ifpin_device_resolve(
+	const char *spec, struct ifpin_device *ret_device, struct ifpin_error *ret_error);
 
 #ifdef __cplusplus
 }

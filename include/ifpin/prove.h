@@ -38,8 +38,8 @@ struct ifpin_prove_opts {
  * Return: 0: nothing leaked under ifpin; 1: something did, or an attempt is broken; -ENOENT:
  * @opts->only matches nothing; or the errno of the step of the laboratory that failed.
  */
-IFPIN_API int ifpin_prove_run(const struct ifpin_prove_opts *opts, FILE *out,
-			      struct ifpin_error *ret_error);
+IFPIN_API int ifpin_prove_run(
+	const struct ifpin_prove_opts *opts, FILE *out, struct ifpin_error *ret_error);
 
 /** ifpin_prove_list - write the names, classes and sentences of all attempts */
 IFPIN_API void ifpin_prove_list(FILE *out);

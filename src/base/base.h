@@ -60,7 +60,8 @@ int ifp_parse_addr(const char *s, uint8_t ret[16]);
 /* Whether an address (IPv4 mapped) is loopback or unspecified. */
 bool ifp_addr_is_loopback(const uint8_t a[16]);
 
-/* The whole of a small file with a NUL behind it. Return: 0; -ENOMEM, -EFBIG, errno of open, read. */
+/* The whole of a small file with a NUL behind it. Return: 0; -ENOMEM, -EFBIG, errno of open, read.
+ */
 int ifp_read_file(const char *path, char **ret);
 
 /* Writes a string to an existing file in one write. Return: 0; errno of open, write. */

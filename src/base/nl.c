@@ -58,8 +58,7 @@ int ifp_nl_talk_on(int family, struct nlmsghdr *req, ifp_nl_cb cb, void *data)
 	struct answer a = {.cb = cb, .data = data};
 
 	for (uint32_t seq = 1; seq <= 5; seq++) {
-		_cleanup_(closep) struct mnl_socket *nl =
-			mnl_socket_open2(family, SOCK_CLOEXEC);
+		_cleanup_(closep) struct mnl_socket *nl = mnl_socket_open2(family, SOCK_CLOEXEC);
 		int r;
 
 		if (!nl || mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0)

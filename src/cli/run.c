@@ -9,8 +9,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPT_LOOPBACK = 256, OPT_USER, OPT_DNS, OPT_INHERIT, OPT_ISOLATE, OPT_KEEP_CAP,
-	OPT_ALLOW_FAMILY, OPT_NAME, OPT_JSON };
+enum {
+	OPT_LOOPBACK = 256,
+	OPT_USER,
+	OPT_DNS,
+	OPT_INHERIT,
+	OPT_ISOLATE,
+	OPT_KEEP_CAP,
+	OPT_ALLOW_FAMILY,
+	OPT_NAME,
+	OPT_JSON
+};
 
 static const struct option options[] = {
 	{"loopback", required_argument, NULL, OPT_LOOPBACK},
@@ -95,9 +104,9 @@ static int parse_option(struct args *a, int c)
 		a->opts.user = optarg;
 		return 0;
 	case OPT_DNS:
-		a->opts.dns = !strcmp(optarg, "auto")	? IFPIN_DNS_AUTO
-			    : !strcmp(optarg, "system") ? IFPIN_DNS_SYSTEM
-							: IFPIN_DNS_LIST;
+		a->opts.dns = !strcmp(optarg, "auto")	  ? IFPIN_DNS_AUTO
+			      : !strcmp(optarg, "system") ? IFPIN_DNS_SYSTEM
+							  : IFPIN_DNS_LIST;
 		a->opts.dns_servers = optarg;
 		return 0;
 	case OPT_INHERIT:
@@ -116,8 +125,8 @@ static int parse_option(struct args *a, int c)
 	case OPT_KEEP_CAP:
 		return parse_bits("keep-cap", optarg, ifpin_cap_bit, &a->opts.keep_caps);
 	case OPT_ALLOW_FAMILY:
-		return parse_bits("allow-family", optarg, ifpin_family_number,
-			&a->opts.allow_families);
+		return parse_bits(
+			"allow-family", optarg, ifpin_family_number, &a->opts.allow_families);
 	case OPT_NAME:
 		a->opts.name = optarg;
 		return 0;
@@ -142,8 +151,7 @@ static void print_json(const struct args *a, const struct ifpin_summary *sum)
 	json_object *root = json_object_new_object(), *denials = json_object_new_object();
 
 	json_object_object_add(root, "device", json_object_new_string(a->opts.device.name));
-	json_object_object_add(root, "ifindex",
-		json_object_new_int64(a->opts.device.ifindex));
+	json_object_object_add(root, "ifindex", json_object_new_int64(a->opts.device.ifindex));
 	json_object_object_add(root, "started", json_object_new_boolean(sum->started));
 	json_object_object_add(root, "exit_status", json_object_new_int(sum->exit_status));
 	for (size_t i = 0; i < sum->n_denials; i++)

@@ -27,8 +27,7 @@ static int open_mounted(void)
 	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		char point[1024];
 
-		if (strstr(line, " - cgroup2 ") &&
-			sscanf(line, "%*s %*s %*s / %1023s", point) == 1)
+		if (strstr(line, " - cgroup2 ") && sscanf(line, "%*s %*s %*s / %1023s", point) == 1)
 			return open(point, O_RDONLY | O_DIRECTORY | O_CLOEXEC) ?: -errno;
 	}
 	return -ENOENT;
@@ -50,8 +49,8 @@ static int open_top(struct ifpin_error *err)
 
 	if (fd < 0)
 		fd = open_unseen();
-	return fd >= 0 ? fd :
-			 ifp_fail(err, -ENOSYS,
+	return fd >= 0 ? fd
+		       : ifp_fail(err, -ENOSYS,
 				 "cgroup v2 is not mounted and cannot be (kernel option "
 				 "CONFIG_CGROUPS; try: mount -t cgroup2 none /sys/fs/cgroup/unified)");
 }

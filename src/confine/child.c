@@ -23,10 +23,10 @@ static void report(const struct ifp_child *c, int err, bool exec_failed, const c
 
 	snprintf(rep.what, sizeof(rep.what), "%s", what);
 	n = write(c->report_fd, &rep, sizeof(rep));
-	_exit(n == sizeof(rep) ? (exec_failed && err == -ENOENT ? IFPIN_EXIT_NOENT :
-			  exec_failed			     ? IFPIN_EXIT_NOEXEC :
-							       IFPIN_EXIT_SETUP) :
-				 IFPIN_EXIT_SETUP);
+	_exit(n == sizeof(rep) ? (exec_failed && err == -ENOENT ? IFPIN_EXIT_NOENT
+					 : exec_failed		? IFPIN_EXIT_NOEXEC
+								: IFPIN_EXIT_SETUP)
+			       : IFPIN_EXIT_SETUP);
 }
 
 static void clean_environment(void)

@@ -95,8 +95,8 @@ static int from_list(struct ifp_dns *d, const char *list, struct ifpin_error *er
 	return 0;
 }
 
-int ifp_dns_find(const struct ifpin_confine_opts *opts, struct ifp_dns *ret,
-	struct ifpin_error *err)
+int ifp_dns_find(
+	const struct ifpin_confine_opts *opts, struct ifp_dns *ret, struct ifpin_error *err)
 {
 	struct ifp_dns d = {.replace = opts->dns != IFPIN_DNS_SYSTEM};
 	int r = 0;

@@ -195,7 +195,8 @@ int ifpin_sock_create(struct bpf_sock *sk)
 	__u32 agree = policy.routes_agree[0] && (sk->family == AF_INET || policy.routes_agree[1]);
 	__u32 hooked = 0;
 
-	/* An ifindex means something in its own namespace only; elsewhere it would match by luck. */
+	/* An ifindex means something in its own namespace only; elsewhere it would match by luck.
+	 */
 	if (bpf_get_netns_cookie(sk) != policy.netns_cookie)
 		return deny(IFPIN_DENY_NETNS);
 
@@ -226,9 +227,9 @@ static __always_inline int pin(void *ctx, __u32 ifindex)
 {
 	int v = ifindex;
 
-	return bpf_setsockopt(ctx, SOL_SOCKET, SO_BINDTOIFINDEX, &v, sizeof(v)) ?
-			     deny(IFPIN_DENY_BIND) :
-			     ALLOW;
+	return bpf_setsockopt(ctx, SOL_SOCKET, SO_BINDTOIFINDEX, &v, sizeof(v))
+		       ? deny(IFPIN_DENY_BIND)
+		       : ALLOW;
 }
 
 static __always_inline __u32 bound_dev(struct bpf_sock_addr *ctx)
@@ -340,8 +341,8 @@ static __always_inline int local_from_bound4(struct bpf_sock_addr *ctx, __be32 d
 
 	/*
 	 * The route to 0.0.0.0 leads to the source address over loopback, whatever the bound device
-	 * is (ip_route_output_key_hash_rcu). So this datagram arrives; for the answers to arrive too
-	 * the socket must be unbound, which takes CAP_NET_RAW: try.
+	 * is (ip_route_output_key_hash_rcu). So this datagram arrives; for the answers to arrive
+	 * too the socket must be unbound, which takes CAP_NET_RAW: try.
 	 */
 	ctx->msg_src_ip4 = dst ?: bpf_htonl(INADDR_LOOPBACK);
 	ctx->user_ip4 = 0;
@@ -386,7 +387,8 @@ int ifpin_sendmsg6(struct bpf_sock_addr *ctx)
 		return policy.loopback ? steer(ctx, 0) : deny(IFPIN_DENY_LOOPBACK);
 	if (bound_dev(ctx) == policy.ifindex)
 		return ALLOW;
-	/* Which device is meant is in a scope that is not shown here: from the next call on, ours. */
+	/* Which device is meant is in a scope that is not shown here: from the next call on, ours.
+	 */
 	if (is_multicast(&a))
 		return pin(ctx, policy.ifindex);
 	return policy.routes_agree[1] ? ALLOW : bind_and_repeat(ctx);
@@ -422,8 +424,7 @@ int ifpin_sockops(struct bpf_sock_ops *ctx)
 
 static __always_inline int device_ok(__u32 ifindex)
 {
-	return ifindex == policy.ifindex ||
-	       (ifindex == IFPIN_LOOPBACK_IFINDEX && policy.loopback);
+	return ifindex == policy.ifindex || (ifindex == IFPIN_LOOPBACK_IFINDEX && policy.loopback);
 }
 
 /* The value as an unsigned number at an offset; -1 where the caller gave less. */
@@ -454,7 +455,7 @@ static __always_inline int bind_option(struct bpf_sockopt *ctx, __u32 ifindex)
 	if (!device_ok(ifindex) || !ctx->sk)
 		return deny(IFPIN_DENY_REBIND);
 	if (ctx->sk->bound_dev_if != ifindex &&
-	    bpf_setsockopt(ctx->sk, SOL_SOCKET, SO_BINDTOIFINDEX, &v, sizeof(v)))
+		bpf_setsockopt(ctx->sk, SOL_SOCKET, SO_BINDTOIFINDEX, &v, sizeof(v)))
 		return deny(IFPIN_DENY_REBIND);
 	ctx->optlen = -1; /* handled: the kernel's own code is not to run */
 	return ALLOW;
@@ -483,8 +484,8 @@ static __always_inline int opt_socket(struct bpf_sockopt *ctx)
 	with_nul = ctx->optlen > (int)st->name_len;
 	word = (__u64 *)p;
 	if (!st->name_len || ctx->optlen < (int)st->name_len ||
-	    ((word[0] ^ st->name[0]) & (with_nul ? st->mask_nul[0] : st->mask[0])) ||
-	    ((word[1] ^ st->name[1]) & (with_nul ? st->mask_nul[1] : st->mask[1])))
+		((word[0] ^ st->name[0]) & (with_nul ? st->mask_nul[0] : st->mask[0])) ||
+		((word[1] ^ st->name[1]) & (with_nul ? st->mask_nul[1] : st->mask[1])))
 		return deny(IFPIN_DENY_REBIND);
 	return bind_option(ctx, policy.ifindex);
 }
@@ -495,7 +496,8 @@ static __always_inline int opt_index(struct bpf_sockopt *ctx, __u32 off, int big
 	__s64 v = opt_u32(ctx, off);
 
 	if (v < 0)
-		return ALLOW; /* too short: the kernel refuses it with the errno that programs know */
+		return ALLOW; /* too short: the kernel refuses it with the errno that programs know
+			       */
 	if (big_endian)
 		v = bpf_ntohl((__u32)v);
 	return !v || device_ok(v) ? ALLOW : deny(IFPIN_DENY_REBIND);
@@ -632,7 +634,8 @@ int ifpin_setsockopt(struct bpf_sockopt *ctx)
 		ret = opt_inet(ctx);
 	else if (ctx->level == IPPROTO_TCP)
 		ret = opt_tcp(ctx);
-	/* Long values (filters, source lists) do not fit our window; the kernel reads the original. */
+	/* Long values (filters, source lists) do not fit our window; the kernel reads the original.
+	 */
 	if (ret == ALLOW && ctx->optlen > PAGE)
 		ctx->optlen = 0;
 	return ret;
@@ -646,12 +649,11 @@ int ifpin_dev(struct bpf_cgroup_dev_ctx *ctx)
 	if ((ctx->access_type & 0xffff) != BPF_DEVCG_DEV_CHAR)
 		return ALLOW;
 	/* /dev/mem, /dev/kmem, /dev/port */
-	if (ctx->major == DEV_MEM_MAJOR &&
-	    (ctx->minor == 1 || ctx->minor == 2 || ctx->minor == 4))
+	if (ctx->major == DEV_MEM_MAJOR && (ctx->minor == 1 || ctx->minor == 2 || ctx->minor == 4))
 		return deny(IFPIN_DENY_DEVNODE);
 	/* tun, vfio, vhost-net, vhost-vsock */
-	if (ctx->major == DEV_MISC_MAJOR && (ctx->minor == 200 || ctx->minor == 196 ||
-						    ctx->minor == 238 || ctx->minor == 241))
+	if (ctx->major == DEV_MISC_MAJOR &&
+		(ctx->minor == 200 || ctx->minor == 196 || ctx->minor == 238 || ctx->minor == 241))
 		return deny(IFPIN_DENY_DEVNODE);
 	for (int i = 0; i < IFPIN_MAX_DENIED_MAJORS && policy.denied_majors[i]; i++)
 		if (ctx->major == policy.denied_majors[i])

@@ -44,8 +44,8 @@ static const char *judge_socket(int fd, uint64_t families)
 	case AF_PACKET:
 		return "packet socket";
 	}
-	return domain >= 0 && domain < 64 && (families >> domain & 1) ? NULL :
-									"socket of another family";
+	return domain >= 0 && domain < 64 && (families >> domain & 1) ? NULL
+								      : "socket of another family";
 }
 
 static const char *judge(int fd, const char *link, uint64_t families)
@@ -132,10 +132,10 @@ int ifp_inherit_check(const struct ifpin_confine_opts *opts, struct ifpin_error 
 	if (!list[0])
 		return 0;
 	return ifp_fail(err, -EBUSY,
-		opts->inherit == IFPIN_INHERIT_PIN ?
-			"open descriptors that cannot be tied to the device: %s; close them with "
-			"--inherit=close" :
-			"open descriptors would bypass the confinement: %s; close them with "
-			"--inherit=close, or tie TCP sockets with --inherit=pin",
+		opts->inherit == IFPIN_INHERIT_PIN
+			? "open descriptors that cannot be tied to the device: %s; close them with "
+			  "--inherit=close"
+			: "open descriptors would bypass the confinement: %s; close them with "
+			  "--inherit=close, or tie TCP sockets with --inherit=pin",
 		list);
 }

@@ -35,8 +35,8 @@ void ifp_cgroup_tidy(const struct ifp_cgroup *cg);
 
 struct ifp_programs;
 
-int ifp_programs_load(const struct ifpin_confine_opts *opts, struct ifp_programs **ret,
-	struct ifpin_error *err);
+int ifp_programs_load(
+	const struct ifpin_confine_opts *opts, struct ifp_programs **ret, struct ifpin_error *err);
 int ifp_programs_attach(struct ifp_programs *p, int cgroup_fd, struct ifpin_error *err);
 /* Netlink socket whose events ifp_programs_follow() applies; -1 where there is none. */
 int ifp_programs_event_fd(const struct ifp_programs *p);
@@ -50,8 +50,8 @@ void ifp_programs_free(struct ifp_programs *p);
 struct ifp_filter;
 
 /* Compiles the system call filter. Return: 0; -ENOSYS: no seccomp filters; -ENOMEM. */
-int ifp_filter_make(const struct ifpin_confine_opts *opts, struct ifp_filter **ret,
-	struct ifpin_error *err);
+int ifp_filter_make(
+	const struct ifpin_confine_opts *opts, struct ifp_filter **ret, struct ifpin_error *err);
 /* In the child, with CAP_SYS_ADMIN still there. Return: 0; -errno. */
 int ifp_filter_load(const struct ifp_filter *f);
 void ifp_filter_free(struct ifp_filter *f);
@@ -82,13 +82,13 @@ int ifp_become(const struct ifp_user *u, uint64_t dropped);
 
 struct ifp_dns {
 	bool replace;
-	char text[2048];     /* the resolv.conf to show */
-	char target[4096];   /* the file that /etc/resolv.conf leads to */
+	char text[2048];   /* the resolv.conf to show */
+	char target[4096]; /* the file that /etc/resolv.conf leads to */
 };
 
 /* Return: 0; -ENODATA: no server that may be used; -EINVAL: a malformed address; -errno. */
-int ifp_dns_find(const struct ifpin_confine_opts *opts, struct ifp_dns *ret,
-	struct ifpin_error *err);
+int ifp_dns_find(
+	const struct ifpin_confine_opts *opts, struct ifp_dns *ret, struct ifpin_error *err);
 
 /* ---- mounts.c ---- */
 
@@ -97,8 +97,8 @@ int ifp_dns_find(const struct ifpin_confine_opts *opts, struct ifp_dns *ret,
  * shows the resolv.conf, hides resolver sockets. *ret_what is set to the step on failure.
  * Return: 0; -errno.
  */
-int ifp_mounts_setup(const struct ifpin_confine_opts *opts, const struct ifp_dns *dns,
-	const char **ret_what);
+int ifp_mounts_setup(
+	const struct ifpin_confine_opts *opts, const struct ifp_dns *dns, const char **ret_what);
 
 /* ---- inherit.c ---- */
 

@@ -154,8 +154,8 @@ static int bind_readonly(const char *path)
 /* No socket of a bus, an agent or an engine, and no file by which the host would run something. */
 static int isolate(struct ifp_dns *dns)
 {
-	static const char *const readonly[] = {"/etc", "/usr", "/boot", "/var/spool",
-		"/var/lib/systemd"};
+	static const char *const readonly[] = {
+		"/etc", "/usr", "/boot", "/var/spool", "/var/lib/systemd"};
 	struct stat st;
 	int r;
 
@@ -185,8 +185,8 @@ static int isolate(struct ifp_dns *dns)
 	return r;
 }
 
-int ifp_mounts_setup(const struct ifpin_confine_opts *opts, const struct ifp_dns *dns,
-	const char **ret_what)
+int ifp_mounts_setup(
+	const struct ifpin_confine_opts *opts, const struct ifp_dns *dns, const char **ret_what)
 {
 	struct ifp_dns d = *dns;
 	int r;

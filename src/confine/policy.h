@@ -20,12 +20,12 @@ struct ifpin_policy {
 
 /* What may change while a confinement lives. */
 struct ifpin_state {
-	__u32 gone;		   /* the device was deleted: nothing may leave, ever again */
-	__be32 device_ip4;	   /* primary IPv4 address of the device, or 0 */
-	__u32 name_len;		   /* of the device's present name; 0: it has none */
+	__u32 gone;	   /* the device was deleted: nothing may leave, ever again */
+	__be32 device_ip4; /* primary IPv4 address of the device, or 0 */
+	__u32 name_len;	   /* of the device's present name; 0: it has none */
 	__u32 pad;
-	__u64 name[IFPIN_NAME_LEN / 8]; /* the name, zero padded */
-	__u64 mask[IFPIN_NAME_LEN / 8]; /* ones where the name has bytes */
+	__u64 name[IFPIN_NAME_LEN / 8];	    /* the name, zero padded */
+	__u64 mask[IFPIN_NAME_LEN / 8];	    /* ones where the name has bytes */
 	__u64 mask_nul[IFPIN_NAME_LEN / 8]; /* and where its end has a zero */
 };
 
@@ -54,5 +54,5 @@ enum ifpin_reason {
 #define X(id, name, text) IFPIN_DENY_##id,
 	IFPIN_REASONS(X)
 #undef X
-	IFPIN_REASON_COUNT
+		IFPIN_REASON_COUNT
 };

@@ -62,8 +62,8 @@ int ifp_privileges_check(struct ifpin_error *err)
 	}
 	cap_free(caps);
 	if (missing[0])
-		return ifp_fail(err, -EPERM, "not privileged: missing %s (run it with sudo)",
-			missing);
+		return ifp_fail(
+			err, -EPERM, "not privileged: missing %s (run it with sudo)", missing);
 	return 0;
 }
 

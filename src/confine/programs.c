@@ -37,8 +37,8 @@ static int netns_cookie(uint64_t *ret)
 /* Character devices that put frames on a wire and whose major numbers the kernel gives out. */
 static void find_majors(struct ifpin_policy *policy)
 {
-	static const char *const wires[] = {"macvtap", "ipvtap", "vfio", "uio", "ppp",
-		"infiniband", "infiniband_verbs", "infiniband_mad", "isdn", "bsg"};
+	static const char *const wires[] = {"macvtap", "ipvtap", "vfio", "uio", "ppp", "infiniband",
+		"infiniband_verbs", "infiniband_mad", "isdn", "bsg"};
 	_cleanup_fclose_ FILE *f = fopen("/proc/devices", "re");
 	char line[128], name[64];
 	unsigned int major;
@@ -55,8 +55,8 @@ static void find_majors(struct ifpin_policy *policy)
 	}
 }
 
-static int make_policy(const struct ifpin_confine_opts *opts, struct ifpin_policy *ret,
-	struct ifpin_error *err)
+static int make_policy(
+	const struct ifpin_confine_opts *opts, struct ifpin_policy *ret, struct ifpin_error *err)
 {
 	struct ifpin_policy p = {
 		.ifindex = opts->device.ifindex,
@@ -74,8 +74,8 @@ static int make_policy(const struct ifpin_confine_opts *opts, struct ifpin_polic
 	for (int i = 0; i < 2; i++) {
 		r = ifp_routes_agree(i ? AF_INET6 : AF_INET, p.ifindex, &agree);
 		if (r && !(i && r == -EOPNOTSUPP))
-			return ifp_fail_errno(err, r, "cannot read the routes of %s",
-				opts->device.name);
+			return ifp_fail_errno(
+				err, r, "cannot read the routes of %s", opts->device.name);
 		p.routes_agree[i] = r ? true : agree;
 		ifp_say(opts, "routing: the host's IPv%d routes %s", i ? 6 : 4,
 			agree ? "lead to the device; listeners answer by it"
@@ -90,8 +90,8 @@ static int put_state(struct ifp_programs *p)
 {
 	uint32_t zero = 0;
 
-	return bpf_map__update_elem(p->skel->maps.state, &zero, sizeof(zero), &p->state,
-		sizeof(p->state), BPF_ANY);
+	return bpf_map__update_elem(
+		p->skel->maps.state, &zero, sizeof(zero), &p->state, sizeof(p->state), BPF_ANY);
 }
 
 static void set_name(struct ifp_programs *p, const char *name)
@@ -119,15 +119,15 @@ static int on_address(const struct nlmsghdr *nlh, void *data)
 	if (ifp_addr_parse(nlh, &a))
 		return 0;
 	if (a.deleted) {
-		/* Held by another device as well: the next dump would say so; stay on the safe side. */
+		/* Held by another device as well: the next dump would say so; stay on the safe
+		 * side. */
 		if (!bpf_map__lookup_elem(map, a.addr, 16, &owner, sizeof(owner), 0) && owner)
 			bpf_map__delete_elem(map, a.addr, 16, 0);
 		if (a.ifindex == p->ifindex && !memcmp(a.addr + 12, &p->state.device_ip4, 4))
 			p->state.device_ip4 = 0;
 		return 0;
 	}
-	if (!bpf_map__lookup_elem(map, a.addr, 16, &owner, sizeof(owner), 0) &&
-		owner != a.ifindex)
+	if (!bpf_map__lookup_elem(map, a.addr, 16, &owner, sizeof(owner), 0) && owner != a.ifindex)
 		a.ifindex = 0;
 	r = bpf_map__update_elem(map, a.addr, 16, &a.ifindex, sizeof(a.ifindex), BPF_ANY);
 	if (a.ifindex == p->ifindex && a.addr[10] == 0xff && !a.addr[0] && !a.secondary &&
@@ -196,8 +196,8 @@ static int no_print(enum libbpf_print_level level, const char *fmt, va_list ap)
 }
 
 /* Events first, then the dump: what changes in between is heard twice, never missed. */
-static int fill_maps(struct ifp_programs *p, const struct ifpin_device *dev,
-	struct ifpin_error *err)
+static int fill_maps(
+	struct ifp_programs *p, const struct ifpin_device *dev, struct ifpin_error *err)
 {
 	struct ifpin_device now;
 	char spec[32];
@@ -217,8 +217,8 @@ static int fill_maps(struct ifp_programs *p, const struct ifpin_device *dev,
 	return r ? ifp_fail_errno(err, r, "cannot fill the BPF maps") : 0;
 }
 
-int ifp_programs_load(const struct ifpin_confine_opts *opts, struct ifp_programs **ret,
-	struct ifpin_error *err)
+int ifp_programs_load(
+	const struct ifpin_confine_opts *opts, struct ifp_programs **ret, struct ifpin_error *err)
 {
 	_cleanup_(freep) struct ifp_programs *p = calloc(1, sizeof(*p));
 	libbpf_print_fn_t old;
@@ -261,7 +261,8 @@ int ifp_programs_attach(struct ifp_programs *p, int cgroup_fd, struct ifpin_erro
 	 * BPF_PROG_ATTACH, not a link: it lives as long as the cgroup, whoever is killed. Other
 	 * programs that the administrator has above or below run as well, and every one must allow.
 	 */
-	bpf_object__for_each_program(prog, p->skel->obj) {
+	bpf_object__for_each_program(prog, p->skel->obj)
+	{
 		int r = bpf_prog_attach(bpf_program__fd(prog), cgroup_fd,
 			bpf_program__expected_attach_type(prog), BPF_F_ALLOW_MULTI);
 

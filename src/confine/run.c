@@ -38,23 +38,26 @@ static void say_mechanisms(const struct run *r)
 	ifp_say(o, "egress and ingress programs: packets pass on %s (ifindex %u)%s only",
 		o->device.name, o->device.ifindex, o->loopback ? " and loopback" : "");
 	ifp_say(o, "sock_create, connect, sendmsg, bind programs: sockets are tied to the device");
-	ifp_say(o, "setsockopt program: rebinding, joins elsewhere and multicast routing are refused");
+	ifp_say(o,
+		"setsockopt program: rebinding, joins elsewhere and multicast routing are refused");
 	ifp_say(o, "device program: tun, macvtap, vfio, /dev/mem and the like are refused");
-	ifp_say(o, "seccomp: other address families, io_uring, other ABIs' ways around are refused");
+	ifp_say(o,
+		"seccomp: other address families, io_uring, other ABIs' ways around are refused");
 	ifp_say(o, "capabilities: what changes the network or other processes is dropped for good");
 	ifp_say(o, "mounts: cgroupfs, /sys and /proc/sys are read-only%s",
 		r->dns.replace ? "; resolv.conf is the command's own" : "");
-	ifp_say(o, "not held on this kernel: sockets handed over by processes outside (SCM_RIGHTS)");
+	ifp_say(o,
+		"not held on this kernel: sockets handed over by processes outside (SCM_RIGHTS)");
 }
 
 static int check_name(const char *name, struct ifpin_error *err)
 {
 	size_t n = name ? strlen(name) : 1;
 
-	if (!n || n > 48 || (name && strspn(name, "abcdefghijklmnopqrstuvwxyz"
-						  "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") != n))
-		return ifp_fail(err, -EINVAL,
-			"--name: 1 to 48 letters, digits, '.', '_' or '-'");
+	if (!n || n > 48 ||
+		(name && strspn(name, "abcdefghijklmnopqrstuvwxyz"
+				      "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") != n))
+		return ifp_fail(err, -EINVAL, "--name: 1 to 48 letters, digits, '.', '_' or '-'");
 	return 0;
 }
 

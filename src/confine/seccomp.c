@@ -22,16 +22,25 @@ struct ifp_filter {
 	scmp_filter_ctx ctx;
 };
 
-static const uint64_t allowed_families = 1ULL << AF_UNIX | 1ULL << AF_INET | 1ULL << AF_INET6 |
-					 1ULL << AF_NETLINK | 1ULL << AF_ALG;
+static const uint64_t allowed_families =
+	1ULL << AF_UNIX | 1ULL << AF_INET | 1ULL << AF_INET6 | 1ULL << AF_NETLINK | 1ULL << AF_ALG;
 
 static const struct {
 	const char *name;
 	int number;
 } family_names[] = {
-	{"unix", AF_UNIX}, {"inet", AF_INET}, {"inet6", AF_INET6}, {"netlink", AF_NETLINK},
-	{"alg", AF_ALG}, {"vsock", AF_VSOCK}, {"can", AF_CAN}, {"bluetooth", AF_BLUETOOTH},
-	{"tipc", AF_TIPC}, {"rds", AF_RDS}, {"qipcrtr", AF_QIPCRTR}, {"kcm", AF_KCM},
+	{"unix", AF_UNIX},
+	{"inet", AF_INET},
+	{"inet6", AF_INET6},
+	{"netlink", AF_NETLINK},
+	{"alg", AF_ALG},
+	{"vsock", AF_VSOCK},
+	{"can", AF_CAN},
+	{"bluetooth", AF_BLUETOOTH},
+	{"tipc", AF_TIPC},
+	{"rds", AF_RDS},
+	{"qipcrtr", AF_QIPCRTR},
+	{"kcm", AF_KCM},
 };
 
 int ifpin_family_number(const char *name)
@@ -45,8 +54,8 @@ int ifpin_family_number(const char *name)
 }
 
 /* Refuses a block of families with as few comparisons as an aligned block takes. */
-static int refuse_block(scmp_filter_ctx ctx, int call, uint64_t allowed, unsigned int first,
-	unsigned int size)
+static int refuse_block(
+	scmp_filter_ctx ctx, int call, uint64_t allowed, unsigned int first, unsigned int size)
 {
 	uint64_t all = size == 64 ? ~0ULL : ((1ULL << size) - 1) << first;
 	int r;
@@ -66,8 +75,8 @@ static int refuse_families(scmp_filter_ctx ctx, int call, uint64_t allowed)
 
 	/* The kernel looks at 32 bits; a number with more is no family at all. */
 	if (!r)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EAFNOSUPPORT), call, 1,
-			SCMP_A0(SCMP_CMP_GE, FAMILIES));
+		r = seccomp_rule_add(
+			ctx, SCMP_ACT_ERRNO(EAFNOSUPPORT), call, 1, SCMP_A0(SCMP_CMP_GE, FAMILIES));
 	/* socket(AF_INET, SOCK_PACKET) is AF_PACKET by its oldest name. */
 	if (!r)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), call, 1,
@@ -145,9 +154,9 @@ static scmp_filter_ctx new_ctx(void)
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
 
 	/* no_new_privs would break sudo inside; the bounding set keeps setuid programs down. */
-	if (ctx && (seccomp_attr_set(ctx, SCMP_FLTATR_CTL_NNP, 0) ||
-			   seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH,
-				   SCMP_ACT_ERRNO(ENOSYS)))) {
+	if (ctx &&
+		(seccomp_attr_set(ctx, SCMP_FLTATR_CTL_NNP, 0) ||
+			seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS)))) {
 		seccomp_release(ctx);
 		ctx = NULL;
 	}
@@ -157,9 +166,9 @@ static scmp_filter_ctx new_ctx(void)
 static int add_compat(scmp_filter_ctx ctx, uint64_t allowed)
 {
 	uint32_t native = seccomp_arch_native();
-	uint32_t compat = native == SCMP_ARCH_X86_64 ? SCMP_ARCH_X86
-			: native == SCMP_ARCH_AARCH64 ? SCMP_ARCH_ARM
-						       : 0;
+	uint32_t compat = native == SCMP_ARCH_X86_64	? SCMP_ARCH_X86
+			  : native == SCMP_ARCH_AARCH64 ? SCMP_ARCH_ARM
+							: 0;
 	scmp_filter_ctx second;
 	int r;
 
@@ -197,8 +206,8 @@ static void freep(struct ifp_filter **f)
 	ifp_filter_free(*f);
 }
 
-int ifp_filter_make(const struct ifpin_confine_opts *opts, struct ifp_filter **ret,
-	struct ifpin_error *err)
+int ifp_filter_make(
+	const struct ifpin_confine_opts *opts, struct ifp_filter **ret, struct ifpin_error *err)
 {
 	_cleanup_(freep) struct ifp_filter *f = calloc(1, sizeof(*f));
 	uint64_t allowed = allowed_families | opts->allow_families;

@@ -8,8 +8,8 @@
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 
-static const int forwarded[] = {SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH,
-	SIGTSTP, SIGCONT, SIGALRM};
+static const int forwarded[] = {
+	SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH, SIGTSTP, SIGCONT, SIGALRM};
 
 static sigset_t old_mask;
 

@@ -32,13 +32,13 @@ int ifp_link_parse(const struct nlmsghdr *nlh, struct ifp_link *ret)
 	if ((nlh->nlmsg_type != RTM_NEWLINK && nlh->nlmsg_type != RTM_DELLINK) ||
 		mnl_nlmsg_get_payload_len(nlh) < sizeof(*ifi) || ifi->ifi_index <= 0)
 		return -EBADMSG;
-	mnl_attr_for_each(attr, nlh, sizeof(*ifi))
-		if (mnl_attr_get_type(attr) == IFLA_IFNAME) {
-			if (mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) < 0 ||
-				mnl_attr_get_payload_len(attr) > IF_NAMESIZE)
-				return -EBADMSG;
-			strcpy(l.name, mnl_attr_get_str(attr));
-		}
+	mnl_attr_for_each(attr, nlh, sizeof(*ifi)) if (mnl_attr_get_type(attr) == IFLA_IFNAME)
+	{
+		if (mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) < 0 ||
+			mnl_attr_get_payload_len(attr) > IF_NAMESIZE)
+			return -EBADMSG;
+		strcpy(l.name, mnl_attr_get_str(attr));
+	}
 	l.ifindex = (uint32_t)ifi->ifi_index;
 	l.deleted = nlh->nlmsg_type == RTM_DELLINK;
 	*ret = l;
@@ -49,14 +49,14 @@ static bool has_altname(const struct nlmsghdr *nlh, const char *name)
 {
 	struct nlattr *attr, *prop;
 
-	mnl_attr_for_each(attr, nlh, sizeof(struct ifinfomsg)) {
+	mnl_attr_for_each(attr, nlh, sizeof(struct ifinfomsg))
+	{
 		if (mnl_attr_get_type(attr) != IFLA_PROP_LIST)
 			continue;
-		mnl_attr_for_each_nested(prop, attr)
-			if (mnl_attr_get_type(prop) == IFLA_ALT_IFNAME &&
-				mnl_attr_validate(prop, MNL_TYPE_NUL_STRING) >= 0 &&
-				!strcmp(mnl_attr_get_str(prop), name))
-				return true;
+		mnl_attr_for_each_nested(
+			prop, attr) if (mnl_attr_get_type(prop) == IFLA_ALT_IFNAME &&
+					mnl_attr_validate(prop, MNL_TYPE_NUL_STRING) >= 0 &&
+					!strcmp(mnl_attr_get_str(prop), name)) return true;
 	}
 	return false;
 }
@@ -65,11 +65,11 @@ static bool has_mac(const struct nlmsghdr *nlh, const struct ether_addr *mac)
 {
 	struct nlattr *attr;
 
-	mnl_attr_for_each(attr, nlh, sizeof(struct ifinfomsg))
-		if (mnl_attr_get_type(attr) == IFLA_ADDRESS &&
-			mnl_attr_get_payload_len(attr) == sizeof(*mac) &&
-			!memcmp(mnl_attr_get_payload(attr), mac, sizeof(*mac)))
-			return true;
+	mnl_attr_for_each(attr, nlh,
+		sizeof(struct ifinfomsg)) if (mnl_attr_get_type(attr) == IFLA_ADDRESS &&
+					      mnl_attr_get_payload_len(attr) == sizeof(*mac) &&
+					      !memcmp(mnl_attr_get_payload(attr), mac,
+						      sizeof(*mac))) return true;
 	return false;
 }
 
@@ -125,7 +125,8 @@ static int parse_spec(struct search *s, struct ifpin_error *err)
 		s->by = BY_MAC;
 		if (strlen(s->spec) != 4 + 17 || !ether_aton_r(s->spec + 4, &s->mac))
 			return ifp_fail(err, -EINVAL,
-				"\"%s\": a MAC address is six pairs of hexadecimal digits", s->spec);
+				"\"%s\": a MAC address is six pairs of hexadecimal digits",
+				s->spec);
 	} else if (strlen(s->spec) >= ALT_NAME_SIZE) {
 		return ifp_fail(err, -EINVAL,
 			"interface name of %zu bytes is too long (at most %d, alternative names %d)",

@@ -142,11 +142,13 @@ static int passed(const struct env *e, int arg)
 	uint8_t control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8)));
 	char byte;
 	struct iovec iov = {.iov_base = &byte, .iov_len = 1};
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+	struct msghdr m = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
 		.msg_controllen = sizeof(control)};
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), got = -1;
-	int n = snprintf(sun.sun_path + 1, sizeof(sun.sun_path) - 1, "ifpin-giver-%d",
-		(int)e->giver);
+	int n = snprintf(
+		sun.sun_path + 1, sizeof(sun.sun_path) - 1, "ifpin-giver-%d", (int)e->giver);
 
 	(void)arg;
 	if (fd < 0 ||
@@ -206,18 +208,23 @@ static int uring_pktinfo(const struct env *e, int arg)
 	struct in_pktinfo info = {.ipi_ifindex = (int)e->out_index};
 	uint8_t control[CMSG_SPACE(sizeof(info))] __attribute__((aligned(8))) = {};
 	struct iovec iov = {.iov_base = (void *)e->magic, .iov_len = MAGIC_LEN};
-	struct msghdr m = {.msg_name = &t.ss, .msg_namelen = t.len, .msg_iov = &iov,
-		.msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+	struct msghdr m = {.msg_name = &t.ss,
+		.msg_namelen = t.len,
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control)};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
 	_cleanup_close_ int fd = ifp_sock(e, AF_INET, SOCK_DGRAM, 0);
-	struct io_uring_sqe sqe = {.opcode = IORING_OP_SENDMSG, .fd = fd,
-		.addr = (uint64_t)(uintptr_t)&m, .len = 1};
+	struct io_uring_sqe sqe = {
+		.opcode = IORING_OP_SENDMSG, .fd = fd, .addr = (uint64_t)(uintptr_t)&m, .len = 1};
 	int r;
 
 	(void)arg;
 	if (fd < 0)
 		return fd;
-	*c = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(info)), .cmsg_level = IPPROTO_IP,
+	*c = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(info)),
+		.cmsg_level = IPPROTO_IP,
 		.cmsg_type = IP_PKTINFO};
 	memcpy(CMSG_DATA(c), &info, sizeof(info));
 	r = uring_submit(&sqe);
@@ -227,8 +234,8 @@ static int uring_pktinfo(const struct env *e, int arg)
 /* IORING_OP_SOCKET makes a socket that no system call filter has seen. */
 static int uring_socket(const struct env *e, int arg)
 {
-	struct io_uring_sqe sqe = {.opcode = 45 /* IORING_OP_SOCKET */, .fd = AF_INET,
-		.off = SOCK_DGRAM};
+	struct io_uring_sqe sqe = {
+		.opcode = 45 /* IORING_OP_SOCKET */, .fd = AF_INET, .off = SOCK_DGRAM};
 	struct target t = ifp_target(LAB_PEER4, e->port, 0);
 	struct in_pktinfo info = {.ipi_ifindex = (int)e->out_index};
 	_cleanup_close_ int fd = uring_submit(&sqe);
@@ -242,22 +249,24 @@ static int uring_socket(const struct env *e, int arg)
 const struct attempt ifp_battery_escape[] = {
 	{"child", CLASS, "a child of the program", "fork(2)", children, 1, 0},
 	{"daemon", CLASS, "a grandchild in a session of its own", "setsid(2)", children, 0, 0},
-	{"fork-storm", CLASS, "a hundred children, one after the other", "fork(2)", children, 100, 0},
+	{"fork-storm", CLASS, "a hundred children, one after the other", "fork(2)", children, 100,
+		0},
 	{"thread", CLASS, "another thread", "pthreads(7)", thread, 0, 0},
-	{"cgroup-procs", CLASS, "a move to the root cgroup of version 2", "cgroups(7)", cgroup_procs,
-		0, 0},
+	{"cgroup-procs", CLASS, "a move to the root cgroup of version 2", "cgroups(7)",
+		cgroup_procs, 0, 0},
 	{"cgroup-procs-v1", CLASS, "a move to the root cgroups of version 1", "cgroups(7)",
 		cgroup_procs, 1, 0},
-	{"clone-into-cgroup", CLASS, "a child that starts in the root cgroup", "clone(2)", clone_into,
-		0, 0},
+	{"clone-into-cgroup", CLASS, "a child that starts in the root cgroup", "clone(2)",
+		clone_into, 0, 0},
 	{"enter-netns", CLASS, "another network namespace", "setns(2)", enter_netns, 0, FROM_PEER},
 	{"inherited-socket", CLASS, "a socket that was open before", "execve(2)", inherited, 0,
 		INHERITS},
 	{"passed-socket", CLASS, "a socket that a process outside hands over", "unix(7)", passed, 0,
 		NEEDS_LSM},
-	{"taken-socket", CLASS, "a socket taken out of a process outside", "pidfd_getfd(2)", taken, 0,
+	{"taken-socket", CLASS, "a socket taken out of a process outside", "pidfd_getfd(2)", taken,
+		0, 0},
+	{"io-uring-pktinfo", CLASS, "IP_PKTINFO through io_uring", "io_uring(7)", uring_pktinfo, 0,
 		0},
-	{"io-uring-pktinfo", CLASS, "IP_PKTINFO through io_uring", "io_uring(7)", uring_pktinfo, 0, 0},
 	{"io-uring-socket", CLASS, "a socket made by io_uring", "io_uring(7)", uring_socket, 0, 0},
 	{},
 };

@@ -20,9 +20,9 @@ static int join4(const struct env *e, int how)
 	memcpy(&m.imr_multiaddr, e->group4, 4);
 	if (how == BY_ADDRESS)
 		inet_pton(AF_INET, LAB_OUT4, &m.imr_address);
-	return setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &m, how == BY_INDEX ? sizeof(m) : 8) ?
-			     -errno :
-			     0;
+	return setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &m, how == BY_INDEX ? sizeof(m) : 8)
+		       ? -errno
+		       : 0;
 }
 
 static int join4_source(const struct env *e, int arg)
@@ -57,8 +57,8 @@ static int join_group(const struct env *e, int arg)
 		memcpy(&((struct sockaddr_in *)&grp.ss)->sin_addr, e->group4, 4);
 	m.gsr_group = g.gr_group = grp.ss;
 	m.gsr_source = src.ss;
-	r = source ? setsockopt(fd, level, MCAST_JOIN_SOURCE_GROUP, &m, sizeof(m)) :
-		     setsockopt(fd, level, MCAST_JOIN_GROUP, &g, sizeof(g));
+	r = source ? setsockopt(fd, level, MCAST_JOIN_SOURCE_GROUP, &m, sizeof(m))
+		   : setsockopt(fd, level, MCAST_JOIN_GROUP, &g, sizeof(g));
 	return r ? -errno : 0;
 }
 
@@ -77,8 +77,8 @@ static int join6(const struct env *e, int type)
 /* The 32-bit entry point: do_sock_setsockopt() runs no BPF program for it. */
 static int join4_compat(const struct env *e, int arg)
 {
-	struct ip_mreqn *m = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	struct ip_mreqn *m = mmap(
+		NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
 	_cleanup_close_ int fd = ifp_sock(e, AF_INET, SOCK_DGRAM, 0);
 	long ret;
 
@@ -90,10 +90,10 @@ static int join4_compat(const struct env *e, int arg)
 	memcpy(&m->imr_multiaddr, e->group4, 4);
 	m->imr_ifindex = (int)e->out_index;
 	__asm__ volatile("int $0x80"
-		: "=a"(ret)
-		: "a"(366L), "b"((long)fd), "c"((long)IPPROTO_IP), "d"((long)IP_ADD_MEMBERSHIP),
-		  "S"((long)m), "D"((long)sizeof(*m))
-		: "memory", "r8", "r9", "r10", "r11");
+			 : "=a"(ret)
+			 : "a"(366L), "b"((long)fd), "c"((long)IPPROTO_IP),
+			 "d"((long)IP_ADD_MEMBERSHIP), "S"((long)m), "D"((long)sizeof(*m))
+			 : "memory", "r8", "r9", "r10", "r11");
 	return ret < 0 ? (int)ret : 0;
 }
 #endif
@@ -102,18 +102,18 @@ static int join4_compat(const struct env *e, int arg)
 const struct attempt ifp_battery_join[] = {
 	{"join4-index", CLASS, "IP_ADD_MEMBERSHIP on the other device by index", "ip(7)", join4,
 		BY_INDEX, WAITS_FOR_REPORT},
-	{"join4-address", CLASS, "the same by the device's address", "ip(7)", join4, BY_ADDRESS,
-		WAITS_FOR_REPORT},
-	{"join4-route", CLASS, "the same by the route to the group", "ip(7)", join4, BY_ROUTE,
-		WAITS_FOR_REPORT},
+	{"join4-address", CLASS, "IP_ADD_MEMBERSHIP names the other device by its address", "ip(7)",
+		join4, BY_ADDRESS, WAITS_FOR_REPORT},
+	{"join4-route", CLASS, "IP_ADD_MEMBERSHIP names none, and the route to the group picks it",
+		"ip(7)", join4, BY_ROUTE, WAITS_FOR_REPORT},
 	{"join4-source", CLASS, "IP_ADD_SOURCE_MEMBERSHIP on the other device", "ip(7)",
 		join4_source, 0, WAITS_FOR_REPORT},
-	{"join4-group", CLASS, "MCAST_JOIN_GROUP on the other device", "RFC 3678 5.1", join_group, 0,
-		WAITS_FOR_REPORT},
+	{"join4-group", CLASS, "MCAST_JOIN_GROUP on the other device", "RFC 3678 5.1", join_group,
+		0, WAITS_FOR_REPORT},
 	{"join4-source-group", CLASS, "MCAST_JOIN_SOURCE_GROUP on the other device", "RFC 3678 5.1",
 		join_group, 2, WAITS_FOR_REPORT},
-	{"join4-tcp", CLASS, "a join by a socket that is no datagram socket", "net/ipv4/ip_sockglue.c",
-		join_group, 4, WAITS_FOR_REPORT},
+	{"join4-tcp", CLASS, "a join by a socket that is no datagram socket",
+		"net/ipv4/ip_sockglue.c", join_group, 4, WAITS_FOR_REPORT},
 	{"join6", CLASS, "IPV6_JOIN_GROUP on the other device", "RFC 3493 5.2", join6, SOCK_DGRAM,
 		WAITS_FOR_REPORT},
 	{"join6-group", CLASS, "MCAST_JOIN_GROUP on the other device over IPv6", "RFC 3678 5.1",

@@ -28,8 +28,10 @@ static size_t frame(const struct env *e, uint8_t *buf)
 static int packet(const struct env *e, int arg)
 {
 	bool raw = arg & 1, bypass = arg & 2;
-	struct sockaddr_ll ll = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_IP),
-		.sll_ifindex = (int)e->out_index, .sll_halen = 6};
+	struct sockaddr_ll ll = {.sll_family = AF_PACKET,
+		.sll_protocol = htons(ETH_P_IP),
+		.sll_ifindex = (int)e->out_index,
+		.sll_halen = 6};
 	_cleanup_close_ int fd =
 		socket(AF_PACKET, (raw ? SOCK_RAW : SOCK_DGRAM) | SOCK_CLOEXEC, htons(ETH_P_IP));
 	uint8_t buf[256] __attribute__((aligned(4)));
@@ -63,9 +65,10 @@ static int sock_packet(const struct env *e, int family)
 /* The kernel sends from a ring that the program shares with it. */
 static int tx_ring(const struct env *e, int arg)
 {
-	struct tpacket_req req = {.tp_block_size = 4096, .tp_block_nr = 1, .tp_frame_size = 2048,
-		.tp_frame_nr = 2};
-	struct sockaddr_ll ll = {.sll_family = AF_PACKET, .sll_ifindex = (int)e->out_index,
+	struct tpacket_req req = {
+		.tp_block_size = 4096, .tp_block_nr = 1, .tp_frame_size = 2048, .tp_frame_nr = 2};
+	struct sockaddr_ll ll = {.sll_family = AF_PACKET,
+		.sll_ifindex = (int)e->out_index,
 		.sll_protocol = htons(ETH_P_IP)};
 	_cleanup_close_ int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
 	struct tpacket_hdr *h;
@@ -90,8 +93,8 @@ static int xdp_umem(int fd, uint8_t **ret)
 {
 	size_t len = XDP_FRAMES * XDP_FRAME_SIZE;
 	uint8_t *area = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	struct xdp_umem_reg reg = {.addr = (uint64_t)(uintptr_t)area, .len = len,
-		.chunk_size = XDP_FRAME_SIZE};
+	struct xdp_umem_reg reg = {
+		.addr = (uint64_t)(uintptr_t)area, .len = len, .chunk_size = XDP_FRAME_SIZE};
 	int ring = XDP_FRAMES;
 
 	if (area == MAP_FAILED || setsockopt(fd, SOL_XDP, XDP_UMEM_REG, &reg, sizeof(reg)) ||
@@ -106,8 +109,8 @@ static int xdp_umem(int fd, uint8_t **ret)
 static int xdp(const struct env *e, int arg)
 {
 	_cleanup_close_ int fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
-	struct sockaddr_xdp sx = {.sxdp_family = AF_XDP, .sxdp_ifindex = e->out_index,
-		.sxdp_flags = XDP_COPY};
+	struct sockaddr_xdp sx = {
+		.sxdp_family = AF_XDP, .sxdp_ifindex = e->out_index, .sxdp_flags = XDP_COPY};
 	struct xdp_mmap_offsets off;
 	socklen_t len = sizeof(off);
 	struct xdp_desc *desc;
@@ -142,14 +145,15 @@ static int xdp(const struct env *e, int arg)
 const struct attempt ifp_battery_packet[] = {
 	{"packet-raw", CLASS, "AF_PACKET with a whole frame", "packet(7)", packet, 1, 0},
 	{"packet-dgram", CLASS, "AF_PACKET with a cooked frame", "packet(7)", packet, 0, 0},
-	{"packet-raw-bypass", CLASS, "the same past the queueing discipline", "packet(7)", packet, 3,
-		0},
-	{"packet-dgram-bypass", CLASS, "the cooked frame past the queueing discipline", "packet(7)",
-		packet, 2, 0},
+	{"packet-raw-bypass", CLASS, "AF_PACKET with a whole frame past the queueing discipline",
+		"packet(7)", packet, 3, 0},
+	{"packet-dgram-bypass", CLASS, "AF_PACKET with a cooked frame past the queueing discipline",
+		"packet(7)", packet, 2, 0},
 	{"packet-tx-ring", CLASS, "AF_PACKET by a shared ring", "packet(7)", tx_ring, 0, 0},
-	{"sock-packet", CLASS, "SOCK_PACKET, the oldest form", "packet(7)", sock_packet, AF_PACKET, 0},
-	{"sock-packet-inet", CLASS, "SOCK_PACKET in disguise of AF_INET", "net/socket.c", sock_packet,
-		AF_INET, 0},
+	{"sock-packet", CLASS, "SOCK_PACKET, the oldest form", "packet(7)", sock_packet, AF_PACKET,
+		0},
+	{"sock-packet-inet", CLASS, "SOCK_PACKET in disguise of AF_INET", "net/socket.c",
+		sock_packet, AF_INET, 0},
 	{"xdp", CLASS, "AF_XDP in copy mode", "Documentation/networking/af_xdp.rst", xdp, 0, 0},
 	{},
 };

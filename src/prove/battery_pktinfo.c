@@ -42,15 +42,19 @@ static int pktinfo4_mmsg(const struct env *e, int arg)
 	struct iovec iov = {.iov_base = (void *)e->magic, .iov_len = MAGIC_LEN};
 	struct in_pktinfo info = {.ipi_ifindex = (int)e->out_index};
 	uint8_t control[CMSG_SPACE(sizeof(info))] __attribute__((aligned(8))) = {};
-	struct mmsghdr m = {.msg_hdr = {.msg_name = &t.ss, .msg_namelen = t.len, .msg_iov = &iov,
-				    .msg_iovlen = 1, .msg_control = control,
+	struct mmsghdr m = {.msg_hdr = {.msg_name = &t.ss,
+				    .msg_namelen = t.len,
+				    .msg_iov = &iov,
+				    .msg_iovlen = 1,
+				    .msg_control = control,
 				    .msg_controllen = sizeof(control)}};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&m.msg_hdr);
 
 	(void)arg;
 	if (fd < 0)
 		return fd;
-	*c = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(info)), .cmsg_level = IPPROTO_IP,
+	*c = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(info)),
+		.cmsg_level = IPPROTO_IP,
 		.cmsg_type = IP_PKTINFO};
 	memcpy(CMSG_DATA(c), &info, sizeof(info));
 	return sendmmsg(fd, &m, 1, 0) < 0 ? -errno : 0;
@@ -66,7 +70,8 @@ static int pktinfo4_ping(const struct env *e, int arg)
 	(void)arg;
 	if (fd < 0)
 		return fd;
-	/* The first eight bytes are the header that a ping socket wants; half of the marker stays. */
+	/* The first eight bytes are the header that a ping socket wants; half of the marker stays.
+	 */
 	memset(echo.magic, 0, sizeof(struct icmphdr));
 	echo.magic[0] = ICMP_ECHO;
 	return ifp_send_cmsg(&echo, fd, &t, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
@@ -79,16 +84,21 @@ static int pktinfo4_hdrincl(const struct env *e, int arg)
 	_cleanup_close_ int fd = ifp_sock(e, AF_INET, SOCK_RAW, IPPROTO_RAW);
 	uint8_t buf[128] __attribute__((aligned(4)));
 	uint8_t control[CMSG_SPACE(sizeof(info))] __attribute__((aligned(8))) = {};
-	struct iovec iov = {.iov_base = buf,
-		.iov_len = ifp_udp4_packet(e, buf, LAB_IN4, LAB_PEER4)};
-	struct msghdr m = {.msg_name = &t.ss, .msg_namelen = t.len, .msg_iov = &iov,
-		.msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+	struct iovec iov = {
+		.iov_base = buf, .iov_len = ifp_udp4_packet(e, buf, LAB_IN4, LAB_PEER4)};
+	struct msghdr m = {.msg_name = &t.ss,
+		.msg_namelen = t.len,
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control)};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
 
 	(void)arg;
 	if (fd < 0)
 		return fd;
-	*c = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(info)), .cmsg_level = IPPROTO_IP,
+	*c = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(info)),
+		.cmsg_level = IPPROTO_IP,
 		.cmsg_type = IP_PKTINFO};
 	memcpy(CMSG_DATA(c), &info, sizeof(info));
 	return sendmsg(fd, &m, 0) < 0 ? -errno : 0;
@@ -123,13 +133,14 @@ static int scoped(const struct env *e, int arg)
 {
 	int type = arg & 7;
 	bool connected = arg & 8;
-	struct target t = ifp_target(arg & 16 ? "ff02::1" : LAB_PEER_LL,
-		type == SOCK_RAW ? 0 : e->port, e->out_index);
-	_cleanup_close_ int fd = socket(AF_INET6, type | SOCK_CLOEXEC | SOCK_NONBLOCK,
-		type == SOCK_RAW ? 253 : 0);
+	struct target t = ifp_target(
+		arg & 16 ? "ff02::1" : LAB_PEER_LL, type == SOCK_RAW ? 0 : e->port, e->out_index);
+	_cleanup_close_ int fd =
+		socket(AF_INET6, type | SOCK_CLOEXEC | SOCK_NONBLOCK, type == SOCK_RAW ? 253 : 0);
 	int r = fd < 0 ? -errno : 0;
 
-	/* A global source address has no business on a link-local destination, but it is allowed. */
+	/* A global source address has no business on a link-local destination, but it is allowed.
+	 */
 	if (!r)
 		r = ifp_protect(e, fd, AF_INET6, false);
 	if (!r && connected && connect(fd, (struct sockaddr *)&t.ss, t.len))
@@ -144,26 +155,30 @@ static int scoped(const struct env *e, int arg)
 const struct attempt ifp_battery_pktinfo[] = {
 	{"pktinfo4", CLASS, "IP_PKTINFO names the other device for one datagram", "ip(7)", pktinfo4,
 		P4(SOCK_DGRAM, 0, 0), 0},
-	{"pktinfo4-nobody", CLASS, "the same as an ordinary user", "ip(7)", pktinfo4_nobody, 0, 0},
-	{"pktinfo4-sendmmsg", CLASS, "the same by sendmmsg", "sendmmsg(2)", pktinfo4_mmsg, 0, 0},
-	{"pktinfo4-udplite", CLASS, "the same on UDP-Lite", "udplite(7)", pktinfo4,
+	{"pktinfo4-nobody", CLASS, "IP_PKTINFO names the other device, used by uid nobody", "ip(7)",
+		pktinfo4_nobody, 0, 0},
+	{"pktinfo4-sendmmsg", CLASS, "IP_PKTINFO for several datagrams in one call", "sendmmsg(2)",
+		pktinfo4_mmsg, 0, 0},
+	{"pktinfo4-udplite", CLASS, "IP_PKTINFO on a UDP-Lite socket", "udplite(7)", pktinfo4,
 		P4(SOCK_DGRAM, IPPROTO_UDPLITE, 0), 0},
-	{"pktinfo4-raw", CLASS, "the same on a raw socket", "raw(7)", pktinfo4, P4(SOCK_RAW, 253, 0),
-		0},
-	{"pktinfo4-hdrincl", CLASS, "the same with a header of its own", "raw(7)", pktinfo4_hdrincl,
-		0, 0},
-	{"pktinfo4-ping", CLASS, "the same on a ping socket", "icmp(7)", pktinfo4_ping, 0, 0},
+	{"pktinfo4-raw", CLASS, "IP_PKTINFO on a raw socket", "raw(7)", pktinfo4,
+		P4(SOCK_RAW, 253, 0), 0},
+	{"pktinfo4-hdrincl", CLASS, "IP_PKTINFO on a raw socket with a header of its own", "raw(7)",
+		pktinfo4_hdrincl, 0, 0},
+	{"pktinfo4-ping", CLASS, "IP_PKTINFO on a ping socket", "icmp(7)", pktinfo4_ping, 0, 0},
 	{"pktinfo4-mapped", CLASS, "IP_PKTINFO on an IPv6 socket that talks IPv4", "ipv6(7)",
 		pktinfo4, P4(SOCK_DGRAM, 0, 1), 0},
 	{"pktinfo6", CLASS, "IPV6_PKTINFO names the other device for one datagram", "RFC 3542 6.2",
 		pktinfo6, SOCK_DGRAM, 0},
-	{"pktinfo6-raw", CLASS, "the same on a raw socket", "RFC 3542 6.2", pktinfo6, SOCK_RAW, 0},
-	{"pktinfo6-sticky", CLASS, "IPV6_PKTINFO as an option of the socket", "RFC 3542 6.2", sticky6,
-		0, 0},
+	{"pktinfo6-raw", CLASS, "IPV6_PKTINFO on a raw socket", "RFC 3542 6.2", pktinfo6, SOCK_RAW,
+		0},
+	{"pktinfo6-sticky", CLASS, "IPV6_PKTINFO as an option of the socket", "RFC 3542 6.2",
+		sticky6, 0, 0},
 	{"scope-linklocal", CLASS, "a link-local destination with the other device's scope",
 		"RFC 4007", scoped, SOCK_DGRAM, 0},
-	{"scope-linklocal-connected", CLASS, "the same, connected", "RFC 4007", scoped,
-		SOCK_DGRAM | 8, 0},
+	{"scope-linklocal-connected", CLASS,
+		"a socket connected to a link-local address with the other device's scope",
+		"RFC 4007", scoped, SOCK_DGRAM | 8, 0},
 	{"scope-multicast", CLASS, "a link-local group with the other device's scope", "RFC 4007",
 		scoped, SOCK_DGRAM | 16, 0},
 	{"scope-raw", CLASS, "a raw socket with the other device's scope", "RFC 4007", scoped,

@@ -89,7 +89,7 @@ static int echo(const struct env *e, int how)
 	for (size_t i = 0; i < sizeof(p) / 2; i++)
 		sum += ((uint16_t *)&p)[i];
 	sum = (sum & 0xffff) + (sum >> 16);
-	p.h.checksum = (uint16_t)~(sum + (sum >> 16));
+	p.h.checksum = (uint16_t) ~(sum + (sum >> 16));
 	return sendto(fd, &p, sizeof(p), 0, (struct sockaddr *)&t.ss, t.len) < 0 ? -errno : 0;
 }
 
@@ -115,8 +115,8 @@ static int sendmmsg_two(const struct env *e, int arg)
 	if (fd < 0)
 		return fd;
 	for (int i = 0; i < 2; i++)
-		m[i].msg_hdr = (struct msghdr){.msg_name = &t.ss, .msg_namelen = t.len,
-			.msg_iov = &iov, .msg_iovlen = 1};
+		m[i].msg_hdr = (struct msghdr){
+			.msg_name = &t.ss, .msg_namelen = t.len, .msg_iov = &iov, .msg_iovlen = 1};
 	return sendmmsg(fd, m, 2, 0) < 0 ? -errno : 0;
 }
 
@@ -187,17 +187,18 @@ const struct attempt ifp_battery_route[] = {
 		HOW(0, 0, SOCK_DGRAM, 0), 0},
 	{"udp4-connected", CLASS, "a connected datagram socket", "udp(7)", plain,
 		HOW(0, 1, SOCK_DGRAM, 0), 0},
-	{"udp6-sendto", CLASS, "the same over IPv6", "ipv6(7)", plain, HOW(1, 0, SOCK_DGRAM, 0), 0},
-	{"udp6-connected", CLASS, "the same over IPv6", "ipv6(7)", plain, HOW(1, 1, SOCK_DGRAM, 0),
-		0},
+	{"udp6-sendto", CLASS, "a datagram to the other device's IPv6 network", "ipv6(7)", plain,
+		HOW(1, 0, SOCK_DGRAM, 0), 0},
+	{"udp6-connected", CLASS, "a connected IPv6 datagram socket", "ipv6(7)", plain,
+		HOW(1, 1, SOCK_DGRAM, 0), 0},
 	{"udp4-default-route", CLASS, "a datagram that only the default route takes", "ip-route(8)",
 		plain, HOW(2, 0, SOCK_DGRAM, 0), 0},
-	{"udp6-default-route", CLASS, "the same over IPv6", "ip-route(8)", plain,
-		HOW(3, 0, SOCK_DGRAM, 0), 0},
+	{"udp6-default-route", CLASS, "an IPv6 datagram that only the default route takes",
+		"ip-route(8)", plain, HOW(3, 0, SOCK_DGRAM, 0), 0},
 	{"udp-mapped", CLASS, "an IPv4-mapped address from an IPv6 socket", "RFC 4291 2.5.5.2",
 		plain, HOW(4, 0, SOCK_DGRAM, 0), 0},
-	{"udp-mapped-connected", CLASS, "the same, connected", "RFC 4291 2.5.5.2", plain,
-		HOW(4, 1, SOCK_DGRAM, 0), 0},
+	{"udp-mapped-connected", CLASS, "an IPv6 socket connected to an IPv4-mapped address",
+		"RFC 4291 2.5.5.2", plain, HOW(4, 1, SOCK_DGRAM, 0), 0},
 	{"udp4-subnet-broadcast", CLASS, "a broadcast to the other device's network", "ip(7)",
 		plain, HOW(5, 0, SOCK_DGRAM, 0), 0},
 	{"udp4-limited-broadcast", CLASS, "a broadcast to 255.255.255.255", "ip(7)", plain,
@@ -206,14 +207,16 @@ const struct attempt ifp_battery_route[] = {
 		HOW(7, 0, SOCK_DGRAM, 0), 0},
 	{"udplite4", CLASS, "UDP-Lite has its own protocol operations", "udplite(7)", plain,
 		HOW(0, 0, SOCK_DGRAM, IPPROTO_UDPLITE), 0},
-	{"udplite6", CLASS, "the same over IPv6", "udplite(7)", plain,
+	{"udplite6", CLASS, "UDP-Lite over IPv6", "udplite(7)", plain,
 		HOW(1, 0, SOCK_DGRAM, IPPROTO_UDPLITE), 0},
 	{"raw4", CLASS, "a raw socket; no sendmsg hook runs for it", "raw(7)", plain,
 		HOW(0, 0, SOCK_RAW, 253), 0},
-	{"raw6", CLASS, "the same over IPv6", "raw(7)", plain, HOW(1, 0, SOCK_RAW, 253), 0},
+	{"raw6", CLASS, "a raw IPv6 socket; no sendmsg hook runs for it", "raw(7)", plain,
+		HOW(1, 0, SOCK_RAW, 253), 0},
 	{"raw4-hdrincl", CLASS, "a raw socket with a header of its own", "raw(7)", hdrincl, 0, 0},
-	{"raw4-hdrincl-spoofed", CLASS, "the same with a foreign source address", "raw(7)", hdrincl,
-		1, 0},
+	{"raw4-hdrincl-spoofed", CLASS,
+		"a raw socket whose own header has a foreign source address", "raw(7)", hdrincl, 1,
+		0},
 	{"ping4-raw", CLASS, "ICMP echo by a raw socket", "icmp(7)", echo, HOW(0, 0, SOCK_RAW, 0),
 		0},
 	{"ping4-socket", CLASS, "ICMP echo by a ping socket", "icmp(7)", echo,
@@ -229,15 +232,17 @@ const struct attempt ifp_battery_route[] = {
 	{"tcp-mapped", CLASS, "a connection to an IPv4-mapped address", "RFC 4291 2.5.5.2", tcp,
 		HOW(4, 1, 0, 0), 0},
 	{"tcp4-fast-open", CLASS, "a connection opened by sendto", "tcp(7)", fast_open, 0, 0},
-	{"tcp6-fast-open", CLASS, "the same over IPv6", "tcp(7)", fast_open, 1, 0},
+	{"tcp6-fast-open", CLASS, "an IPv6 connection opened by sendto", "tcp(7)", fast_open, 1, 0},
 	{"mptcp", CLASS, "a multipath connection", "RFC 8684", tcp, HOW(0, 1, 0, IPPROTO_MPTCP), 0},
 	{"mptcp-join", CLASS, "a second path that the kernel adds to a multipath connection",
 		"RFC 8684 3.2, ip-mptcp(8)", mptcp_join, 0, NEEDS_SERVER},
-	{"udp4-sendmmsg", CLASS, "several datagrams in one call", "sendmmsg(2)", sendmmsg_two, 0, 0},
-	{"udp6-sendmmsg", CLASS, "the same over IPv6", "sendmmsg(2)", sendmmsg_two, 1, 0},
+	{"udp4-sendmmsg", CLASS, "several datagrams in one call", "sendmmsg(2)", sendmmsg_two, 0,
+		0},
+	{"udp6-sendmmsg", CLASS, "several IPv6 datagrams in one call", "sendmmsg(2)", sendmmsg_two,
+		1, 0},
 	{"udp4-segmented", CLASS, "one send that the kernel cuts up", "udp(7), UDP_SEGMENT",
 		segmented, 0, 0},
-	{"udp4-corked", CLASS, "data that leaves when the cork is drawn", "udp(7), UDP_CORK", corked,
-		0, 0},
+	{"udp4-corked", CLASS, "data that leaves when the cork is drawn", "udp(7), UDP_CORK",
+		corked, 0, 0},
 	{},
 };

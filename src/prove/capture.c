@@ -45,8 +45,10 @@ static bool marked(const uint8_t *p, size_t len, const struct env *e)
 /* The sentinel goes the way of the attempts; what was sent before it has come before it. */
 static int send_sentinel(const struct lab *lab, const struct env *s, const struct attempt *a)
 {
-	struct sockaddr_ll ll = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_IP),
-		.sll_ifindex = (int)lab->out_index, .sll_halen = 6};
+	struct sockaddr_ll ll = {.sll_family = AF_PACKET,
+		.sll_protocol = htons(ETH_P_IP),
+		.sll_ifindex = (int)lab->out_index,
+		.sll_halen = 6};
 	_cleanup_close_ int fd = -1;
 
 	if (a->flags & WAITS_FOR_REPORT)
@@ -76,8 +78,8 @@ int ifp_capture_count(const struct lab *lab, const struct env *e, const struct a
 		struct sockaddr_ll from;
 		socklen_t len = sizeof(from);
 		uint8_t buf[65536];
-		ssize_t n = recvfrom(lab->capture, buf, sizeof(buf), 0, (struct sockaddr *)&from,
-			&len);
+		ssize_t n =
+			recvfrom(lab->capture, buf, sizeof(buf), 0, (struct sockaddr *)&from, &len);
 		bool own = from.sll_pkttype == PACKET_OUTGOING;
 
 		if (n < 0)
@@ -85,8 +87,8 @@ int ifp_capture_count(const struct lab *lab, const struct env *e, const struct a
 		/* What the peer itself answers (an ICMP error quotes the marker) is no leak. */
 		if (own == !!(a->flags & FROM_PEER) && marked(buf, (size_t)n, e))
 			frames++;
-		if (!own && (a->flags & WAITS_FOR_REPORT ? is_report(buf, (size_t)n, &s) :
-				    has(buf, (size_t)n, s.magic, MAGIC_LEN)))
+		if (!own && (a->flags & WAITS_FOR_REPORT ? is_report(buf, (size_t)n, &s)
+							 : has(buf, (size_t)n, s.magic, MAGIC_LEN)))
 			return frames;
 	}
 }

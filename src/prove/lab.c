@@ -82,8 +82,10 @@ static int add_addr(uint32_t index, const char *addr, uint8_t prefix)
 {
 	uint8_t a[16], family;
 	size_t len = parse(addr, a, &family);
-	struct ifaddrmsg ifa = {.ifa_family = family, .ifa_prefixlen = prefix,
-		.ifa_flags = IFA_F_NODAD, .ifa_index = index};
+	struct ifaddrmsg ifa = {.ifa_family = family,
+		.ifa_prefixlen = prefix,
+		.ifa_flags = IFA_F_NODAD,
+		.ifa_index = index};
 	char buf[256];
 	struct nlmsghdr *nlh = request(buf, RTM_NEWADDR, NLM_F_CREATE, &ifa, sizeof(ifa));
 
@@ -97,8 +99,8 @@ static int add_neigh(uint32_t index, const char *addr, const uint8_t *mac)
 {
 	uint8_t a[16], family;
 	size_t len = parse(addr, a, &family);
-	struct ndmsg nd = {.ndm_family = family, .ndm_ifindex = (int)index,
-		.ndm_state = NUD_PERMANENT};
+	struct ndmsg nd = {
+		.ndm_family = family, .ndm_ifindex = (int)index, .ndm_state = NUD_PERMANENT};
 	char buf[256];
 	struct nlmsghdr *nlh =
 		request(buf, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &nd, sizeof(nd));
@@ -112,8 +114,10 @@ static int add_default(const char *via, uint32_t index, uint32_t table)
 {
 	uint8_t a[16], family;
 	size_t len = parse(via, a, &family);
-	struct rtmsg rtm = {.rtm_family = family, .rtm_table = (uint8_t)table,
-		.rtm_protocol = RTPROT_STATIC, .rtm_type = RTN_UNICAST};
+	struct rtmsg rtm = {.rtm_family = family,
+		.rtm_table = (uint8_t)table,
+		.rtm_protocol = RTPROT_STATIC,
+		.rtm_type = RTN_UNICAST};
 	char buf[256];
 	struct nlmsghdr *nlh = request(buf, RTM_NEWROUTE, NLM_F_CREATE, &rtm, sizeof(rtm));
 
@@ -137,9 +141,9 @@ static int on_family(const struct nlmsghdr *nlh, void *data)
 {
 	const struct nlattr *a;
 
-	mnl_attr_for_each(a, nlh, sizeof(struct genlmsghdr))
-		if (mnl_attr_get_type(a) == CTRL_ATTR_FAMILY_ID)
-			*(uint16_t *)data = mnl_attr_get_u16(a);
+	mnl_attr_for_each(a, nlh,
+		sizeof(struct genlmsghdr)) if (mnl_attr_get_type(a) == CTRL_ATTR_FAMILY_ID) *
+		(uint16_t *)data = mnl_attr_get_u16(a);
 	return 0;
 }
 
@@ -292,14 +296,17 @@ static void give(int listener, int fd, int ns)
 		_exit(1);
 	for (;;) {
 		uint8_t control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8))) = {};
-		struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+		struct msghdr m = {.msg_iov = &iov,
+			.msg_iovlen = 1,
+			.msg_control = control,
 			.msg_controllen = sizeof(control)};
 		struct cmsghdr *c = CMSG_FIRSTHDR(&m);
 		int conn = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 
 		if (conn < 0)
 			_exit(1);
-		*c = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET,
+		*c = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)),
+			.cmsg_level = SOL_SOCKET,
 			.cmsg_type = SCM_RIGHTS};
 		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
 		sendmsg(conn, &m, MSG_NOSIGNAL);
@@ -329,8 +336,7 @@ static int start_giver(struct lab *lab)
 			_exit(1);
 		give(listener, lab->giver_fd, lab->ns_out);
 	}
-	n = snprintf(sun.sun_path + 1, sizeof(sun.sun_path) - 1, "ifpin-giver-%d",
-		(int)lab->giver);
+	n = snprintf(sun.sun_path + 1, sizeof(sun.sun_path) - 1, "ifpin-giver-%d", (int)lab->giver);
 	if (bind(listener, (struct sockaddr *)&sun,
 		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)) ||
 		listen(listener, 8) || write(go_wr, &byte, 1) != 1)
@@ -352,7 +358,8 @@ int ifp_lab_make(struct lab *ret, struct ifpin_error *err)
 			"CONFIG_NET_NS)");
 	r = set_up_host(&lab);
 	if (r)
-		return ifp_fail_errno(err, r, "cannot build the laboratory (veth, addresses, routes)");
+		return ifp_fail_errno(
+			err, r, "cannot build the laboratory (veth, addresses, routes)");
 	lab.capture = open_capture(&lab);
 	if (lab.capture < 0)
 		return ifp_fail_errno(err, lab.capture, "cannot capture at the far end");
@@ -385,8 +392,8 @@ int ifp_lab_join(const struct lab *lab, const uint8_t g4[4], const uint8_t g6[16
 
 	memcpy(&m4.imr_multiaddr, g4, 4);
 	memcpy(&m6.ipv6mr_multiaddr, g6, 16);
-	r = six ? setsockopt(fd, IPPROTO_IPV6, IPV6_JOIN_GROUP, &m6, sizeof(m6)) :
-		  setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &m4, sizeof(m4));
+	r = six ? setsockopt(fd, IPPROTO_IPV6, IPV6_JOIN_GROUP, &m6, sizeof(m6))
+		: setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &m4, sizeof(m4));
 	/* Kept open: a leave in the same report would take the join out of it. */
 	if (!r)
 		(void)ifp_take_fd(&fd);

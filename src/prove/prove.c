@@ -20,8 +20,8 @@ static double now(void)
 }
 
 /* A marker that no other frame of this or a parallel proof has. */
-static int fresh_env(const struct lab *lab, enum protection prot, unsigned int serial,
-	struct env *ret)
+static int fresh_env(
+	const struct lab *lab, enum protection prot, unsigned int serial, struct env *ret)
 {
 	struct env e = {
 		.prot = prot,
@@ -29,8 +29,8 @@ static int fresh_env(const struct lab *lab, enum protection prot, unsigned int s
 		.out_index = lab->out_index,
 		.port = (uint16_t)(20000 + serial % 40000),
 		.group4 = {239, (uint8_t)(1 + serial % 100), (uint8_t)(serial / 100), 7},
-		.group6 = {0xff, 0x15, [13] = (uint8_t)(serial >> 8), [14] = (uint8_t)serial,
-			[15] = 7},
+		.group6 = {0xff,
+			0x15, [13] = (uint8_t)(serial >> 8), [14] = (uint8_t)serial, [15] = 7},
 		.giver = lab->giver,
 		.giver_fd = lab->giver_fd,
 		.inherited_fd = -1,
@@ -52,8 +52,8 @@ static void be_quiet(void)
 }
 
 /* In the child: the attempt itself, or ifpin with the attempt in it. */
-static void make_attempt(const struct ifpin_prove_opts *opts, const struct attempt *a,
-	struct env *e, int loose_fd)
+static void make_attempt(
+	const struct ifpin_prove_opts *opts, const struct attempt *a, struct env *e, int loose_fd)
 {
 	const char *argv[] = {opts->self, "run", "--dns=system", LAB_IN, "--", opts->self, "prove",
 		"--attempt", a->name, NULL};
@@ -75,22 +75,22 @@ static void make_attempt(const struct ifpin_prove_opts *opts, const struct attem
  * 125 under ifpin means that nothing ran. That is an answer to an attempt that inherits a socket;
  * to any other it means that the attempt was not made, which must never pass for "held".
  */
-static enum outcome judge(const struct attempt *a, enum protection prot, unsigned int frames,
-	int err)
+static enum outcome judge(
+	const struct attempt *a, enum protection prot, unsigned int frames, int err)
 {
 	if (frames)
 		return prot == PROT_IFPIN && (a->flags & NEEDS_LSM) ? OUT_NOT_HELD : OUT_LEAKED;
 	if (prot == PROT_NONE)
-		return err == EPROTONOSUPPORT || err == EAFNOSUPPORT || err == ENOSYS ?
-			       OUT_UNAVAILABLE :
-			       OUT_BROKEN;
+		return err == EPROTONOSUPPORT || err == EAFNOSUPPORT || err == ENOSYS
+			       ? OUT_UNAVAILABLE
+			       : OUT_BROKEN;
 	if (prot == PROT_IFPIN && err == CHILD_IS_KILLED && !(a->flags & INHERITS))
 		return OUT_BROKEN;
 	return OUT_HELD;
 }
 
-static int one(const struct ifpin_prove_opts *opts, const struct lab *lab,
-	const struct attempt *a, enum protection prot, unsigned int serial, struct result *ret)
+static int one(const struct ifpin_prove_opts *opts, const struct lab *lab, const struct attempt *a,
+	enum protection prot, unsigned int serial, struct result *ret)
 {
 	_cleanup_close_ int server = -1;
 	struct env e;
@@ -138,8 +138,7 @@ static size_t choose(const char *only, const struct attempt **ret)
 	return n;
 }
 
-static int prove_all(const struct ifpin_prove_opts *opts, struct proof *p,
-	struct ifpin_error *err)
+static int prove_all(const struct ifpin_prove_opts *opts, struct proof *p, struct ifpin_error *err)
 {
 	struct lab lab;
 	int r = ifp_lab_make(&lab, err);
@@ -153,11 +152,11 @@ static int prove_all(const struct ifpin_prove_opts *opts, struct proof *p,
 				p->results[i][k] = p->results[i][0];
 				continue;
 			}
-			r = one(opts, &lab, p->attempts[i], k, (unsigned int)(i * PROT_COUNT) + (unsigned)k,
-				&p->results[i][k]);
+			r = one(opts, &lab, p->attempts[i], k,
+				(unsigned int)(i * PROT_COUNT) + (unsigned)k, &p->results[i][k]);
 			if (r)
-				ifp_fail_errno(err, r, "attempt %s under %s",
-					p->attempts[i]->name, ifp_protection_names[k]);
+				ifp_fail_errno(err, r, "attempt %s under %s", p->attempts[i]->name,
+					ifp_protection_names[k]);
 		}
 	ifp_lab_end(&lab);
 	return r;

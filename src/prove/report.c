@@ -6,21 +6,22 @@
 #include <string.h>
 #include <sys/utsname.h>
 
-const char *const ifp_protection_names[PROT_COUNT] = {"none", "bind", "SO_BINDTODEVICE",
-	"ifpin run"};
+const char *const ifp_protection_names[PROT_COUNT] = {
+	"none", "bind", "SO_BINDTODEVICE", "ifpin run"};
 static const char *const words[] = {"held", "leaked", "not held", "broken", "unavailable"};
 
 static void cell(FILE *out, const struct result *r, bool colour)
 {
-	static const char *const colours[] = {"\033[32m", "\033[31m", "\033[33m", "\033[35m",
-		"\033[90m"};
+	static const char *const colours[] = {
+		"\033[32m", "\033[31m", "\033[33m", "\033[35m", "\033[90m"};
 	char text[32];
 
 	if (r->outcome == OUT_LEAKED || r->outcome == OUT_NOT_HELD)
-		snprintf(text, sizeof(text), "%s %u", r->outcome == OUT_LEAKED ? "LEAK" : "not held",
-			r->frames);
+		snprintf(text, sizeof(text), "%s %u",
+			r->outcome == OUT_LEAKED ? "LEAK" : "not held", r->frames);
 	else
-		snprintf(text, sizeof(text), "%s", r->outcome == OUT_HELD ? "." : words[r->outcome]);
+		snprintf(
+			text, sizeof(text), "%s", r->outcome == OUT_HELD ? "." : words[r->outcome]);
 	fprintf(out, "%s%-16s%s", colour ? colours[r->outcome] : "", text, colour ? "\033[0m" : "");
 }
 
@@ -35,7 +36,8 @@ static void totals(const struct proof *p, FILE *out)
 			made += r->outcome != OUT_UNAVAILABLE;
 			leaks += r->outcome == OUT_LEAKED || r->outcome == OUT_NOT_HELD;
 		}
-		fprintf(out, "%-16s %3u of %u attempts leaked\n", ifp_protection_names[k], leaks, made);
+		fprintf(out, "%-16s %3u of %u attempts leaked\n", ifp_protection_names[k], leaks,
+			made);
 	}
 }
 
@@ -65,8 +67,9 @@ void ifp_report_table(const struct proof *p, FILE *out, bool colour)
 	fputc('\n', out);
 	totals(p, out);
 	if (!uname(&u))
-		fprintf(out, "\nLinux %s %s; held by cgroup BPF, seccomp, capabilities and mounts; "
-			     "%.1f s\n",
+		fprintf(out,
+			"\nLinux %s %s; held by cgroup BPF, seccomp, capabilities and mounts; "
+			"%.1f s\n",
 			u.release, u.machine, p->seconds);
 }
 
@@ -95,17 +98,16 @@ int ifp_report_json(const struct proof *p, const char *path, struct ifpin_error 
 	uname(&u);
 	json_object_object_add(root, "kernel", json_object_new_string(u.release));
 	json_object_object_add(root, "seconds", json_object_new_double(p->seconds));
-	json_object_object_add(root, "failures",
-		json_object_new_int((int)ifp_report_failures(p)));
+	json_object_object_add(root, "failures", json_object_new_int((int)ifp_report_failures(p)));
 	for (size_t i = 0; i < p->n; i++) {
 		json_object *o = json_object_new_object();
 
 		json_object_object_add(o, "name", json_object_new_string(p->attempts[i]->name));
 		json_object_object_add(o, "class", json_object_new_string(p->attempts[i]->class));
-		json_object_object_add(o, "sentence",
-			json_object_new_string(p->attempts[i]->sentence));
-		json_object_object_add(o, "rests_on",
-			json_object_new_string(p->attempts[i]->rests_on));
+		json_object_object_add(
+			o, "sentence", json_object_new_string(p->attempts[i]->sentence));
+		json_object_object_add(
+			o, "rests_on", json_object_new_string(p->attempts[i]->rests_on));
 		json_object_object_add(o, "results", results_of(p, i));
 		json_object_array_add(list, o);
 	}
@@ -137,8 +139,9 @@ int ifp_report_junit(const struct proof *p, const char *path, struct ifpin_error
 
 	if (!f)
 		return ifp_fail_errno(err, -errno, "cannot write %s", path);
-	fprintf(f, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"ifpin prove\" "
-		   "tests=\"%zu\" failures=\"%u\" time=\"%.3f\">\n",
+	fprintf(f,
+		"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"ifpin prove\" "
+		"tests=\"%zu\" failures=\"%u\" time=\"%.3f\">\n",
 		p->n, ifp_report_failures(p), p->seconds);
 	for (size_t i = 0; i < p->n; i++) {
 		const struct result *r = &p->results[i][PROT_IFPIN];

@@ -34,9 +34,9 @@ int ifp_protect(const struct env *e, int fd, int family, bool mapped)
 	int r = 0;
 
 	if (e->prot == PROT_BIND) {
-		t = family == AF_INET ? ifp_target(LAB_IN4, 0, 0) :
-		    mapped	      ? ifp_target("::ffff:" LAB_IN4, 0, 0) :
-					ifp_target(LAB_IN6, 0, 0);
+		t = family == AF_INET ? ifp_target(LAB_IN4, 0, 0)
+		    : mapped	      ? ifp_target("::ffff:" LAB_IN4, 0, 0)
+				      : ifp_target(LAB_IN6, 0, 0);
 		r = bind(fd, (struct sockaddr *)&t.ss, t.len);
 	} else if (e->prot == PROT_BINDTODEVICE) {
 		r = setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, LAB_IN, sizeof(LAB_IN));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * A static program that does its worst: leaker IFINDEX COUNT [CHILDREN] sends COUNT marked datagrams
- * to 10.0.2.2 by every plain way there is, from itself or from each of CHILDREN processes at once.
- * Writes one line with the number of sends that the kernel accepted.
+ * A static program that does its worst: leaker IFINDEX COUNT [CHILDREN] sends COUNT marked
+ * datagrams to 10.0.2.2 by every plain way there is, from itself or from each of CHILDREN processes
+ * at once. Writes one line with the number of sends that the kernel accepted.
  */
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -20,8 +20,12 @@ static int by_pktinfo(int fd, const struct sockaddr_in *to, int ifindex)
 	struct in_pktinfo info = {.ipi_ifindex = ifindex};
 	char control[CMSG_SPACE(sizeof(info))] __attribute__((aligned(8))) = {};
 	struct cmsghdr *c = (struct cmsghdr *)control;
-	struct msghdr m = {.msg_name = (void *)to, .msg_namelen = sizeof(*to), .msg_iov = &iov,
-		.msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+	struct msghdr m = {.msg_name = (void *)to,
+		.msg_namelen = sizeof(*to),
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control)};
 
 	c->cmsg_len = CMSG_LEN(sizeof(info));
 	c->cmsg_level = IPPROTO_IP;
@@ -39,7 +43,8 @@ static int leak(int ifindex, int count)
 	for (int i = 0; i < count; i++) {
 		int fd = socket(AF_INET, SOCK_DGRAM, 0);
 
-		sent += sendto(fd, marker, sizeof(marker), 0, (struct sockaddr *)&to, sizeof(to)) > 0;
+		sent += sendto(fd, marker, sizeof(marker), 0, (struct sockaddr *)&to, sizeof(to)) >
+			0;
 		sent += by_pktinfo(fd, &to, ifindex);
 		close(fd);
 	}

@@ -19,8 +19,8 @@
 
 static void numbers(void **state)
 {
-	static const char *const bad[] = {"", " 1", "1 ", "-1", "+1", "0x1", "1a", "4294967296",
-		"99999999999", "0"};
+	static const char *const bad[] = {
+		"", " 1", "1 ", "-1", "+1", "0x1", "1a", "4294967296", "99999999999", "0"};
 	uint32_t v = 7;
 
 	(void)state;
