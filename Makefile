@@ -10,7 +10,9 @@ BUILD := build-sanitize
 MESON_FLAGS += -Db_sanitize=address,undefined -Db_lundef=false
 endif
 
-.PHONY: all packages demo check bench install clean
+FUZZ_SECONDS ?= 60
+
+.PHONY: all packages demo check fuzz bench install clean
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -37,6 +39,15 @@ check: packages
 	$(MAKE) --no-print-directory all
 	$(SUDO) env BUILD=$(BUILD) tests/run.sh
 
+# Not part of check: it ends when its time is over, or at the first crash.
+fuzz: packages
+	mkdir -p build-fuzz/corpus
+	clang -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -D_GNU_SOURCE \
+		-Iinclude -Isrc -o build-fuzz/fuzz_parse tests/fuzz/fuzz_parse.c \
+		src/base/*.c src/device/*.c src/confine/privileges.c src/confine/seccomp.c \
+		-lmnl -lcap -lseccomp
+	build-fuzz/fuzz_parse -max_total_time=$(FUZZ_SECONDS) build-fuzz/corpus
+
 bench: packages
 	$(MAKE) --no-print-directory all
 	$(SUDO) bench/bench.py $(BUILD)
@@ -45,4 +56,4 @@ install: all
 	meson install -C $(BUILD)
 
 clean:
-	rm -rf build build-sanitize
+	rm -rf build build-sanitize build-clang build-fuzz

@@ -261,8 +261,7 @@ int ifp_programs_attach(struct ifp_programs *p, int cgroup_fd, struct ifpin_erro
 	 * BPF_PROG_ATTACH, not a link: it lives as long as the cgroup, whoever is killed. Other
 	 * programs that the administrator has above or below run as well, and every one must allow.
 	 */
-	bpf_object__for_each_program(prog, p->skel->obj)
-	{
+	bpf_object__for_each_program (prog, p->skel->obj) {
 		int r = bpf_prog_attach(bpf_program__fd(prog), cgroup_fd,
 			bpf_program__expected_attach_type(prog), BPF_F_ALLOW_MULTI);
 

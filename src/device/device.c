@@ -32,8 +32,9 @@ int ifp_link_parse(const struct nlmsghdr *nlh, struct ifp_link *ret)
 	if ((nlh->nlmsg_type != RTM_NEWLINK && nlh->nlmsg_type != RTM_DELLINK) ||
 		mnl_nlmsg_get_payload_len(nlh) < sizeof(*ifi) || ifi->ifi_index <= 0)
 		return -EBADMSG;
-	mnl_attr_for_each(attr, nlh, sizeof(*ifi)) if (mnl_attr_get_type(attr) == IFLA_IFNAME)
-	{
+	mnl_attr_for_each (attr, nlh, sizeof(*ifi)) {
+		if (mnl_attr_get_type(attr) != IFLA_IFNAME)
+			continue;
 		if (mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) < 0 ||
 			mnl_attr_get_payload_len(attr) > IF_NAMESIZE)
 			return -EBADMSG;
@@ -49,14 +50,14 @@ static bool has_altname(const struct nlmsghdr *nlh, const char *name)
 {
 	struct nlattr *attr, *prop;
 
-	mnl_attr_for_each(attr, nlh, sizeof(struct ifinfomsg))
-	{
+	mnl_attr_for_each (attr, nlh, sizeof(struct ifinfomsg)) {
 		if (mnl_attr_get_type(attr) != IFLA_PROP_LIST)
 			continue;
-		mnl_attr_for_each_nested(
-			prop, attr) if (mnl_attr_get_type(prop) == IFLA_ALT_IFNAME &&
-					mnl_attr_validate(prop, MNL_TYPE_NUL_STRING) >= 0 &&
-					!strcmp(mnl_attr_get_str(prop), name)) return true;
+		mnl_attr_for_each_nested (prop, attr)
+			if (mnl_attr_get_type(prop) == IFLA_ALT_IFNAME &&
+				mnl_attr_validate(prop, MNL_TYPE_NUL_STRING) >= 0 &&
+				!strcmp(mnl_attr_get_str(prop), name))
+				return true;
 	}
 	return false;
 }
@@ -65,11 +66,11 @@ static bool has_mac(const struct nlmsghdr *nlh, const struct ether_addr *mac)
 {
 	struct nlattr *attr;
 
-	mnl_attr_for_each(attr, nlh,
-		sizeof(struct ifinfomsg)) if (mnl_attr_get_type(attr) == IFLA_ADDRESS &&
-					      mnl_attr_get_payload_len(attr) == sizeof(*mac) &&
-					      !memcmp(mnl_attr_get_payload(attr), mac,
-						      sizeof(*mac))) return true;
+	mnl_attr_for_each (attr, nlh, sizeof(struct ifinfomsg))
+		if (mnl_attr_get_type(attr) == IFLA_ADDRESS &&
+			mnl_attr_get_payload_len(attr) == sizeof(*mac) &&
+			!memcmp(mnl_attr_get_payload(attr), mac, sizeof(*mac)))
+			return true;
 	return false;
 }
 

@@ -22,8 +22,7 @@ int ifp_addr_parse(const struct nlmsghdr *nlh, struct ifp_local_addr *ret)
 	if ((nlh->nlmsg_type != RTM_NEWADDR && nlh->nlmsg_type != RTM_DELADDR) ||
 		mnl_nlmsg_get_payload_len(nlh) < sizeof(*ifa))
 		return -EBADMSG;
-	mnl_attr_for_each(attr, nlh, sizeof(*ifa))
-	{
+	mnl_attr_for_each (attr, nlh, sizeof(*ifa)) {
 		if (mnl_attr_get_type(attr) == IFA_LOCAL)
 			local = attr;
 		else if (mnl_attr_get_type(attr) == IFA_ADDRESS)
@@ -74,8 +73,7 @@ static bool uses_device(const struct nlmsghdr *nlh, uint32_t ifindex)
 {
 	struct nlattr *attr;
 
-	mnl_attr_for_each(attr, nlh, sizeof(struct rtmsg))
-	{
+	mnl_attr_for_each (attr, nlh, sizeof(struct rtmsg)) {
 		if (mnl_attr_get_type(attr) == RTA_OIF && mnl_attr_get_payload_len(attr) >= 4 &&
 			mnl_attr_get_u32(attr) == ifindex)
 			return true;
@@ -105,10 +103,10 @@ static int on_route(const struct nlmsghdr *nlh, void *data)
 		rtm->rtm_table == RT_TABLE_LOCAL || (rtm->rtm_flags & RTM_F_CLONED) ||
 		!uses_device(nlh, r->ifindex) || r->n == MAX_PREFIXES)
 		return 0;
-	mnl_attr_for_each(
-		attr, nlh, sizeof(*rtm)) if (mnl_attr_get_type(attr) == RTA_DST &&
-					     mnl_attr_get_payload_len(attr) == addr_len(r->family))
-		memcpy(dst, mnl_attr_get_payload(attr), addr_len(r->family));
+	mnl_attr_for_each (attr, nlh, sizeof(*rtm))
+		if (mnl_attr_get_type(attr) == RTA_DST &&
+			mnl_attr_get_payload_len(attr) == addr_len(r->family))
+			memcpy(dst, mnl_attr_get_payload(attr), addr_len(r->family));
 	/* Every link has its own fe80::/64 and ff00::/8; a scope or an option chooses there. */
 	if (r->family == AF_INET6 && (dst[0] == 0xff || (dst[0] == 0xfe && dst[1] == 0x80)))
 		return 0;
@@ -133,10 +131,9 @@ static int on_lookup(const struct nlmsghdr *nlh, void *data)
 
 	if (nlh->nlmsg_type != RTM_NEWROUTE)
 		return 0;
-	mnl_attr_for_each(
-		attr, nlh, sizeof(struct rtmsg)) if (mnl_attr_get_type(attr) == RTA_OIF &&
-						     mnl_attr_get_payload_len(attr) >= 4) *oif =
-		mnl_attr_get_u32(attr);
+	mnl_attr_for_each (attr, nlh, sizeof(struct rtmsg))
+		if (mnl_attr_get_type(attr) == RTA_OIF && mnl_attr_get_payload_len(attr) >= 4)
+			*oif = mnl_attr_get_u32(attr);
 	return 0;
 }
 
