@@ -46,7 +46,7 @@ fuzz: packages
 		-Iinclude -Isrc -o build-fuzz/fuzz_parse tests/fuzz/fuzz_parse.c \
 		src/base/*.c src/device/*.c src/confine/privileges.c src/confine/seccomp.c \
 		-lmnl -lcap -lseccomp
-	build-fuzz/fuzz_parse -max_total_time=$(FUZZ_SECONDS) build-fuzz/corpus
+	build-fuzz/fuzz_parse -artifact_prefix=build-fuzz/ -max_total_time=$(FUZZ_SECONDS) build-fuzz/corpus
 
 bench: packages
 	$(MAKE) --no-print-directory all

@@ -28,8 +28,8 @@ static void text(const uint8_t *data, size_t size)
 
 static void messages(const uint8_t *data, size_t size)
 {
-	/* Netlink messages are aligned, and so is what receives them. */
-	struct nlmsghdr *nlh = malloc(size ?: 1);
+	/* Netlink pads every message to four bytes, and its attributes are looked for up to there. */
+	struct nlmsghdr *nlh = calloc(1, MNL_ALIGN(size) ?: 1);
 	struct nlmsghdr *first = nlh;
 	struct ifp_local_addr addr;
 	struct ifp_link link;
