@@ -50,7 +50,8 @@ fuzz: packages
 
 bench: packages
 	$(MAKE) --no-print-directory all
-	$(SUDO) bench/bench.py $(BUILD)
+	$(SUDO) unshare --net --mount --propagation private python3 bench/bench.py $(BUILD) \
+		--json $(BUILD)/bench.json
 
 install: all
 	meson install -C $(BUILD)

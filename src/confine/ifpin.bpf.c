@@ -49,12 +49,9 @@ enum {
 
 const volatile struct ifpin_policy policy = {};
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct ifpin_state);
-} state SEC(".maps");
+/* Written by the supervisor through a shared mapping. */
+struct ifpin_state state = {};
+__u64 denials[IFPIN_REASON_COUNT] = {};
 
 /* Every address of the host, with the device that has it (0: more than one has it). */
 struct {
@@ -65,27 +62,10 @@ struct {
 	__type(value, __u32);
 } local_addrs SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, IFPIN_REASON_COUNT);
-	__type(key, __u32);
-	__type(value, __u64);
-} denials SEC(".maps");
-
-static __always_inline int deny(__u32 reason)
+static __always_inline int deny(enum ifpin_reason reason)
 {
-	__u64 *n = bpf_map_lookup_elem(&denials, &reason);
-
-	if (n)
-		__sync_fetch_and_add(n, 1);
+	__sync_fetch_and_add(&denials[reason], 1);
 	return 0;
-}
-
-static __always_inline struct ifpin_state *get_state(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&state, &zero);
 }
 
 static __always_inline void map_v4(struct ifpin_addr *a, __be32 ip4)
@@ -128,47 +108,67 @@ static __always_inline int is_multicast(const struct ifpin_addr *a)
 	return a->b[0] == 0xff;
 }
 
+static __always_inline int maybe_local(__u32 bit)
+{
+	return state.local_filter[bit / 64] >> bit % 64 & 1;
+}
+
 /* Never on a wire: loopback, the unspecified address, and what the host calls its own. */
 static __always_inline int is_local(const struct ifpin_addr *a)
 {
-	return is_any(a) || is_loopback(a) || bpf_map_lookup_elem(&local_addrs, a) != NULL;
+	return is_any(a) || is_loopback(a) ||
+	       (maybe_local(ifpin_filter_bit(a->b)) &&
+		       bpf_map_lookup_elem(&local_addrs, a) != NULL);
+}
+
+/* The same for the path that every IPv4 packet takes. */
+static __always_inline int is_local4(__be32 ip4)
+{
+	const __u8 *b = (const __u8 *)&ip4;
+	struct ifpin_addr a;
+
+	if (!ip4 || b[0] == 127)
+		return 1;
+	if (!maybe_local(ifpin_filter_bit(b - 12)))
+		return 0;
+	map_v4(&a, ip4);
+	return bpf_map_lookup_elem(&local_addrs, &a) != NULL;
 }
 
 /* ---- holding: packets ------------------------------------------------------------------- */
 
-static __always_inline int load_daddr(struct __sk_buff *skb, struct ifpin_addr *a)
+/*
+ * Whether the destination is an address of the host; -1 where there is none to be found. Where it
+ * stands: RFC 791, RFC 8200 (<linux/ipv6.h> cannot be included beside the names above).
+ */
+static __always_inline int goes_to_local(struct __sk_buff *skb)
 {
-	__be32 ip4;
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	struct ifpin_addr a;
 
-	if (skb->protocol == bpf_htons(ETH_P_IP)) {
-		if (bpf_skb_load_bytes(skb, 16, &ip4, sizeof(ip4)))
-			return -1;
-		map_v4(a, ip4);
-		return 0;
-	}
-	if (skb->protocol == bpf_htons(ETH_P_IPV6))
-		return bpf_skb_load_bytes(skb, 24, a, sizeof(*a)) ? -1 : 0;
-	return -1;
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		return data + 20 > end ? -1 : is_local4(*(__be32 *)(data + 16));
+	if (skb->protocol != bpf_htons(ETH_P_IPV6) || data + 40 > end)
+		return -1;
+	__builtin_memcpy(&a, data + 24, sizeof(a));
+	return is_local(&a);
 }
 
 SEC("cgroup_skb/egress")
 int ifpin_egress(struct __sk_buff *skb)
 {
-	struct ifpin_state *st;
-	struct ifpin_addr a;
+	int local;
 
 	/* Runs after routing: this is the device that the packet is about to leave by. */
 	if (skb->ifindex == IFPIN_LOOPBACK_IFINDEX)
 		return policy.loopback ? ALLOW : deny(IFPIN_DENY_LOOPBACK);
 	if (skb->ifindex != policy.ifindex)
 		return deny(IFPIN_DENY_OTHER_DEVICE);
-	st = get_state();
-	if (!st || st->gone)
+	if (state.gone)
 		return deny(IFPIN_DENY_GONE);
-	if (load_daddr(skb, &a))
-		return deny(IFPIN_DENY_MALFORMED);
-	if (is_local(&a))
-		return deny(IFPIN_DENY_LOCAL_ON_WIRE);
+	local = goes_to_local(skb);
+	if (local)
+		return deny(local < 0 ? IFPIN_DENY_MALFORMED : IFPIN_DENY_LOCAL_ON_WIRE);
 	return ALLOW;
 }
 
@@ -354,10 +354,12 @@ SEC("cgroup/sendmsg4")
 int ifpin_sendmsg4(struct bpf_sock_addr *ctx)
 {
 	__u32 bound = bound_dev(ctx);
-	struct ifpin_state *st = get_state();
 	struct ifpin_addr a;
 
 	map_v4(&a, ctx->user_ip4);
+	/* The plainest case first: where routing does what is wanted, nothing is to be done. */
+	if (!bound && policy.loopback && policy.routes_agree[0] && !is_multicast(&a))
+		return ALLOW;
 	if (is_local(&a)) {
 		if (!policy.loopback)
 			return deny(IFPIN_DENY_LOOPBACK);
@@ -369,9 +371,9 @@ int ifpin_sendmsg4(struct bpf_sock_addr *ctx)
 	if (is_multicast(&a)) {
 		if (ctx->msg_src_ip4)
 			return ALLOW;
-		if (!st || !st->device_ip4)
+		if (!state.device_ip4)
 			return bind_and_repeat(ctx);
-		ctx->msg_src_ip4 = st->device_ip4;
+		ctx->msg_src_ip4 = state.device_ip4;
 		return ALLOW;
 	}
 	return policy.routes_agree[0] ? ALLOW : bind_and_repeat(ctx);
@@ -464,7 +466,6 @@ static __always_inline int bind_option(struct bpf_sockopt *ctx, __u32 ifindex)
 static __always_inline int opt_socket(struct bpf_sockopt *ctx)
 {
 	char *p = ctx->optval, *end = ctx->optval_end;
-	struct ifpin_state *st;
 	__u64 *word;
 	int with_nul;
 	__s64 v;
@@ -475,17 +476,16 @@ static __always_inline int opt_socket(struct bpf_sockopt *ctx)
 	}
 	if (ctx->optname != SO_BINDTODEVICE)
 		return ALLOW;
-	st = get_state();
-	if (!st || ctx->optlen < 2 || p + IFPIN_NAME_LEN > end)
+	if (ctx->optlen < 2 || p + IFPIN_NAME_LEN > end)
 		return deny(IFPIN_DENY_REBIND);
 	if (p[0] == 'l' && p[1] == 'o' && (ctx->optlen == 2 || !p[2]))
 		return bind_option(ctx, IFPIN_LOOPBACK_IFINDEX);
 	/* Two words under a mask instead of a loop, which the verifier takes milliseconds for. */
-	with_nul = ctx->optlen > (int)st->name_len;
+	with_nul = ctx->optlen > (int)state.name_len;
 	word = (__u64 *)p;
-	if (!st->name_len || ctx->optlen < (int)st->name_len ||
-		((word[0] ^ st->name[0]) & (with_nul ? st->mask_nul[0] : st->mask[0])) ||
-		((word[1] ^ st->name[1]) & (with_nul ? st->mask_nul[1] : st->mask[1])))
+	if (!state.name_len || ctx->optlen < (int)state.name_len ||
+		((word[0] ^ state.name[0]) & (with_nul ? state.mask_nul[0] : state.mask[0])) ||
+		((word[1] ^ state.name[1]) & (with_nul ? state.mask_nul[1] : state.mask[1])))
 		return deny(IFPIN_DENY_REBIND);
 	return bind_option(ctx, policy.ifindex);
 }
@@ -550,12 +550,11 @@ static __always_inline int join_v4(struct bpf_sockopt *ctx)
 static __always_inline int join_v4_source(struct bpf_sockopt *ctx)
 {
 	__s64 addr = opt_u32(ctx, 4);
-	struct ifpin_state *st = get_state();
 
-	if (addr < 0 || !st)
+	if (addr < 0)
 		return deny(IFPIN_DENY_JOIN);
 	if (!addr) {
-		addr = st->device_ip4;
+		addr = state.device_ip4;
 		if (!addr || put_u32(ctx, 4, addr))
 			return deny(IFPIN_DENY_JOIN);
 	}

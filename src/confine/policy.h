@@ -8,6 +8,7 @@
 #define IFPIN_MAX_DENIED_MAJORS 16
 #define IFPIN_MAX_LOCAL_ADDRS 4096
 #define IFPIN_NAME_LEN 16
+#define IFPIN_FILTER_BITS 512
 
 /* Fixed for the life of a confinement; the kernel freezes it before the programs load. */
 struct ifpin_policy {
@@ -24,6 +25,8 @@ struct ifpin_state {
 	__be32 device_ip4; /* primary IPv4 address of the device, or 0 */
 	__u32 name_len;	   /* of the device's present name; 0: it has none */
 	__u32 pad;
+	/* A bit for each local address there ever was: where it is clear, no look-up is needed. */
+	__u64 local_filter[IFPIN_FILTER_BITS / 64];
 	__u64 name[IFPIN_NAME_LEN / 8];	    /* the name, zero padded */
 	__u64 mask[IFPIN_NAME_LEN / 8];	    /* ones where the name has bytes */
 	__u64 mask_nul[IFPIN_NAME_LEN / 8]; /* and where its end has a zero */
@@ -32,6 +35,12 @@ struct ifpin_state {
 struct ifpin_addr {
 	__u8 b[16]; /* IPv6, or IPv4 mapped into it */
 };
+
+/* The bit of an address in local_filter. */
+static inline __attribute__((always_inline)) __u32 ifpin_filter_bit(const __u8 addr[16])
+{
+	return (addr[15] ^ (__u32)addr[14] << 1) % IFPIN_FILTER_BITS;
+}
 
 /* Why something was denied. The order is the index into the counters. */
 #define IFPIN_REASONS(X)                                                                           \

@@ -20,7 +20,6 @@
 struct ifp_programs {
 	struct ifpin_bpf *skel;
 	struct mnl_socket *events;
-	struct ifpin_state state;
 	uint32_t ifindex;
 };
 
@@ -86,25 +85,24 @@ static int make_policy(
 	return 0;
 }
 
-static int put_state(struct ifp_programs *p)
+/* The BPF programs see what is written here at once. */
+static struct ifpin_state *state_of(struct ifp_programs *p)
 {
-	uint32_t zero = 0;
-
-	return bpf_map__update_elem(
-		p->skel->maps.state, &zero, sizeof(zero), &p->state, sizeof(p->state), BPF_ANY);
+	return &p->skel->bss->state;
 }
 
 static void set_name(struct ifp_programs *p, const char *name)
 {
+	struct ifpin_state *s = state_of(p);
 	size_t len = strlen(name);
 
-	memset(p->state.name, 0, sizeof(p->state.name));
-	memset(p->state.mask, 0, sizeof(p->state.mask));
-	memcpy(p->state.name, name, len);
-	memset(p->state.mask, 0xff, len);
-	memset(p->state.mask_nul, 0, sizeof(p->state.mask_nul));
-	memset(p->state.mask_nul, 0xff, len + 1);
-	p->state.name_len = (uint32_t)len;
+	memset(s->name, 0, sizeof(s->name));
+	memset(s->mask, 0, sizeof(s->mask));
+	memset(s->mask_nul, 0, sizeof(s->mask_nul));
+	memcpy(s->name, name, len);
+	memset(s->mask, 0xff, len);
+	memset(s->mask_nul, 0xff, len + 1);
+	s->name_len = (uint32_t)len;
 }
 
 /* An address that two devices have belongs to neither, and one that is gone to nobody. */
@@ -112,8 +110,9 @@ static int on_address(const struct nlmsghdr *nlh, void *data)
 {
 	struct ifp_programs *p = data;
 	struct bpf_map *map = p->skel->maps.local_addrs;
+	struct ifpin_state *s = state_of(p);
 	struct ifp_local_addr a;
-	uint32_t owner;
+	uint32_t owner, bit;
 	int r;
 
 	if (ifp_addr_parse(nlh, &a))
@@ -123,16 +122,18 @@ static int on_address(const struct nlmsghdr *nlh, void *data)
 		 * side. */
 		if (!bpf_map__lookup_elem(map, a.addr, 16, &owner, sizeof(owner), 0) && owner)
 			bpf_map__delete_elem(map, a.addr, 16, 0);
-		if (a.ifindex == p->ifindex && !memcmp(a.addr + 12, &p->state.device_ip4, 4))
-			p->state.device_ip4 = 0;
+		if (a.ifindex == p->ifindex && !memcmp(a.addr + 12, &s->device_ip4, 4))
+			s->device_ip4 = 0;
 		return 0;
 	}
 	if (!bpf_map__lookup_elem(map, a.addr, 16, &owner, sizeof(owner), 0) && owner != a.ifindex)
 		a.ifindex = 0;
+	bit = ifpin_filter_bit(a.addr);
 	r = bpf_map__update_elem(map, a.addr, 16, &a.ifindex, sizeof(a.ifindex), BPF_ANY);
+	s->local_filter[bit / 64] |= 1ULL << bit % 64;
 	if (a.ifindex == p->ifindex && a.addr[10] == 0xff && !a.addr[0] && !a.secondary &&
-		!p->state.device_ip4)
-		memcpy(&p->state.device_ip4, a.addr + 12, 4);
+		!s->device_ip4)
+		memcpy(&s->device_ip4, a.addr + 12, 4);
 	return r;
 }
 
@@ -147,7 +148,7 @@ static int on_event(const struct nlmsghdr *nlh, void *data)
 		return 0;
 	if (l.deleted && mnl_nlmsg_get_payload_len(nlh) >= sizeof(struct ifinfomsg) &&
 		((const struct ifinfomsg *)mnl_nlmsg_get_payload(nlh))->ifi_family == AF_UNSPEC)
-		p->state.gone = 1;
+		state_of(p)->gone = 1;
 	set_name(p, l.deleted ? "" : l.name);
 	return 0;
 }
@@ -159,17 +160,17 @@ int ifp_programs_event_fd(const struct ifp_programs *p)
 
 int ifp_programs_follow(struct ifp_programs *p)
 {
-	int r = ifp_nl_drain(p->events, on_event, p), r2;
+	int r = ifp_nl_drain(p->events, on_event, p);
 
 	/* Messages were lost: what we know may be old, so read all of it again. */
 	if (r == -ENOBUFS) {
 		char name[IF_NAMESIZE];
 
-		p->state.gone = p->state.gone || !if_indextoname(p->ifindex, name);
+		if (!if_indextoname(p->ifindex, name))
+			state_of(p)->gone = 1;
 		r = ifp_addr_dump(on_address, p);
 	}
-	r2 = put_state(p);
-	return r ?: r2;
+	return r;
 }
 
 void ifp_programs_free(struct ifp_programs *p)
@@ -211,10 +212,7 @@ static int fill_maps(
 		return r;
 	set_name(p, now.name);
 	r = ifp_addr_dump(on_address, p);
-	if (r)
-		return ifp_fail_errno(err, r, "cannot learn the host's own addresses");
-	r = put_state(p);
-	return r ? ifp_fail_errno(err, r, "cannot fill the BPF maps") : 0;
+	return r ? ifp_fail_errno(err, r, "cannot learn the host's own addresses") : 0;
 }
 
 int ifp_programs_load(
@@ -282,10 +280,9 @@ void ifp_programs_count(const struct ifp_programs *p, struct ifpin_summary *ret)
 	};
 	_Static_assert(IFPIN_REASON_COUNT <= IFPIN_MAX_REASONS, "room in the summary");
 
-	for (uint32_t i = 0; i < IFPIN_REASON_COUNT; i++) {
+	for (size_t i = 0; i < IFPIN_REASON_COUNT; i++) {
 		ret->denials[i] = reasons[i];
-		bpf_map__lookup_elem(p->skel->maps.denials, &i, sizeof(i), &ret->denials[i].count,
-			sizeof(uint64_t), 0);
+		ret->denials[i].count = p->skel->bss->denials[i];
 	}
 	ret->n_denials = IFPIN_REASON_COUNT;
 }
