@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: MIT
+"""docs/kernel-facts.md, measured again: what ifpin is built upon has to be so on this kernel."""
+import errno
+import os
+import re
+import socket
+import struct
+import subprocess
+
+from lab import IFPIN, MARKER, Lab, must, run
+
+SO_BINDTOIFINDEX, IPV6_MULTICAST_IF, IPV6_PKTINFO, IPV6_UNICAST_IF = 62, 17, 50, 76
+IP_UNICAST_IF, IP_PKTINFO = 50, 8
+
+
+class Facts(Lab):
+    def bound(self, family=socket.AF_INET, device=b"in0\0"):
+        s = socket.socket(family, socket.SOCK_DGRAM)
+        self.addCleanup(s.close)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device)
+        return s
+
+    def refused(self, code, fn, *args):
+        with self.assertRaises(OSError) as e:
+            fn(*args)
+        self.assertEqual(errno.errorcode[e.exception.errno], code)
+
+    def test_bind_routes_nothing(self):
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(s.close)
+        s.bind(("10.0.1.1", 0))
+        s.sendto(MARKER, ("192.0.2.1", 9))
+        self.assertEqual(self.leaked(), 1)
+
+    def test_packet_info_beats_the_binding(self):
+        s = self.bound()
+        s.sendmsg([MARKER], [(socket.IPPROTO_IP, IP_PKTINFO,
+                              struct.pack("I4s4s", self.out_index(), b"", b""))], 0,
+                  ("10.0.2.2", 9))
+        self.assertEqual(self.leaked(), 1)
+
+    def test_disconnecting_forgets_the_binding(self):
+        s = self.bound()
+        s.connect(("10.0.1.2", 9))
+        libc_connect_unspec(s)
+        self.assertEqual(s.getsockopt(socket.SOL_SOCKET, SO_BINDTOIFINDEX), 0)
+
+    def test_options_refused_once_bound(self):
+        out = self.out_index()
+        s4, s6 = self.bound(), self.bound(socket.AF_INET6)
+        mreqn = struct.pack("4s4si", b"", b"", out)
+        self.refused("EINVAL", s4.setsockopt, 0, IP_UNICAST_IF, struct.pack("!i", out))
+        self.refused("EINVAL", s4.setsockopt, 0, socket.IP_MULTICAST_IF, mreqn)
+        self.refused("EINVAL", s6.setsockopt, 41, IPV6_UNICAST_IF, struct.pack("!i", out))
+        self.refused("EINVAL", s6.setsockopt, 41, IPV6_MULTICAST_IF, out)
+        self.refused("EINVAL", s6.setsockopt, 41, IPV6_PKTINFO, struct.pack("16si", b"", out))
+
+    def test_unprivileged_bind_once(self):
+        script = ("import socket;s=socket.socket(2,2);"
+                  "s.setsockopt(1,25,b'in0\\0');print('bound');s.setsockopt(1,25,b'')")
+        p = run("setpriv", "--reuid=65534", "--clear-groups", "--regid=65534",
+                "--bounding-set=-all", "--inh-caps=-all", "python3", "-c", script)
+        self.assertIn("bound", p.stdout)
+        self.assertIn("PermissionError", p.stderr)
+
+    def test_a_binding_is_an_index(self):
+        s = self.bound()
+        for line in ("link set in0 down", "link set in0 name renamed", "link set renamed up"):
+            must("ip", *line.split())
+        self.assertEqual(s.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16),
+                         b"renamed\0")
+        must("ip", "link", "del", "renamed")
+        must("ip", *f"link add in0 type veth peer name eth1 netns /proc/{self.pin.pid}/ns/net"
+             .split())
+        must("ip", "link", "set", "in0", "up")
+        must("ip", "addr", "add", "10.0.1.1/24", "dev", "in0")
+        self.refused("ENODEV", s.sendto, b"x", ("10.0.1.2", 9))
+
+    def test_local_talk_of_a_bound_socket_is_sent_out(self):
+        """ARPed for on in0, and never delivered."""
+        server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(server.close)
+        server.bind(("10.0.2.1", 5000))
+        server.settimeout(0.3)
+        s = self.bound()
+        wire = self.pin.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x806))
+        self.addCleanup(wire.close)
+        wire.settimeout(10)
+        s.sendto(MARKER, ("10.0.2.1", 5000))
+        self.refused_timeout(server)
+        while wire.recv(100)[38:42] != socket.inet_aton("10.0.2.1"):
+            pass
+
+    def refused_timeout(self, s):
+        with self.assertRaises(TimeoutError):
+            s.recv(100)
+
+    def test_route_to_any_leads_to_the_source(self):
+        """How a datagram of a bound socket is delivered to a local address all the same."""
+        s = self.bound()
+        server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(server.close)
+        server.bind(("10.0.2.1", 5000))
+        server.settimeout(10)
+        s.sendmsg([b"here"], [(socket.IPPROTO_IP, IP_PKTINFO,
+                               struct.pack("I4s4s", 0, socket.inet_aton("10.0.2.1"), b""))], 0,
+                  ("0.0.0.0", 5000))
+        self.assertEqual(server.recv(100), b"here")
+
+    def test_programs_live_as_long_as_the_cgroup(self):
+        p = self.popen([IFPIN, "run", "--dns=system", "--name=facts", "in0", "cat"],
+                       stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        p.stdin.write(b"x")
+        p.stdin.flush()
+        p.stdout.read(1)
+        path = must("find", "/sys/fs/cgroup", "-name", "ifpin.facts").strip()
+        before = must("bpftool", "cgroup", "show", path)
+        self.assertGreaterEqual(before.count("multi"), 12)
+        p.kill()
+        p.wait()
+        self.assertEqual(must("bpftool", "cgroup", "show", path), before)
+
+    def test_compat_calls_run_no_setsockopt_program(self):
+        """So the filter refuses them; without it this would be a way out."""
+        source = """
+            #include <stdio.h>
+            int main(void)
+            {
+                int mreqn[3] = {}, fd, r;
+                /* by the i386 table: socket(), then setsockopt(IPPROTO_IP, IP_ADD_MEMBERSHIP) */
+                __asm__ volatile("int $0x80" : "=a"(fd) : "a"(359), "b"(2), "c"(2), "d"(0));
+                __asm__ volatile("int $0x80" : "=a"(r) : "a"(366), "b"(fd), "c"(0), "d"(35),
+                                 "S"(mreqn), "D"(12) : "memory");
+                printf("%d %d\\n", fd, r);
+                return 0;
+            }"""
+        binary = f"/tmp/ifpin-compat-{os.getpid()}"
+        p = run("gcc", "-static", "-no-pie", "-x", "c", "-o", binary, "-", input=source)
+        self.assertEqual(p.returncode, 0, p.stderr)
+        self.addCleanup(os.unlink, binary)
+        out = run(binary)
+        if not re.match(r"\d+ ", out.stdout):
+            self.skipTest("this kernel has no 32-bit calls")  # CONFIG_IA32_EMULATION
+        p = self.ifpin(binary)
+        self.assertEqual(p.stdout.split()[-1], str(-errno.EPERM), p.stdout)
+
+
+def libc_connect_unspec(s):
+    """connect() with AF_UNSPEC, which Python's own connect() cannot say."""
+    from lab import libc
+    addr = bytes(16)
+    if libc.connect(s.fileno(), addr, len(addr)):
+        raise OSError("connect")
+
+
+del Lab
