@@ -96,8 +96,9 @@ struct ifpin_summary {
  * left running is killed at its end. The kernel holds the confinement, not the caller: killed
  * at any moment, it opens nothing.
  *
- * Needs Linux 5.7 (CLONE_INTO_CGROUP, bpf_get_netns_cookie for sock_create), cgroup v2,
- * CONFIG_CGROUP_BPF, CONFIG_SECCOMP_FILTER, and CAP_SYS_ADMIN, CAP_NET_ADMIN, CAP_SETPCAP.
+ * Needs Linux 6.0 (bpf_setsockopt in setsockopt programs; before it CLONE_INTO_CGROUP,
+ * mount_setattr, SO_NETNS_COOKIE), cgroup v2, CONFIG_CGROUP_BPF, CONFIG_SECCOMP_FILTER, and
+ * CAP_SYS_ADMIN, CAP_NET_ADMIN, CAP_SETPCAP.
  * Single-threaded callers only: it changes signal dispositions and forks.
  *
  * Return: 0 when the command ran; -EPERM: privileges are missing; -ENOSYS: the kernel lacks a
@@ -120,6 +121,14 @@ IFPIN_API int ifpin_confine_gc(unsigned int *ret_removed, struct ifpin_error *re
 
 /** ifpin_cap_bit - number of a capability by its name, with or without "cap_"; -EINVAL */
 IFPIN_API int ifpin_cap_bit(const char *name);
+
+/**
+ * ifpin_cap_risk - what a hostile command could do that keeps a capability (@keep_caps)
+ * @cap: its number
+ *
+ * Return: one clause, static; NULL: the capability is not dropped anyway.
+ */
+IFPIN_API const char *ifpin_cap_risk(int cap);
 
 /** ifpin_family_number - number of an address family by its name, with or without "AF_"; -EINVAL */
 IFPIN_API int ifpin_family_number(const char *name);

@@ -173,10 +173,12 @@ static void print_denials(const struct ifpin_summary *sum)
 
 static void warn_kept(const struct ifpin_confine_opts *o)
 {
-	if (o->keep_caps)
-		fputs("ifpin: --keep-cap: with these capabilities the command may be able to undo its "
-		      "confinement (see ifpin(8), CAPABILITIES)\n",
-			stderr);
+	for (int cap = 0; cap < 64; cap++) {
+		const char *risk = o->keep_caps >> cap & 1 ? ifpin_cap_risk(cap) : NULL;
+
+		if (risk)
+			fprintf(stderr, "ifpin: --keep-cap: a hostile command could %s\n", risk);
+	}
 }
 
 static int run(struct args *a)

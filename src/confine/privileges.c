@@ -22,15 +22,41 @@
  * installed with it as a file capability and could not even be executed without; the families
  * that it opens are refused by the filter, and raw IP passes the egress program.
  */
-static const uint64_t harmful = BIT(CAP_NET_ADMIN) | BIT(CAP_SYS_ADMIN) | BIT(CAP_SYS_MODULE) |
-				BIT(CAP_SYS_RAWIO) | BIT(CAP_SYS_PTRACE) | BIT(CAP_SYS_BOOT) |
-				BIT(CAP_BPF) | BIT(CAP_PERFMON) | BIT(CAP_MKNOD) |
-				BIT(CAP_DAC_READ_SEARCH) | BIT(CAP_MAC_ADMIN) |
-				BIT(CAP_MAC_OVERRIDE) | BIT(CAP_CHECKPOINT_RESTORE);
+static const struct {
+	int cap;
+	const char *risk;
+} harmful[] = {
+	{CAP_NET_ADMIN,
+		"change links, routes and rules of the host, and so lead other programs' traffic"},
+	{CAP_SYS_ADMIN, "enter other namespaces, remount cgroupfs and leave its cgroup"},
+	{CAP_SYS_MODULE, "load code into the kernel"},
+	{CAP_SYS_RAWIO, "reach hardware past the kernel"},
+	{CAP_SYS_PTRACE, "act through any process of the host"},
+	{CAP_SYS_BOOT, "start another kernel"},
+	{CAP_BPF, "use BPF objects that it finds; the filter still refuses bpf(2)"},
+	{CAP_PERFMON, "read data of other processes"},
+	{CAP_MKNOD, "make device nodes; those that reach a wire are still refused"},
+	{CAP_DAC_READ_SEARCH, "read any file; the filter still refuses open_by_handle_at(2)"},
+	{CAP_MAC_ADMIN, "change the host's security policy"},
+	{CAP_MAC_OVERRIDE, "ignore the host's security policy"},
+	{CAP_CHECKPOINT_RESTORE, "read maps and descriptors of other processes"},
+};
 
 uint64_t ifp_dropped_caps(uint64_t keep)
 {
-	return harmful & ~keep;
+	uint64_t all = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(harmful); i++)
+		all |= BIT(harmful[i].cap);
+	return all & ~keep;
+}
+
+const char *ifpin_cap_risk(int cap)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(harmful); i++)
+		if (harmful[i].cap == cap)
+			return harmful[i].risk;
+	return NULL;
 }
 
 int ifpin_cap_bit(const char *name)

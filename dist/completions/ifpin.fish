@@ -1,0 +1,26 @@
+# fish completion for ifpin
+function __ifpin_devices
+    ip -o link 2>/dev/null | string replace -r '^\d+: ([^:@]+).*' '$1'
+end
+complete -c ifpin -f
+complete -c ifpin -n __fish_use_subcommand -a run -d 'run a command that can use one interface only'
+complete -c ifpin -n __fish_use_subcommand -a prove -d 'attempt every known leak and count frames'
+complete -c ifpin -n __fish_use_subcommand -a gc -d 'remove what a killed ifpin left behind'
+set -l run '__fish_seen_subcommand_from run'
+complete -c ifpin -n $run -a '(__ifpin_devices)' -d interface
+complete -c ifpin -n $run -a '(__fish_complete_command)'
+complete -c ifpin -n $run -l loopback -x -a 'allow deny'
+complete -c ifpin -n $run -l user -x -a '(__fish_complete_users)'
+complete -c ifpin -n $run -l dns -x -a 'auto system'
+complete -c ifpin -n $run -l inherit -x -a 'refuse close pin'
+complete -c ifpin -n $run -l isolate -d 'for hostile programs'
+complete -c ifpin -n $run -l keep-cap -x
+complete -c ifpin -n $run -l allow-family -x -a 'vsock can bluetooth'
+complete -c ifpin -n $run -l name -x
+complete -c ifpin -n $run -l json -d 'summary at the end'
+complete -c ifpin -n $run -s v -l verbose -d 'say each step'
+set -l prove '__fish_seen_subcommand_from prove'
+complete -c ifpin -n $prove -l only -x -a "(ifpin prove --list 2>/dev/null | string match -rg '^\S+\s+(\S+)')"
+complete -c ifpin -n $prove -l list
+complete -c ifpin -n $prove -l json -r -F
+complete -c ifpin -n $prove -l junit -r -F
