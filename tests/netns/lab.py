@@ -8,9 +8,11 @@ import contextlib
 import ctypes
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import unittest
 
@@ -171,6 +173,23 @@ class Chassis:
                     f.close()
         self.stack.callback(end)
         return p
+
+    def living(self, name, device="in0"):
+        """A confinement that lives until its standard input is closed."""
+        p = self.popen([IFPIN, "run", "--dns=system", f"--name={name}", device, "cat"],
+                       stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        p.stdin.write(b"x")
+        p.stdin.flush()
+        if p.stdout.read(1) != b"x":
+            raise RuntimeError("the confinement did not start")
+        return p
+
+    def tempdir(self):
+        """A directory that every user may enter; not in /tmp, which --isolate hides."""
+        path = tempfile.mkdtemp(prefix="ifpin-test-", dir="/var/tmp")
+        os.chmod(path, 0o755)
+        self.stack.callback(shutil.rmtree, path)
+        return path
 
     def out_index(self):
         return socket.if_nametoindex("out0")

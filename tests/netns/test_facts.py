@@ -5,9 +5,8 @@ import os
 import re
 import socket
 import struct
-import subprocess
 
-from lab import IFPIN, MARKER, Lab, must, run
+from lab import MARKER, Lab, must, run
 
 SO_BINDTOIFINDEX, IPV6_MULTICAST_IF, IPV6_PKTINFO, IPV6_UNICAST_IF = 62, 17, 50, 76
 IP_UNICAST_IF, IP_PKTINFO = 50, 8
@@ -108,11 +107,7 @@ class Facts(Lab):
         self.assertEqual(server.recv(100), b"here")
 
     def test_programs_live_as_long_as_the_cgroup(self):
-        p = self.popen([IFPIN, "run", "--dns=system", "--name=facts", "in0", "cat"],
-                       stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        p.stdin.write(b"x")
-        p.stdin.flush()
-        p.stdout.read(1)
+        p = self.living("facts")
         path = must("find", "/sys/fs/cgroup", "-name", "ifpin.facts").strip()
         before = must("bpftool", "cgroup", "show", path)
         self.assertGreaterEqual(before.count("multi"), 12)

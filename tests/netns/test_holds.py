@@ -148,11 +148,7 @@ class Storm(Lab):
         self.assertEqual(confinements(*pids), [])
 
     def test_gc_leaves_the_living(self):
-        p = self.popen([IFPIN, "run", "--dns=system", "--name=orphan", "in0", "cat"],
-                       stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        p.stdin.write(b"x")
-        p.stdin.flush()
-        self.assertEqual(p.stdout.read(1), b"x")
+        p = self.living("orphan")
         must(IFPIN, "gc")
         self.assertEqual(len(confinements("orphan")), 1)
         p.kill()
@@ -331,9 +327,7 @@ class Escapes(Lab):
 
     def setUp(self):
         super().setUp()
-        self.dir = tempfile.mkdtemp(prefix="ifpin-test-", dir="/var/tmp")
-        os.chmod(self.dir, 0o755)
-        self.stack.callback(shutil.rmtree, self.dir)
+        self.dir = self.tempdir()
 
     def test_nested_namespaces(self):
         for user in ("root", "nobody"):

@@ -5,7 +5,6 @@ import pwd
 import shutil
 import socket
 import subprocess
-import tempfile
 import textwrap
 import unittest
 
@@ -41,9 +40,7 @@ class Works(Lab):
 
     def setUp(self):
         super().setUp()
-        self.dir = tempfile.mkdtemp(prefix="ifpin-test-", dir="/var/tmp")
-        os.chmod(self.dir, 0o755)
-        self.stack.callback(shutil.rmtree, self.dir)
+        self.dir = self.tempdir()
 
     def file(self, name, text, mode=0o644):
         path = os.path.join(self.dir, name)
