@@ -10,166 +10,58 @@
  *
  * UAPI headers only: with a vmlinux.h libbpf would parse the kernel's whole BTF at each start.
  */
-#include <linux/bpf.h>
-#include <linux/if_ether.h>
-#include <linux/in.h>
-#include <bpf/bpf_endian.h>
-#include <bpf/bpf_helpers.h>
-
-#include "policy.h"
-
-#define ALLOW 1
-
-/* From the kernel's UAPI; their headers cannot be included beside <linux/bpf.h> here. */
-enum {
-	AF_INET = 2,
-	AF_INET6 = 10,
-	SOCK_STREAM = 1,
-	SOCK_DGRAM = 2,
-	SOCK_RAW = 3,
-	SOL_SOCKET = 1,
-	SO_BINDTODEVICE = 25,
-	SO_BINDTOIFINDEX = 62,
-	SOL_IPV6 = 41,
-	IPV6_MULTICAST_IF = 17,
-	IPV6_JOIN_GROUP = 20,
-	IPV6_JOIN_ANYCAST = 27,
-	IPV6_PKTINFO = 50,
-	IPV6_UNICAST_IF = 76,
-	MRT_FIRST = 200,
-	MRT_LAST = 220,
-	TCP_ULP = 31,
-	PROTO_ICMPV6 = 58,
-	PROTO_MPTCP = 262,
-	ERR_INTR = 4,
-	DEV_MEM_MAJOR = 1,
-	DEV_MISC_MAJOR = 10,
-	PAGE = 4096,
-};
-
-const volatile struct ifpin_policy policy = {};
-
-/* Written by the supervisor through a shared mapping. */
-struct ifpin_state state = {};
-__u64 denials[IFPIN_REASON_COUNT] = {};
-
-/* Every address of the host, with the device that has it (0: more than one has it). */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, IFPIN_MAX_LOCAL_ADDRS);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct ifpin_addr);
-	__type(value, __u32);
-} local_addrs SEC(".maps");
-
-static __always_inline int deny(enum ifpin_reason reason)
-{
-	__sync_fetch_and_add(&denials[reason], 1);
-	return 0;
-}
-
-static __always_inline void map_v4(struct ifpin_addr *a, __be32 ip4)
-{
-	__builtin_memset(a->b, 0, 10);
-	a->b[10] = a->b[11] = 0xff;
-	__builtin_memcpy(&a->b[12], &ip4, 4);
-}
-
-static __always_inline int is_v4(const struct ifpin_addr *a)
-{
-	const __u32 *w = (const __u32 *)a->b;
-
-	return !w[0] && !w[1] && w[2] == bpf_htonl(0xffff);
-}
-
-/* 0.0.0.0 and ::, which as a destination mean loopback. */
-static __always_inline int is_any(const struct ifpin_addr *a)
-{
-	const __u32 *w = (const __u32 *)a->b;
-
-	return !w[0] && !w[1] && !w[3] && (!w[2] || w[2] == bpf_htonl(0xffff));
-}
-
-static __always_inline int is_loopback(const struct ifpin_addr *a)
-{
-	const __u32 *w = (const __u32 *)a->b;
-
-	if (is_v4(a))
-		return a->b[12] == 127;
-	return !w[0] && !w[1] && !w[2] && w[3] == bpf_htonl(1);
-}
-
-static __always_inline int is_multicast(const struct ifpin_addr *a)
-{
-	const __u32 *w = (const __u32 *)a->b;
-
-	if (is_v4(a))
-		return (a->b[12] & 0xf0) == 0xe0 || w[3] == 0xffffffff;
-	return a->b[0] == 0xff;
-}
-
-static __always_inline int maybe_local(__u32 bit)
-{
-	return state.local_filter[bit / 64] >> bit % 64 & 1;
-}
-
-/* Never on a wire: loopback, the unspecified address, and what the host calls its own. */
-static __always_inline int is_local(const struct ifpin_addr *a)
-{
-	return is_any(a) || is_loopback(a) ||
-	       (maybe_local(ifpin_filter_bit(a->b)) &&
-		       bpf_map_lookup_elem(&local_addrs, a) != NULL);
-}
-
-/* The same for the path that every IPv4 packet takes. */
-static __always_inline int is_local4(__be32 ip4)
-{
-	const __u8 *b = (const __u8 *)&ip4;
-	struct ifpin_addr a;
-
-	if (!ip4 || b[0] == 127)
-		return 1;
-	if (!maybe_local(ifpin_filter_bit(b - 12)))
-		return 0;
-	map_v4(&a, ip4);
-	return bpf_map_lookup_elem(&local_addrs, &a) != NULL;
-}
+#include "pin.bpf.h"
+#include "sockopt.bpf.h"
 
 /* ---- holding: packets ------------------------------------------------------------------- */
 
 /*
- * Whether the destination is an address of the host; -1 where there is none to be found. Where it
- * stands: RFC 791, RFC 8200 (<linux/ipv6.h> cannot be included beside the names above).
+ * A source must be the host's own. Were it not, something outside this confinement would answer it
+ * by the route to there: the kernel itself, or a service on the host that is reached over loopback.
  */
-static __always_inline int goes_to_local(struct __sk_buff *skb)
+static __always_inline int judge(int any_source, int own_source, int local_target, int on_lo)
+{
+	if (!own_source && (on_lo || !any_source))
+		return deny(IFPIN_DENY_SOURCE);
+	if (local_target && !on_lo)
+		return deny(IFPIN_DENY_LOCAL_ON_WIRE);
+	return ALLOW;
+}
+
+/* Where addresses stand: RFC 791, RFC 8200 (<linux/ipv6.h> cannot be had beside our names). */
+static __always_inline int judge_addresses(struct __sk_buff *skb, int on_lo)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-	struct ifpin_addr a;
+	struct ifpin_addr src, dst;
 
-	if (skb->protocol == bpf_htons(ETH_P_IP))
-		return data + 20 > end ? -1 : is_local4(*(__be32 *)(data + 16));
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		__be32 from;
+
+		if (data + 20 > end)
+			return deny(IFPIN_DENY_MALFORMED);
+		from = *(__be32 *)(data + 12);
+		return judge(!from, from && (from == state.device_ip4 || is_local4(from)),
+			!on_lo && is_local4(*(__be32 *)(data + 16)), on_lo);
+	}
 	if (skb->protocol != bpf_htons(ETH_P_IPV6) || data + 40 > end)
-		return -1;
-	__builtin_memcpy(&a, data + 24, sizeof(a));
-	return is_local(&a);
+		return deny(IFPIN_DENY_MALFORMED);
+	__builtin_memcpy(&src, data + 8, sizeof(src));
+	__builtin_memcpy(&dst, data + 24, sizeof(dst));
+	return judge(
+		is_any(&src), !is_any(&src) && is_local(&src), !on_lo && is_local(&dst), on_lo);
 }
 
 SEC("cgroup_skb/egress")
 int ifpin_egress(struct __sk_buff *skb)
 {
-	int local;
-
 	/* Runs after routing: this is the device that the packet is about to leave by. */
 	if (skb->ifindex == IFPIN_LOOPBACK_IFINDEX)
-		return policy.loopback ? ALLOW : deny(IFPIN_DENY_LOOPBACK);
+		return policy.loopback ? judge_addresses(skb, 1) : deny(IFPIN_DENY_LOOPBACK);
 	if (skb->ifindex != policy.ifindex)
 		return deny(IFPIN_DENY_OTHER_DEVICE);
-	if (state.gone)
+	if (!is_there(&device_of_packets))
 		return deny(IFPIN_DENY_GONE);
-	local = goes_to_local(skb);
-	if (local)
-		return deny(local < 0 ? IFPIN_DENY_MALFORMED : IFPIN_DENY_LOCAL_ON_WIRE);
-	return ALLOW;
+	return judge_addresses(skb, 0);
 }
 
 SEC("cgroup_skb/ingress")
@@ -177,7 +69,7 @@ int ifpin_ingress(struct __sk_buff *skb)
 {
 	if (skb->ifindex == IFPIN_LOOPBACK_IFINDEX)
 		return policy.loopback ? ALLOW : deny(IFPIN_DENY_LOOPBACK);
-	if (skb->ifindex != policy.ifindex)
+	if (skb->ifindex != policy.ifindex || !is_there(&device_of_packets))
 		return deny(IFPIN_DENY_INGRESS);
 	return ALLOW;
 }
@@ -214,6 +106,14 @@ int ifpin_sock_create(struct bpf_sock *sk)
 		hooked = 1;
 		break;
 	case SOCK_RAW:
+		/*
+		 * Of a multicast the kernel hears a copy itself, as if it came in by the device
+		 * that IP_PKTINFO names, and no program sees it. An IGMP query would make it report
+		 * there.
+		 */
+		if (sk->family == AF_INET &&
+			(sk->protocol == IPPROTO_RAW || sk->protocol == IPPROTO_IGMP))
+			return deny(IFPIN_DENY_PROTOCOL);
 		break;
 	default:
 		return deny(IFPIN_DENY_PROTOCOL);
@@ -422,224 +322,6 @@ int ifpin_sockops(struct bpf_sock_ops *ctx)
 	return 1;
 }
 
-/* ---- steering and holding: socket options ------------------------------------------------ */
-
-static __always_inline int device_ok(__u32 ifindex)
-{
-	return ifindex == policy.ifindex || (ifindex == IFPIN_LOOPBACK_IFINDEX && policy.loopback);
-}
-
-/* The value as an unsigned number at an offset; -1 where the caller gave less. */
-static __always_inline __s64 opt_u32(struct bpf_sockopt *ctx, __u32 off)
-{
-	__u8 *p = ctx->optval, *end = ctx->optval_end;
-
-	if (ctx->optlen < (int)off + 4 || p + off + 4 > end)
-		return -1;
-	return *(__u32 *)(p + off);
-}
-
-static __always_inline int put_u32(struct bpf_sockopt *ctx, __u32 off, __u32 v)
-{
-	__u8 *p = ctx->optval, *end = ctx->optval_end;
-
-	if (p + off + 4 > end)
-		return -1;
-	*(__u32 *)(p + off) = v;
-	return 0;
-}
-
-/* Asked for the device that it has: do it here, for unprivileged programs may not rebind. */
-static __always_inline int bind_option(struct bpf_sockopt *ctx, __u32 ifindex)
-{
-	int v = ifindex;
-
-	if (!device_ok(ifindex) || !ctx->sk)
-		return deny(IFPIN_DENY_REBIND);
-	if (ctx->sk->bound_dev_if != ifindex &&
-		bpf_setsockopt(ctx->sk, SOL_SOCKET, SO_BINDTOIFINDEX, &v, sizeof(v)))
-		return deny(IFPIN_DENY_REBIND);
-	ctx->optlen = -1; /* handled: the kernel's own code is not to run */
-	return ALLOW;
-}
-
-static __always_inline int opt_socket(struct bpf_sockopt *ctx)
-{
-	char *p = ctx->optval, *end = ctx->optval_end;
-	__u64 *word;
-	int with_nul;
-	__s64 v;
-
-	if (ctx->optname == SO_BINDTOIFINDEX) {
-		v = opt_u32(ctx, 0);
-		return v < 0 ? deny(IFPIN_DENY_REBIND) : bind_option(ctx, v);
-	}
-	if (ctx->optname != SO_BINDTODEVICE)
-		return ALLOW;
-	if (ctx->optlen < 2 || p + IFPIN_NAME_LEN > end)
-		return deny(IFPIN_DENY_REBIND);
-	if (p[0] == 'l' && p[1] == 'o' && (ctx->optlen == 2 || !p[2]))
-		return bind_option(ctx, IFPIN_LOOPBACK_IFINDEX);
-	/* Two words under a mask instead of a loop, which the verifier takes milliseconds for. */
-	with_nul = ctx->optlen > (int)state.name_len;
-	word = (__u64 *)p;
-	if (!state.name_len || ctx->optlen < (int)state.name_len ||
-		((word[0] ^ state.name[0]) & (with_nul ? state.mask_nul[0] : state.mask[0])) ||
-		((word[1] ^ state.name[1]) & (with_nul ? state.mask_nul[1] : state.mask[1])))
-		return deny(IFPIN_DENY_REBIND);
-	return bind_option(ctx, policy.ifindex);
-}
-
-/* An option whose value must be one of our devices, or 0 for none. */
-static __always_inline int opt_index(struct bpf_sockopt *ctx, __u32 off, int big_endian)
-{
-	__s64 v = opt_u32(ctx, off);
-
-	if (v < 0)
-		return ALLOW; /* too short: the kernel refuses it with the errno that programs know
-			       */
-	if (big_endian)
-		v = bpf_ntohl((__u32)v);
-	return !v || device_ok(v) ? ALLOW : deny(IFPIN_DENY_REBIND);
-}
-
-/* A join with the ifindex at an offset. None named: ours, not the one that a route would pick. */
-static __always_inline int join_index(struct bpf_sockopt *ctx, __u32 off)
-{
-	__s64 v = opt_u32(ctx, off);
-
-	if (v < 0 || ctx->optlen > PAGE)
-		return deny(IFPIN_DENY_JOIN);
-	if (v)
-		return device_ok(v) ? ALLOW : deny(IFPIN_DENY_JOIN);
-	return put_u32(ctx, off, policy.ifindex) ? deny(IFPIN_DENY_MALFORMED) : ALLOW;
-}
-
-/* Which of our devices has this IPv4 address; 0 for any other, or where it is not certain. */
-static __always_inline __u32 owner_of(__be32 ip4)
-{
-	struct ifpin_addr a;
-	__u32 *owner;
-
-	map_v4(&a, ip4);
-	if (is_loopback(&a))
-		return IFPIN_LOOPBACK_IFINDEX;
-	owner = bpf_map_lookup_elem(&local_addrs, &a);
-	return owner ? *owner : 0;
-}
-
-/* struct ip_mreq {group, address} or struct ip_mreqn {group, address, ifindex}. */
-static __always_inline int join_v4(struct bpf_sockopt *ctx)
-{
-	__s64 addr = opt_u32(ctx, 4), idx = opt_u32(ctx, 8);
-
-	if (addr < 0)
-		return deny(IFPIN_DENY_JOIN);
-	if (idx <= 0)
-		idx = addr ? owner_of(addr) : policy.ifindex;
-	if (!device_ok(idx))
-		return deny(IFPIN_DENY_JOIN);
-	/* Name the device itself, so that an address that moves meanwhile changes nothing. */
-	if (put_u32(ctx, 8, idx))
-		return deny(IFPIN_DENY_MALFORMED);
-	ctx->optlen = 12;
-	return ALLOW;
-}
-
-/* struct ip_mreq_source {group, address, source}: has no place for an ifindex. */
-static __always_inline int join_v4_source(struct bpf_sockopt *ctx)
-{
-	__s64 addr = opt_u32(ctx, 4);
-
-	if (addr < 0)
-		return deny(IFPIN_DENY_JOIN);
-	if (!addr) {
-		addr = state.device_ip4;
-		if (!addr || put_u32(ctx, 4, addr))
-			return deny(IFPIN_DENY_JOIN);
-	}
-	return device_ok(owner_of(addr)) ? ALLOW : deny(IFPIN_DENY_JOIN);
-}
-
-/* IP_MULTICAST_IF takes struct in_addr, struct ip_mreq or struct ip_mreqn. */
-static __always_inline int multicast_if_v4(struct bpf_sockopt *ctx)
-{
-	__s64 idx = opt_u32(ctx, 8), addr = opt_u32(ctx, ctx->optlen >= 8 ? 4 : 0);
-
-	if (idx <= 0)
-		idx = addr > 0 ? owner_of(addr) : policy.ifindex;
-	return device_ok(idx) ? ALLOW : deny(IFPIN_DENY_REBIND);
-}
-
-static __always_inline int opt_inet(struct bpf_sockopt *ctx)
-{
-	switch (ctx->optname) {
-	case MCAST_JOIN_GROUP:
-	case MCAST_JOIN_SOURCE_GROUP:
-	case MCAST_BLOCK_SOURCE:
-	case MCAST_UNBLOCK_SOURCE:
-		return join_index(ctx, 0);
-	case MRT_FIRST ... MRT_LAST:
-		return deny(IFPIN_DENY_MROUTE);
-	}
-	if (ctx->level == IPPROTO_IP) {
-		switch (ctx->optname) {
-		case IP_ADD_MEMBERSHIP:
-			return join_v4(ctx);
-		case IP_ADD_SOURCE_MEMBERSHIP:
-		case IP_BLOCK_SOURCE:
-		case IP_UNBLOCK_SOURCE:
-			return join_v4_source(ctx);
-		case IP_MULTICAST_IF:
-			return multicast_if_v4(ctx);
-		case IP_UNICAST_IF:
-			return opt_index(ctx, 0, 1);
-		}
-		return ALLOW;
-	}
-	switch (ctx->optname) {
-	case IPV6_JOIN_GROUP:
-	case IPV6_JOIN_ANYCAST:
-		return join_index(ctx, 16);
-	case IPV6_MULTICAST_IF:
-		return opt_index(ctx, 0, 0);
-	case IPV6_UNICAST_IF:
-		return opt_index(ctx, 0, 1);
-	case IPV6_PKTINFO:
-		return opt_index(ctx, 16, 0);
-	}
-	return ALLOW;
-}
-
-static __always_inline int opt_tcp(struct bpf_sockopt *ctx)
-{
-	char *p = ctx->optval, *end = ctx->optval_end;
-
-	if (ctx->optname != TCP_ULP)
-		return ALLOW;
-	if (ctx->optlen >= 3 && p + 3 <= end && p[0] == 't' && p[1] == 'l' && p[2] == 's')
-		return ALLOW;
-	return deny(IFPIN_DENY_ULP);
-}
-
-SEC("cgroup/setsockopt")
-int ifpin_setsockopt(struct bpf_sockopt *ctx)
-{
-	int ret = ALLOW;
-
-	if (ctx->level == SOL_SOCKET)
-		ret = opt_socket(ctx);
-	else if (ctx->level == IPPROTO_IP || ctx->level == SOL_IPV6)
-		ret = opt_inet(ctx);
-	else if (ctx->level == IPPROTO_TCP)
-		ret = opt_tcp(ctx);
-	/* Long values (filters, source lists) do not fit our window; the kernel reads the original.
-	 */
-	if (ret == ALLOW && ctx->optlen > PAGE)
-		ctx->optlen = 0;
-	return ret;
-}
-
 /* ---- holding: device nodes that are wires ------------------------------------------------ */
 
 SEC("cgroup/dev")
@@ -649,6 +331,13 @@ int ifpin_dev(struct bpf_cgroup_dev_ctx *ctx)
 		return ALLOW;
 	/* /dev/mem, /dev/kmem, /dev/port */
 	if (ctx->major == DEV_MEM_MAJOR && (ctx->minor == 1 || ctx->minor == 2 || ctx->minor == 4))
+		return deny(IFPIN_DENY_DEVNODE);
+	/* The kernel's log, which netconsole sends on, may be read and not written. */
+	if (ctx->major == DEV_MEM_MAJOR && ctx->minor == 11 &&
+		(ctx->access_type >> 16 & BPF_DEVCG_ACC_WRITE))
+		return deny(IFPIN_DENY_DEVNODE);
+	/* Adapters driven from user space. */
+	if (ctx->major == DEV_USB_MAJOR || ctx->major == DEV_INFINIBAND_MAJOR)
 		return deny(IFPIN_DENY_DEVNODE);
 	/* tun, vfio, vhost-net, vhost-vsock */
 	if (ctx->major == DEV_MISC_MAJOR &&

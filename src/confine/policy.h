@@ -21,10 +21,8 @@ struct ifpin_policy {
 
 /* What may change while a confinement lives. */
 struct ifpin_state {
-	__u32 gone;	   /* the device was deleted: nothing may leave, ever again */
 	__be32 device_ip4; /* primary IPv4 address of the device, or 0 */
 	__u32 name_len;	   /* of the device's present name; 0: it has none */
-	__u32 pad;
 	/* A bit for each local address there ever was: where it is clear, no look-up is needed. */
 	__u64 local_filter[IFPIN_FILTER_BITS / 64];
 	__u64 name[IFPIN_NAME_LEN / 8];	    /* the name, zero padded */
@@ -56,6 +54,8 @@ static inline __attribute__((always_inline)) __u32 ifpin_filter_bit(const __u8 a
 	X(MROUTE, "multicast-routing", "a socket asked to route multicast")                        \
 	X(ULP, "ulp", "a TCP upper-layer protocol that opens sockets of its own")                  \
 	X(DEVNODE, "device-node", "a device node that reaches a wire was opened or made")          \
+	X(SOURCE, "foreign-source",                                                                \
+		"a source address that is not the host's, or a header made by hand")               \
 	X(MALFORMED, "malformed", "something no rule of the policy expects")                       \
 	X(BIND, "pin-failed", "the kernel refused to tie a socket to the device")
 

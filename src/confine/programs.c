@@ -146,9 +146,6 @@ static int on_event(const struct nlmsghdr *nlh, void *data)
 		return on_address(nlh, data);
 	if (l.ifindex != p->ifindex)
 		return 0;
-	if (l.deleted && mnl_nlmsg_get_payload_len(nlh) >= sizeof(struct ifinfomsg) &&
-		((const struct ifinfomsg *)mnl_nlmsg_get_payload(nlh))->ifi_family == AF_UNSPEC)
-		state_of(p)->gone = 1;
 	set_name(p, l.deleted ? "" : l.name);
 	return 0;
 }
@@ -163,13 +160,8 @@ int ifp_programs_follow(struct ifp_programs *p)
 	int r = ifp_nl_drain(p->events, on_event, p);
 
 	/* Messages were lost: what we know may be old, so read all of it again. */
-	if (r == -ENOBUFS) {
-		char name[IF_NAMESIZE];
-
-		if (!if_indextoname(p->ifindex, name))
-			state_of(p)->gone = 1;
+	if (r == -ENOBUFS)
 		r = ifp_addr_dump(on_address, p);
-	}
 	return r;
 }
 
@@ -196,6 +188,13 @@ static int no_print(enum libbpf_print_level level, const char *fmt, va_list ap)
 	return 0;
 }
 
+static int hold(struct bpf_map *map, uint32_t ifindex)
+{
+	uint32_t zero = 0;
+
+	return bpf_map__update_elem(map, &zero, sizeof(zero), &ifindex, sizeof(ifindex), BPF_ANY);
+}
+
 /* Events first, then the dump: what changes in between is heard twice, never missed. */
 static int fill_maps(
 	struct ifp_programs *p, const struct ifpin_device *dev, struct ifpin_error *err)
@@ -211,6 +210,11 @@ static int fill_maps(
 	if (r)
 		return r;
 	set_name(p, now.name);
+	r = hold(p->skel->maps.device_of_packets, dev->ifindex);
+	if (!r)
+		r = hold(p->skel->maps.device_of_options, dev->ifindex);
+	if (r)
+		return ifp_fail_errno(err, r, "cannot hold the interface (BPF_MAP_TYPE_DEVMAP)");
 	r = ifp_addr_dump(on_address, p);
 	return r ? ifp_fail_errno(err, r, "cannot learn the host's own addresses") : 0;
 }

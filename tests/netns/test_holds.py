@@ -226,6 +226,19 @@ class Devices(Lab):
 
     def test_another_device_with_its_index(self):
         """A route to the outside through a device that happens to get the same number."""
+        self.replace_by_index()
+
+    def test_another_device_with_its_index_and_ifpin_killed(self):
+        self.program.kill()
+        self.program.wait()
+        self.replace_by_index()
+
+    def test_another_device_with_its_index_and_ifpin_stopped(self):
+        self.program.send_signal(signal.SIGSTOP)
+        self.replace_by_index()
+        self.program.send_signal(signal.SIGCONT)
+
+    def replace_by_index(self):
         self.ip("link del in0")
         self.ip(f"link add evil index {self.index} type veth peer name eth1 "
                 f"netns /proc/{self.pout.pid}/ns/net", "link set evil up",

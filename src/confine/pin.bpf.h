@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What all programs of a confinement share: its policy, its maps, and what an address is. */
+#pragma once
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "policy.h"
+
+#define ALLOW 1
+
+/* From the kernel's UAPI; their headers cannot be included beside <linux/bpf.h> here. */
+enum {
+	AF_INET = 2,
+	AF_INET6 = 10,
+	SOCK_STREAM = 1,
+	SOCK_DGRAM = 2,
+	SOCK_RAW = 3,
+	SOL_SOCKET = 1,
+	SO_BINDTODEVICE = 25,
+	SO_BINDTOIFINDEX = 62,
+	SOL_IPV6 = 41,
+	IPV6_MULTICAST_IF = 17,
+	IPV6_JOIN_GROUP = 20,
+	IPV6_JOIN_ANYCAST = 27,
+	IPV6_PKTINFO = 50,
+	IPV6_TRANSPARENT = 75,
+	IPV6_UNICAST_IF = 76,
+	IPV6_FREEBIND = 78,
+	MRT_FIRST = 200,
+	MRT_LAST = 220,
+	TCP_ULP = 31,
+	PROTO_ICMPV6 = 58,
+	PROTO_MPTCP = 262,
+	ERR_INTR = 4,
+	DEV_MEM_MAJOR = 1,
+	DEV_MISC_MAJOR = 10,
+	DEV_USB_MAJOR = 189,
+	DEV_INFINIBAND_MAJOR = 231,
+	PAGE = 4096,
+};
+
+const volatile struct ifpin_policy policy = {};
+
+/* Written by the supervisor through a shared mapping. */
+struct ifpin_state state = {};
+__u64 denials[IFPIN_REASON_COUNT] = {};
+
+/*
+ * The device. The kernel empties the entry when the device is deleted or leaves the namespace,
+ * so an index that another device gets later opens nothing, whoever of us has been killed. Such a
+ * map may be used by one type of program only, hence two of them.
+ */
+struct device_map {
+	__uint(type, BPF_MAP_TYPE_DEVMAP);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+};
+struct device_map device_of_packets SEC(".maps");
+struct device_map device_of_options SEC(".maps");
+
+/* Every address of the host, with the device that has it (0: more than one has it). */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, IFPIN_MAX_LOCAL_ADDRS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct ifpin_addr);
+	__type(value, __u32);
+} local_addrs SEC(".maps");
+
+static __always_inline int deny(enum ifpin_reason reason)
+{
+	__sync_fetch_and_add(&denials[reason], 1);
+	return 0;
+}
+
+static __always_inline int is_there(struct device_map *device)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(device, &zero) != NULL;
+}
+
+static __always_inline void map_v4(struct ifpin_addr *a, __be32 ip4)
+{
+	__builtin_memset(a->b, 0, 10);
+	a->b[10] = a->b[11] = 0xff;
+	__builtin_memcpy(&a->b[12], &ip4, 4);
+}
+
+static __always_inline int is_v4(const struct ifpin_addr *a)
+{
+	const __u32 *w = (const __u32 *)a->b;
+
+	return !w[0] && !w[1] && w[2] == bpf_htonl(0xffff);
+}
+
+/* 0.0.0.0 and ::, which as a destination mean loopback. */
+static __always_inline int is_any(const struct ifpin_addr *a)
+{
+	const __u32 *w = (const __u32 *)a->b;
+
+	return !w[0] && !w[1] && !w[3] && (!w[2] || w[2] == bpf_htonl(0xffff));
+}
+
+static __always_inline int is_loopback(const struct ifpin_addr *a)
+{
+	const __u32 *w = (const __u32 *)a->b;
+
+	if (is_v4(a))
+		return a->b[12] == 127;
+	return !w[0] && !w[1] && !w[2] && w[3] == bpf_htonl(1);
+}
+
+static __always_inline int is_multicast(const struct ifpin_addr *a)
+{
+	const __u32 *w = (const __u32 *)a->b;
+
+	if (is_v4(a))
+		return (a->b[12] & 0xf0) == 0xe0 || w[3] == 0xffffffff;
+	return a->b[0] == 0xff;
+}
+
+static __always_inline int maybe_local(__u32 bit)
+{
+	return state.local_filter[bit / 64] >> bit % 64 & 1;
+}
+
+/* Never on a wire: loopback, the unspecified address, and what the host calls its own. */
+static __always_inline int is_local(const struct ifpin_addr *a)
+{
+	return is_any(a) || is_loopback(a) ||
+	       (maybe_local(ifpin_filter_bit(a->b)) &&
+		       bpf_map_lookup_elem(&local_addrs, a) != NULL);
+}
+
+/* The same for the path that every IPv4 packet takes. */
+static __always_inline int is_local4(__be32 ip4)
+{
+	const __u8 *b = (const __u8 *)&ip4;
+	struct ifpin_addr a;
+
+	if (!ip4 || b[0] == 127)
+		return 1;
+	if (!maybe_local(ifpin_filter_bit(b - 12)))
+		return 0;
+	map_v4(&a, ip4);
+	return bpf_map_lookup_elem(&local_addrs, &a) != NULL;
+}
