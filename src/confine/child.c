@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
@@ -39,6 +40,23 @@ static void clean_environment(void)
 		unsetenv(agents[i]);
 }
 
+/*
+ * The working directory is the caller's mount still: by ".." one could walk from there to a cgroupfs
+ * that is not ours. Entered again by its path, it is in our namespace; what has no path stays out.
+ */
+static int reenter_directory(bool isolate)
+{
+	char path[PATH_MAX];
+
+	if (!getcwd(path, sizeof(path)))
+		return -errno;
+	if (path[0] != '/')
+		return -EXDEV;
+	if (!chdir(path))
+		return 0;
+	return isolate && errno == ENOENT && !chdir("/") ? 0 : -errno;
+}
+
 static void confine_self(const struct ifp_child *c)
 {
 	uint64_t dropped = ifp_dropped_caps(c->opts->keep_caps);
@@ -47,6 +65,12 @@ static void confine_self(const struct ifp_child *c)
 
 	if (r)
 		report(c, r, false, what);
+	r = reenter_directory(c->opts->isolate);
+	if (r)
+		report(c, r, false, "enter the working directory by its path (start from another one)");
+	r = ifp_scope_enter(c->opts);
+	if (r)
+		report(c, r, false, "keep processes outside from being traced (Landlock)");
 	r = ifp_drop_bounding(dropped);
 	if (r)
 		report(c, r, false, "drop capabilities from the bounding set");

@@ -78,6 +78,14 @@ uint64_t ifp_dropped_caps(uint64_t keep);
 int ifp_drop_bounding(uint64_t dropped);
 int ifp_become(const struct ifp_user *u, uint64_t dropped);
 
+/* ---- landlock.c ---- */
+
+/* Whether the kernel has scopes (Linux 6.12), and whether the command gets one. */
+bool ifp_scope_available(void);
+bool ifp_scope_wanted(const struct ifpin_confine_opts *opts);
+/* In the child, with CAP_SYS_ADMIN still there. Return: 0, also where there are none; -errno. */
+int ifp_scope_enter(const struct ifpin_confine_opts *opts);
+
 /* ---- dns.c ---- */
 
 struct ifp_dns {

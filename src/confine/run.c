@@ -46,6 +46,11 @@ static void say_mechanisms(const struct run *r)
 	ifp_say(o, "capabilities: what changes the network or other processes is dropped for good");
 	ifp_say(o, "mounts: cgroupfs, /sys and /proc/sys are read-only%s",
 		r->dns.replace ? "; resolv.conf is the command's own" : "");
+	if (ifp_scope_wanted(o))
+		ifp_say(o, "Landlock: processes outside cannot be traced or signalled");
+	else if (!o->isolate)
+		ifp_say(o,
+			"not held: tracing processes outside of the same user (Landlock scopes, Linux 6.12)");
 	ifp_say(o,
 		"not held on this kernel: sockets handed over by processes outside (SCM_RIGHTS)");
 }
