@@ -77,11 +77,14 @@ struct ifpin_denial {
  * struct ifpin_summary - what a confinement came to
  * @exit_status: as the shell has it: the command's status, or 128 + signal
  * @started: whether the command's first instruction was reached
+ * @left_behind: 0, or why the cgroup could not be removed (negative errno); -EBUSY: a process does
+ *	not end
  * @n_denials: entries of @denials in use, one for each reason there is
  */
 struct ifpin_summary {
 	int exit_status;
 	bool started;
+	int left_behind;
 	size_t n_denials;
 	struct ifpin_denial denials[IFPIN_MAX_REASONS];
 };

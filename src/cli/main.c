@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "cli.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct command {
@@ -28,8 +30,17 @@ int usage_error(const char *command, int code)
 	return code;
 }
 
+/* A closed standard stream would give its number to the next file that is opened. */
+static void open_standard_streams(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+			exit(125);
+}
+
 int main(int argc, char **argv)
 {
+	open_standard_streams();
 	if (argc < 2) {
 		fputs("ifpin: no command given\n", stderr);
 		return usage_error("", 125);

@@ -192,6 +192,10 @@ static int run(struct args *a)
 	r = ifpin_confine_run(&a->opts, &sum, &err);
 	if (r)
 		fprintf(stderr, "ifpin: %s\n", err.text);
+	if (sum.left_behind)
+		fprintf(stderr,
+			"ifpin: the cgroup is left behind: %s; `ifpin gc` removes it later\n",
+			strerror(-sum.left_behind));
 	if (a->verbose)
 		print_denials(&sum);
 	if (a->json)

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <fts.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/file.h>
@@ -14,6 +15,14 @@
 #include <sys/stat.h>
 
 #define PREFIX "ifpin."
+#define END_SECONDS 5
+
+static int open_dir(int parent_fd, const char *path)
+{
+	int fd = openat(parent_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
 
 /* Where cgroup v2 is mounted, from mountinfo: beside v1 it is not /sys/fs/cgroup. */
 static int open_mounted(void)
@@ -28,7 +37,7 @@ static int open_mounted(void)
 		char point[1024];
 
 		if (strstr(line, " - cgroup2 ") && sscanf(line, "%*s %*s %*s / %1023s", point) == 1)
-			return open(point, O_RDONLY | O_DIRECTORY | O_CLOEXEC) ?: -errno;
+			return open_dir(AT_FDCWD, point);
 	}
 	return -ENOENT;
 }
@@ -71,12 +80,30 @@ static int own_path(char *ret, size_t size)
 	return 0;
 }
 
-/* A cgroup whose cgroup.procs a user owns lets that user move processes out of its children. */
+/* A cgroup whose cgroup.procs a user owns lets that user move processes out of what is below. */
 static bool only_root_moves(int dirfd)
 {
 	struct stat st;
 
 	return !fstatat(dirfd, "cgroup.procs", &st, 0) && !st.st_uid && !(st.st_mode & 022);
+}
+
+/* Down to the caller's own cgroup, as far as only root may move processes on the way. */
+static int open_own(int top, char *path)
+{
+	_cleanup_close_ int fd = open_dir(top, ".");
+	char *name, *save = NULL;
+
+	for (name = strtok_r(path, "/", &save); name && fd >= 0;
+		name = strtok_r(NULL, "/", &save)) {
+		int next = open_dir(fd, name);
+
+		close(ifp_take_fd(&fd));
+		fd = next;
+		if (fd >= 0 && !only_root_moves(fd))
+			return -EPERM;
+	}
+	return ifp_take_fd(&fd);
 }
 
 static int open_parent(struct ifpin_error *err)
@@ -90,9 +117,10 @@ static int open_parent(struct ifpin_error *err)
 	r = own_path(path, sizeof(path));
 	if (r)
 		return ifp_fail_errno(err, r, "cannot tell the cgroup of this process");
+	/* A path that leads up is of another cgroup namespace, and shows nothing here. */
 	if (strncmp(path, "/..", 3) != 0)
-		own = openat(top, path[1] ? path + 1 : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return own >= 0 && only_root_moves(own) ? ifp_take_fd(&own) : ifp_take_fd(&top);
+		own = open_own(top, path);
+	return own >= 0 ? ifp_take_fd(&own) : ifp_take_fd(&top);
 }
 
 static bool populated(int fd)
@@ -120,70 +148,6 @@ static bool same_dir(int parent_fd, const char *name, int fd)
 	return !fstatat(parent_fd, name, &a, 0) && !fstat(fd, &b) && a.st_ino == b.st_ino;
 }
 
-/*
- * The lock keeps the cleaning of another ifpin off. Between mkdir and flock it may have removed
- * the cgroup; then it is made anew. One left by a process that had our pid is empty: used again.
- */
-static int make_locked(struct ifp_cgroup *cg)
-{
-	for (int i = 0; i < 8; i++) {
-		if (mkdirat(cg->parent_fd, cg->name, 0755) && errno != EEXIST)
-			return -errno;
-		cg->fd = openat(cg->parent_fd, cg->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (cg->fd < 0) {
-			if (errno == ENOENT)
-				continue;
-			return -errno;
-		}
-		if (flock(cg->fd, LOCK_EX | LOCK_NB) || !is_empty(cg->fd)) {
-			close(ifp_take_fd(&cg->fd));
-			return -EEXIST;
-		}
-		if (same_dir(cg->parent_fd, cg->name, cg->fd))
-			return 0;
-		close(ifp_take_fd(&cg->fd));
-	}
-	return -EAGAIN;
-}
-
-int ifp_cgroup_make(const char *name, struct ifp_cgroup *ret, struct ifpin_error *err)
-{
-	struct ifp_cgroup cg = {.fd = -1, .parent_fd = open_parent(err)};
-	int r;
-
-	if (cg.parent_fd < 0)
-		return cg.parent_fd;
-	if (name)
-		snprintf(cg.name, sizeof(cg.name), PREFIX "%s", name);
-	else
-		snprintf(cg.name, sizeof(cg.name), PREFIX "%d", (int)getpid());
-	r = make_locked(&cg);
-	if (r) {
-		close(cg.parent_fd);
-		if (r == -EEXIST)
-			return ifp_fail(err, r, "a confinement named \"%s\" is running",
-				cg.name + strlen(PREFIX));
-		return ifp_fail_errno(err, r, "cannot make the cgroup %s", cg.name);
-	}
-	*ret = cg;
-	return 0;
-}
-
-static void kill_all(int cgroup_fd)
-{
-	_cleanup_fclose_ FILE *f = NULL;
-	int fd, pid;
-
-	if (!ifp_write_file(cgroup_fd, "cgroup.kill", "1"))
-		return;
-	/* Before Linux 5.14: one by one; the caller repeats until the cgroup is empty. */
-	fd = openat(cgroup_fd, "cgroup.procs", O_RDONLY | O_CLOEXEC);
-	f = fd < 0 ? NULL : fdopen(fd, "r");
-	while (f && fscanf(f, "%d", &pid) == 1)
-		if (pid > 0)
-			kill(pid, SIGKILL);
-}
-
 /* Removes nested cgroups, deepest first. */
 static int remove_tree(int parent_fd, const char *name)
 {
@@ -206,19 +170,89 @@ static int remove_tree(int parent_fd, const char *name)
 	return unlinkat(parent_fd, name, AT_REMOVEDIR) ? -errno : 0;
 }
 
+/*
+ * The lock keeps the cleaning of another ifpin off, which may hold it for a moment, or have removed
+ * the cgroup between mkdir and flock. One that a killed ifpin has left has programs of its own and
+ * is made anew. Return: 0; -EEXIST: it is in use; -EAGAIN: try again; -errno.
+ */
+static int try_make_locked(struct ifp_cgroup *cg)
+{
+	bool ours = !mkdirat(cg->parent_fd, cg->name, 0755);
+
+	if (!ours && errno != EEXIST)
+		return -errno;
+	cg->fd = open_dir(cg->parent_fd, cg->name);
+	if (cg->fd < 0)
+		return cg->fd == -ENOENT ? -EAGAIN : cg->fd;
+	if (!is_empty(cg->fd))
+		return -EEXIST;
+	if (flock(cg->fd, LOCK_EX | LOCK_NB) || !same_dir(cg->parent_fd, cg->name, cg->fd))
+		return -EAGAIN;
+	if (ours)
+		return 0;
+	return remove_tree(cg->parent_fd, cg->name) ?: -EAGAIN;
+}
+
+static int make_locked(struct ifp_cgroup *cg)
+{
+	int r = -EAGAIN;
+
+	for (int i = 0; i < 1000 && r == -EAGAIN; i++) {
+		r = try_make_locked(cg);
+		if (r && cg->fd >= 0)
+			close(ifp_take_fd(&cg->fd));
+		if (r == -EAGAIN)
+			sched_yield();
+	}
+	/* Locked and empty for that long: another ifpin is about to start its command there. */
+	return r == -EAGAIN ? -EEXIST : r;
+}
+
+static int make_unnamed(struct ifp_cgroup *cg)
+{
+	int r;
+
+	snprintf(cg->name, sizeof(cg->name), PREFIX "%d", (int)getpid());
+	r = make_locked(cg);
+	/* What a killed ifpin that had our pid has left running, or a pid of another namespace. */
+	for (int i = 1; r == -EEXIST && i < 1000; i++) {
+		snprintf(cg->name, sizeof(cg->name), PREFIX "%d-%d", (int)getpid(), i);
+		r = make_locked(cg);
+	}
+	return r;
+}
+
+int ifp_cgroup_make(const char *name, struct ifp_cgroup *ret, struct ifpin_error *err)
+{
+	struct ifp_cgroup cg = {.fd = -1, .parent_fd = open_parent(err)};
+	int r;
+
+	if (cg.parent_fd < 0)
+		return cg.parent_fd;
+	if (name)
+		snprintf(cg.name, sizeof(cg.name), PREFIX "%s", name);
+	r = name ? make_locked(&cg) : make_unnamed(&cg);
+	if (r) {
+		close(cg.parent_fd);
+		if (r == -EEXIST)
+			return ifp_fail(err, r, "a confinement named \"%s\" is running",
+				cg.name + strlen(PREFIX));
+		return ifp_fail_errno(err, r, "cannot make the cgroup %s", cg.name);
+	}
+	*ret = cg;
+	return 0;
+}
+
 int ifp_cgroup_destroy(struct ifp_cgroup *cg)
 {
 	_cleanup_close_ int events = openat(cg->fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
-	int r;
+	struct pollfd pfd = {.fd = events, .events = POLLPRI};
+	int r = events < 0 ? -errno : ifp_write_file(cg->fd, "cgroup.kill", "1");
 
-	while (events >= 0 && populated(events)) {
-		struct pollfd pfd = {.fd = events, .events = POLLPRI};
-
-		kill_all(cg->fd);
-		if (populated(events))
-			poll(&pfd, 1, 100);
-	}
-	r = remove_tree(cg->parent_fd, cg->name);
+	/* What does not end is stuck in the kernel; it stays confined. */
+	for (int i = 0; !r && populated(events) && i < END_SECONDS; i++)
+		poll(&pfd, 1, 1000);
+	r = r ?: remove_tree(cg->parent_fd, cg->name);
 	close(ifp_take_fd(&cg->fd));
 	close(ifp_take_fd(&cg->parent_fd));
 	return r;

@@ -41,8 +41,9 @@ static void clean_environment(void)
 }
 
 /*
- * The working directory is the caller's mount still: by ".." one could walk from there to a cgroupfs
- * that is not ours. Entered again by its path, it is in our namespace; what has no path stays out.
+ * The working directory is the caller's mount still: by ".." one could walk from there to a
+ * cgroupfs that is not ours. Entered again by its path, it is in our namespace; what has no path
+ * stays out.
  */
 static int reenter_directory(bool isolate)
 {
@@ -67,7 +68,8 @@ static void confine_self(const struct ifp_child *c)
 		report(c, r, false, what);
 	r = reenter_directory(c->opts->isolate);
 	if (r)
-		report(c, r, false, "enter the working directory by its path (start from another one)");
+		report(c, r, false,
+			"enter the working directory by its path (start from another one)");
 	r = ifp_scope_enter(c->opts);
 	if (r)
 		report(c, r, false, "keep processes outside from being traced (Landlock)");
@@ -88,13 +90,19 @@ static void confine_self(const struct ifp_child *c)
 /* The first process of a PID namespace: buries orphans, and dies with the cgroup. */
 static void be_init(const struct ifp_child *c)
 {
+	sigset_t chld;
+	int sig;
+
 	confine_self(c);
 	prctl(PR_SET_NAME, "ifpin-init");
-	for (int fd = 0; fd < 1024; fd++)
-		close(fd);
-	for (;;)
-		if (wait(NULL) < 0 && errno == ECHILD)
-			pause();
+	syscall(SYS_close_range, 0, ~0U, 0);
+	sigemptyset(&chld);
+	sigaddset(&chld, SIGCHLD); /* blocked since before the clone */
+	for (;;) {
+		while (waitpid(-1, NULL, WNOHANG) > 0)
+			;
+		sigwait(&chld, &sig);
+	}
 }
 
 static pid_t clone_into(const struct ifp_child *c)
@@ -110,7 +118,7 @@ static pid_t clone_into(const struct ifp_child *c)
 }
 
 /* From here on children are born into a PID namespace that has an init of ours. */
-static int enter_pid_namespace(const struct ifp_child *c)
+static pid_t start_init(const struct ifp_child *c)
 {
 	pid_t pid;
 
@@ -119,39 +127,35 @@ static int enter_pid_namespace(const struct ifp_child *c)
 	pid = clone_into(c);
 	if (!pid)
 		be_init(c);
-	return pid < 0 ? pid : 0;
+	return pid;
 }
 
-static pid_t start_isolated(const struct ifp_child *c)
+static pid_t start_isolated(const struct ifp_child *c, pid_t *ret_init)
 {
 	_cleanup_close_ int own = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
 	pid_t pid;
-	int r;
 
 	if (own < 0)
 		return -errno;
-	r = enter_pid_namespace(c);
-	if (r)
-		return r;
-	pid = clone_into(c);
+	*ret_init = start_init(c);
+	pid = *ret_init > 0 ? clone_into(c) : *ret_init;
 	/* The caller's other children are none of our business. */
-	if (pid > 0 && setns(own, CLONE_NEWPID)) {
-		r = -errno;
+	if (pid && setns(own, CLONE_NEWPID) && pid > 0) {
 		kill(pid, SIGKILL);
 		waitpid(pid, NULL, 0);
-		return r;
+		return -EPERM;
 	}
 	return pid;
 }
 
-pid_t ifp_child_start(const struct ifp_child *c)
+pid_t ifp_child_start(const struct ifp_child *c, pid_t *ret_init)
 {
-	pid_t pid = c->opts->isolate ? start_isolated(c) : clone_into(c);
+	pid_t pid = c->opts->isolate ? start_isolated(c, ret_init) : clone_into(c);
 
 	if (pid)
 		return pid;
 	confine_self(c);
-	ifp_signals_restore_child();
+	ifp_signals_unblock(c->signals);
 	execvp(c->opts->argv[0], c->opts->argv);
 	report(c, -errno, true, c->opts->argv[0]);
 	return 0;

@@ -84,7 +84,7 @@ int ifpin_ingress(struct __sk_buff *skb)
 SEC("cgroup/sock_create")
 int ifpin_sock_create(struct bpf_sock *sk)
 {
-	__u32 agree = policy.routes_agree[0] && (sk->family == AF_INET || policy.routes_agree[1]);
+	__u32 agree = state.routes_agree[0] && (sk->family == AF_INET || state.routes_agree[1]);
 	__u32 hooked = 0;
 
 	/* An ifindex means something in its own namespace only; elsewhere it would match by luck.
@@ -188,7 +188,7 @@ int ifpin_connect6(struct bpf_sock_addr *ctx)
  */
 static __always_inline int bind_to(struct bpf_sock_addr *ctx, const struct ifpin_addr *a)
 {
-	__u32 agree = is_v4(a) ? policy.routes_agree[0] : policy.routes_agree[1];
+	__u32 agree = is_v4(a) ? state.routes_agree[0] : state.routes_agree[1];
 	__u32 *owner = bpf_map_lookup_elem(&local_addrs, a);
 
 	if (is_multicast(a))
@@ -258,7 +258,7 @@ int ifpin_sendmsg4(struct bpf_sock_addr *ctx)
 
 	map_v4(&a, ctx->user_ip4);
 	/* The plainest case first: where routing does what is wanted, nothing is to be done. */
-	if (!bound && policy.loopback && policy.routes_agree[0] && !is_multicast(&a))
+	if (!bound && policy.loopback && state.routes_agree[0] && !is_multicast(&a))
 		return ALLOW;
 	if (is_local(&a)) {
 		if (!policy.loopback)
@@ -276,7 +276,7 @@ int ifpin_sendmsg4(struct bpf_sock_addr *ctx)
 		ctx->msg_src_ip4 = state.device_ip4;
 		return ALLOW;
 	}
-	return policy.routes_agree[0] ? ALLOW : bind_and_repeat(ctx);
+	return state.routes_agree[0] ? ALLOW : bind_and_repeat(ctx);
 }
 
 SEC("cgroup/sendmsg6")
@@ -293,7 +293,7 @@ int ifpin_sendmsg6(struct bpf_sock_addr *ctx)
 	 */
 	if (is_multicast(&a))
 		return pin(ctx, policy.ifindex);
-	return policy.routes_agree[1] ? ALLOW : bind_and_repeat(ctx);
+	return state.routes_agree[1] ? ALLOW : bind_and_repeat(ctx);
 }
 
 /*
@@ -327,26 +327,33 @@ int ifpin_sockops(struct bpf_sock_ops *ctx)
 SEC("cgroup/dev")
 int ifpin_dev(struct bpf_cgroup_dev_ctx *ctx)
 {
+	__u32 major = ctx->major;
+
 	if ((ctx->access_type & 0xffff) != BPF_DEVCG_DEV_CHAR)
 		return ALLOW;
 	/* /dev/mem, /dev/kmem, /dev/port */
-	if (ctx->major == DEV_MEM_MAJOR && (ctx->minor == 1 || ctx->minor == 2 || ctx->minor == 4))
+	if (major == DEV_MEM_MAJOR && (ctx->minor == 1 || ctx->minor == 2 || ctx->minor == 4))
 		return deny(IFPIN_DENY_DEVNODE);
 	/* The kernel's log, which netconsole sends on, may be read and not written. */
-	if (ctx->major == DEV_MEM_MAJOR && ctx->minor == 11 &&
+	if (major == DEV_MEM_MAJOR && ctx->minor == 11 &&
 		(ctx->access_type >> 16 & BPF_DEVCG_ACC_WRITE))
 		return deny(IFPIN_DENY_DEVNODE);
-	/* Adapters driven from user space. */
-	if (ctx->major == DEV_USB_MAJOR || ctx->major == DEV_INFINIBAND_MAJOR)
-		return deny(IFPIN_DENY_DEVNODE);
 	/* tun, vfio, vhost-net, vhost-vsock */
-	if (ctx->major == DEV_MISC_MAJOR &&
+	if (major == DEV_MISC_MAJOR &&
 		(ctx->minor == 200 || ctx->minor == 196 || ctx->minor == 238 || ctx->minor == 241))
 		return deny(IFPIN_DENY_DEVNODE);
-	for (int i = 0; i < IFPIN_MAX_DENIED_MAJORS && policy.denied_majors[i]; i++)
-		if (ctx->major == policy.denied_majors[i])
-			return deny(IFPIN_DENY_DEVNODE);
+	if (major >= IFPIN_MAJORS || !(policy.allowed_majors[major / 64] >> major % 64 & 1))
+		return deny(IFPIN_DENY_DEVNODE);
 	return ALLOW;
+}
+
+/* ---- holding: settings of the kernel ----------------------------------------------------- */
+
+/* Not by a read-only mount: over one, programs inside could mount no proc of their own. */
+SEC("cgroup/sysctl")
+int ifpin_sysctl(struct bpf_sysctl *ctx)
+{
+	return ctx->write ? deny(IFPIN_DENY_SYSCTL) : ALLOW;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

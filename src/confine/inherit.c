@@ -5,11 +5,17 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
+#ifndef CONFIGFS_MAGIC
+#define CONFIGFS_MAGIC 0x62656570
+#endif
 #ifndef SO_BINDTOIFINDEX
 #define SO_BINDTOIFINDEX 62
 #endif
@@ -48,6 +54,22 @@ static const char *judge_socket(int fd, uint64_t families)
 								      : "socket of another family";
 }
 
+/* Opened for writing before, a file of these is past the read-only mounts. */
+static bool is_kernel_file(int fd)
+{
+	static const unsigned int magics[] = {PROC_SUPER_MAGIC, SYSFS_MAGIC, CGROUP_SUPER_MAGIC,
+		CGROUP2_SUPER_MAGIC, DEBUGFS_MAGIC, TRACEFS_MAGIC, SECURITYFS_MAGIC, BPF_FS_MAGIC,
+		BINFMTFS_MAGIC, CONFIGFS_MAGIC};
+	struct statfs fs;
+
+	if ((fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY || fstatfs(fd, &fs))
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(magics); i++)
+		if ((unsigned int)fs.f_type == magics[i])
+			return true;
+	return false;
+}
+
 static const char *judge(int fd, const char *link, uint64_t families)
 {
 	static const struct {
@@ -56,6 +78,7 @@ static const char *judge(int fd, const char *link, uint64_t families)
 		{"anon_inode:[io_uring]", "io_uring"},
 		{"anon_inode:bpf", "BPF object"},
 		{"anon_inode:[perf_event]", "perf event"},
+		{"anon_inode:[fscontext]", "file system context"},
 		{"net:[", "network namespace"},
 		{"mnt:[", "mount namespace"},
 		{"user:[", "user namespace"},
@@ -76,18 +99,33 @@ static const char *judge(int fd, const char *link, uint64_t families)
 	/* A directory is a way past the mount namespace, for instance to a writable cgroupfs. */
 	if (S_ISDIR(st.st_mode))
 		return "directory";
-	if (strstr(link, "cgroup.procs") || strstr(link, "cgroup.threads"))
-		return "cgroup file";
+	if (is_kernel_file(fd))
+		return "writable file of the kernel";
 	return NULL;
 }
 
+/* What is in the queue of a listener was accepted before it was tied, by any device. */
+static bool has_waiting(int fd)
+{
+	struct tcp_info info = {};
+	socklen_t len = sizeof(info);
+
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) ||
+	       (info.tcpi_state == TCP_LISTEN && info.tcpi_unacked);
+}
+
+/*
+ * The programs that judge a socket are those of the cgroup where it was made, so ours never see
+ * this one. A TCP socket stays on the device that it is bound to, as long as nobody binds it anew
+ * or makes it join a group: that the filter refuses then, to all sockets (ifp_filter_make). A
+ * datagram or a raw packet names its device by itself.
+ */
 static bool pin(int fd, uint32_t ifindex)
 {
 	int v = (int)ifindex;
 
-	/* A datagram names its device by itself, and no program of ours sees that socket. */
 	return sock_int(fd, SO_PROTOCOL) == IPPROTO_TCP &&
-	       !setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &v, sizeof(v));
+	       !setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &v, sizeof(v)) && !has_waiting(fd);
 }
 
 static bool settle(const struct ifpin_confine_opts *opts, int fd, const char *what)

@@ -7,6 +7,7 @@
 #include "base/base.h"
 #include "confine/policy.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <sys/types.h>
 
@@ -38,9 +39,10 @@ struct ifp_programs;
 int ifp_programs_load(
 	const struct ifpin_confine_opts *opts, struct ifp_programs **ret, struct ifpin_error *err);
 int ifp_programs_attach(struct ifp_programs *p, int cgroup_fd, struct ifpin_error *err);
-/* Netlink socket whose events ifp_programs_follow() applies; -1 where there is none. */
+/* When ifp_programs_follow() has something to do: descriptor, and milliseconds for poll(). */
 int ifp_programs_event_fd(const struct ifp_programs *p);
-/* Applies what happened to links and addresses. Return: 0; -errno: the state may be stale. */
+int ifp_programs_timeout(const struct ifp_programs *p);
+/* Applies what happened to the device, addresses and routes. Return: 0; -errno. */
 int ifp_programs_follow(struct ifp_programs *p);
 void ifp_programs_count(const struct ifp_programs *p, struct ifpin_summary *ret);
 void ifp_programs_free(struct ifp_programs *p);
@@ -121,6 +123,7 @@ struct ifp_child {
 	const struct ifp_user *user;
 	const struct ifp_dns *dns;
 	int cgroup_fd;
+	const struct ifp_signals *signals;
 	int report_fd; /* write end; CLOEXEC, so that its end says: the command runs */
 	pid_t supervisor;
 };
@@ -131,15 +134,24 @@ struct ifp_child_report {
 	char what[128];
 };
 
-/* Starts the child straight inside the cgroup. Return: pid; -errno. */
-pid_t ifp_child_start(const struct ifp_child *c);
+/*
+ * Starts the child straight inside the cgroup. *ret_init is the init of its PID namespace, to be
+ * waited for at the end, or 0. Return: pid; -errno.
+ */
+pid_t ifp_child_start(const struct ifp_child *c, pid_t *ret_init);
 
 /* ---- supervise.c ---- */
 
-/* Blocks the signals to forward, before the child starts. The old mask is kept for it. */
-int ifp_signals_block(void);
-void ifp_signals_restore_child(void);
-void ifp_signals_unblock(void);
+struct ifp_signals {
+	bool blocked;
+	sigset_t mask; /* the caller's */
+	struct sigaction chld;
+};
+
+/* Blocks the signals to forward, before the child starts, and keeps what the caller had. */
+int ifp_signals_block(struct ifp_signals *ret);
+/* In the child, and at the end. */
+void ifp_signals_unblock(const struct ifp_signals *s);
 /* Waits for the end of pid, forwarding signals and applying events. Return: 0; -errno. */
 int ifp_supervise(pid_t pid, struct ifp_programs *p, int *ret_status);
 

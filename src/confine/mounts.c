@@ -86,26 +86,6 @@ static int protect_kernel_fs(void)
 	return 0;
 }
 
-/* A confined root may not switch forwarding on, nor name a helper for the kernel to run. */
-static int protect_proc(void)
-{
-	static const char *const paths[] = {"/proc/sys", "/proc/sysrq-trigger"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
-		int r;
-
-		if (mount(paths[i], paths[i], NULL, MS_BIND, NULL)) {
-			if (errno == ENOENT)
-				continue;
-			return -errno;
-		}
-		r = make_readonly(paths[i]);
-		if (r)
-			return r;
-	}
-	return 0;
-}
-
 /* A small file system of our own over /tmp gives us a file to bind; the bind keeps it alive. */
 static int show_resolv_conf(const struct ifp_dns *dns)
 {
@@ -202,10 +182,6 @@ int ifp_mounts_setup(
 	}
 	*ret_what = "make cgroupfs and sysfs read-only (Linux 5.12)";
 	r = protect_kernel_fs();
-	if (r)
-		return r;
-	*ret_what = "make /proc/sys read-only";
-	r = protect_proc();
 	if (r || !d.replace)
 		return r;
 	*ret_what = "hide the sockets of resolvers";

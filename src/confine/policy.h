@@ -5,7 +5,7 @@
 #include <linux/types.h>
 
 #define IFPIN_LOOPBACK_IFINDEX 1
-#define IFPIN_MAX_DENIED_MAJORS 16
+#define IFPIN_MAJORS 512 /* of character devices; the kernel has no more */
 #define IFPIN_MAX_LOCAL_ADDRS 4096
 #define IFPIN_NAME_LEN 16
 #define IFPIN_FILTER_BITS 512
@@ -14,15 +14,15 @@
 struct ifpin_policy {
 	__u64 netns_cookie;
 	__u32 ifindex;
-	__u32 loopback;	       /* 0: refuse, 1: allow */
-	__u32 routes_agree[2]; /* [0] IPv4, [1] IPv6: the host's own routing leads to the device */
-	__u32 denied_majors[IFPIN_MAX_DENIED_MAJORS]; /* character devices that are wires; 0 ends */
+	__u32 loopback;				 /* 0: refuse, 1: allow */
+	__u64 allowed_majors[IFPIN_MAJORS / 64]; /* character devices that are no wires */
 };
 
 /* What may change while a confinement lives. */
 struct ifpin_state {
-	__be32 device_ip4; /* primary IPv4 address of the device, or 0 */
-	__u32 name_len;	   /* of the device's present name; 0: it has none */
+	__u32 routes_agree[2]; /* [0] IPv4, [1] IPv6: the host's own routing leads to the device */
+	__be32 device_ip4;     /* primary IPv4 address of the device, or 0 */
+	__u32 name_len;	       /* of the device's present name; 0: it has none */
 	/* A bit for each local address there ever was: where it is clear, no look-up is needed. */
 	__u64 local_filter[IFPIN_FILTER_BITS / 64];
 	__u64 name[IFPIN_NAME_LEN / 8];	    /* the name, zero padded */
@@ -54,6 +54,7 @@ static inline __attribute__((always_inline)) __u32 ifpin_filter_bit(const __u8 a
 	X(MROUTE, "multicast-routing", "a socket asked to route multicast")                        \
 	X(ULP, "ulp", "a TCP upper-layer protocol that opens sockets of its own")                  \
 	X(DEVNODE, "device-node", "a device node that reaches a wire was opened or made")          \
+	X(SYSCTL, "sysctl", "a setting of the kernel was about to be changed")                     \
 	X(SOURCE, "foreign-source",                                                                \
 		"a source address that is not the host's, or a header made by hand")               \
 	X(MALFORMED, "malformed", "something no rule of the policy expects")                       \

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Loads the BPF programs, ties them to a cgroup, and keeps their maps true. */
-#include "internal.h"
+#include "follow.h"
 
-#include "device/device.h"
 #include "ifpin.skel.h"
 
 #include <arpa/inet.h>
@@ -19,7 +18,7 @@
 
 struct ifp_programs {
 	struct ifpin_bpf *skel;
-	struct mnl_socket *events;
+	struct ifp_follow *follow;
 	uint32_t ifindex;
 };
 
@@ -33,25 +32,51 @@ static int netns_cookie(uint64_t *ret)
 	return 0;
 }
 
-/* Character devices that put frames on a wire and whose major numbers the kernel gives out. */
-static void find_majors(struct ifpin_policy *policy)
+static bool is_wire(const char *name)
 {
-	static const char *const wires[] = {"macvtap", "ipvtap", "vfio", "uio", "ppp", "infiniband",
-		"infiniband_verbs", "infiniband_mad", "isdn", "bsg"};
+	static const char *const wires[] = {"macvtap", "ipvtap", "vfio", "vhost", "uio", "ppp",
+		"infiniband", "isdn", "capi", "bsg", "usb_device", "usbmisc"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(wires); i++)
+		if (!strncmp(name, wires[i], strlen(wires[i])))
+			return true;
+	return false;
+}
+
+/* Numbers that the kernel gives out as drivers are loaded: Documentation/admin-guide/devices.txt.
+ */
+static bool is_dynamic(unsigned int major)
+{
+	return (major >= 234 && major <= 254) || major >= 384;
+}
+
+/*
+ * Character devices that put frames on a wire go by name where their number is given out. What is
+ * not loaded yet could be anything, so of those numbers only the ones in harmless use are allowed.
+ */
+static int find_majors(struct ifpin_policy *policy)
+{
+	static const unsigned int wires[] = {108 /* ppp */, 189 /* usb */, 231 /* infiniband */};
 	_cleanup_fclose_ FILE *f = fopen("/proc/devices", "re");
 	char line[128], name[64];
 	unsigned int major;
-	size_t n = 0;
 
-	while (f && fgets(line, sizeof(line), f)) {
-		if (!strncmp(line, "Block", 5))
-			break;
-		if (sscanf(line, "%u %63s", &major, name) != 2)
+	if (!f)
+		return -errno;
+	for (major = 0; major < IFPIN_MAJORS; major++)
+		if (!is_dynamic(major))
+			policy->allowed_majors[major / 64] |= 1ULL << major % 64;
+	while (fgets(line, sizeof(line), f) && strncmp(line, "Block", 5) != 0) {
+		if (sscanf(line, "%u %63s", &major, name) != 2 || major >= IFPIN_MAJORS)
 			continue;
-		for (size_t i = 0; i < ARRAY_SIZE(wires) && n < IFPIN_MAX_DENIED_MAJORS; i++)
-			if (!strcmp(name, wires[i]))
-				policy->denied_majors[n++] = major;
+		if (is_wire(name))
+			policy->allowed_majors[major / 64] &= ~(1ULL << major % 64);
+		else
+			policy->allowed_majors[major / 64] |= 1ULL << major % 64;
 	}
+	for (size_t i = 0; i < ARRAY_SIZE(wires); i++)
+		policy->allowed_majors[wires[i] / 64] &= ~(1ULL << wires[i] % 64);
+	return 0;
 }
 
 static int make_policy(
@@ -62,107 +87,33 @@ static int make_policy(
 		.loopback = opts->loopback,
 	};
 	uint64_t cookie = 0;
-	bool agree = false;
 	int r = netns_cookie(&cookie);
 
 	if (r)
 		return ifp_fail_errno(err, r,
-			"the kernel does not tell network namespaces apart (SO_NETNS_COOKIE, "
-			"Linux 5.14)");
+			"the kernel does not tell network namespaces apart (SO_NETNS_COOKIE; "
+			"ifpin needs Linux 6.0)");
 	p.netns_cookie = cookie;
-	for (int i = 0; i < 2; i++) {
-		r = ifp_routes_agree(i ? AF_INET6 : AF_INET, p.ifindex, &agree);
-		if (r && !(i && r == -EOPNOTSUPP))
-			return ifp_fail_errno(
-				err, r, "cannot read the routes of %s", opts->device.name);
-		p.routes_agree[i] = r ? true : agree;
-		ifp_say(opts, "routing: the host's IPv%d routes %s", i ? 6 : 4,
-			agree ? "lead to the device; listeners answer by it"
-			      : "prefer another device; sockets are bound to this one");
-	}
-	find_majors(&p);
+	r = find_majors(&p);
+	if (r)
+		return ifp_fail_errno(err, r, "cannot read /proc/devices");
 	*ret = p;
-	return 0;
-}
-
-/* The BPF programs see what is written here at once. */
-static struct ifpin_state *state_of(struct ifp_programs *p)
-{
-	return &p->skel->bss->state;
-}
-
-static void set_name(struct ifp_programs *p, const char *name)
-{
-	struct ifpin_state *s = state_of(p);
-	size_t len = strlen(name);
-
-	memset(s->name, 0, sizeof(s->name));
-	memset(s->mask, 0, sizeof(s->mask));
-	memset(s->mask_nul, 0, sizeof(s->mask_nul));
-	memcpy(s->name, name, len);
-	memset(s->mask, 0xff, len);
-	memset(s->mask_nul, 0xff, len + 1);
-	s->name_len = (uint32_t)len;
-}
-
-/* An address that two devices have belongs to neither, and one that is gone to nobody. */
-static int on_address(const struct nlmsghdr *nlh, void *data)
-{
-	struct ifp_programs *p = data;
-	struct bpf_map *map = p->skel->maps.local_addrs;
-	struct ifpin_state *s = state_of(p);
-	struct ifp_local_addr a;
-	uint32_t owner, bit;
-	int r;
-
-	if (ifp_addr_parse(nlh, &a))
-		return 0;
-	if (a.deleted) {
-		/* Held by another device as well: the next dump would say so; stay on the safe
-		 * side. */
-		if (!bpf_map__lookup_elem(map, a.addr, 16, &owner, sizeof(owner), 0) && owner)
-			bpf_map__delete_elem(map, a.addr, 16, 0);
-		if (a.ifindex == p->ifindex && !memcmp(a.addr + 12, &s->device_ip4, 4))
-			s->device_ip4 = 0;
-		return 0;
-	}
-	if (!bpf_map__lookup_elem(map, a.addr, 16, &owner, sizeof(owner), 0) && owner != a.ifindex)
-		a.ifindex = 0;
-	bit = ifpin_filter_bit(a.addr);
-	r = bpf_map__update_elem(map, a.addr, 16, &a.ifindex, sizeof(a.ifindex), BPF_ANY);
-	s->local_filter[bit / 64] |= 1ULL << bit % 64;
-	if (a.ifindex == p->ifindex && a.addr[10] == 0xff && !a.addr[0] && !a.secondary &&
-		!s->device_ip4)
-		memcpy(&s->device_ip4, a.addr + 12, 4);
-	return r;
-}
-
-static int on_event(const struct nlmsghdr *nlh, void *data)
-{
-	struct ifp_programs *p = data;
-	struct ifp_link l;
-
-	if (ifp_link_parse(nlh, &l))
-		return on_address(nlh, data);
-	if (l.ifindex != p->ifindex)
-		return 0;
-	set_name(p, l.deleted ? "" : l.name);
 	return 0;
 }
 
 int ifp_programs_event_fd(const struct ifp_programs *p)
 {
-	return p->events ? mnl_socket_get_fd(p->events) : -1;
+	return ifp_follow_fd(p->follow);
+}
+
+int ifp_programs_timeout(const struct ifp_programs *p)
+{
+	return ifp_follow_timeout(p->follow);
 }
 
 int ifp_programs_follow(struct ifp_programs *p)
 {
-	int r = ifp_nl_drain(p->events, on_event, p);
-
-	/* Messages were lost: what we know may be old, so read all of it again. */
-	if (r == -ENOBUFS)
-		r = ifp_addr_dump(on_address, p);
-	return r;
+	return ifp_follow_apply(p->follow);
 }
 
 void ifp_programs_free(struct ifp_programs *p)
@@ -170,8 +121,7 @@ void ifp_programs_free(struct ifp_programs *p)
 	if (!p)
 		return;
 	ifpin_bpf__destroy(p->skel);
-	if (p->events)
-		mnl_socket_close(p->events);
+	ifp_follow_free(p->follow);
 	free(p);
 }
 
@@ -195,28 +145,13 @@ static int hold(struct bpf_map *map, uint32_t ifindex)
 	return bpf_map__update_elem(map, &zero, sizeof(zero), &ifindex, sizeof(ifindex), BPF_ANY);
 }
 
-/* Events first, then the dump: what changes in between is heard twice, never missed. */
-static int fill_maps(
-	struct ifp_programs *p, const struct ifpin_device *dev, struct ifpin_error *err)
+static void say_routes(const struct ifpin_confine_opts *opts, const struct ifpin_state *s)
 {
-	struct ifpin_device now;
-	char spec[32];
-	int r = ifp_nl_listen(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR, &p->events);
-
-	if (r)
-		return ifp_fail_errno(err, r, "cannot listen to changes of interfaces");
-	snprintf(spec, sizeof(spec), "index:%u", dev->ifindex);
-	r = ifpin_device_resolve(spec, &now, err);
-	if (r)
-		return r;
-	set_name(p, now.name);
-	r = hold(p->skel->maps.device_of_packets, dev->ifindex);
-	if (!r)
-		r = hold(p->skel->maps.device_of_options, dev->ifindex);
-	if (r)
-		return ifp_fail_errno(err, r, "cannot hold the interface (BPF_MAP_TYPE_DEVMAP)");
-	r = ifp_addr_dump(on_address, p);
-	return r ? ifp_fail_errno(err, r, "cannot learn the host's own addresses") : 0;
+	for (int i = 0; i < 2; i++)
+		ifp_say(opts, "routing: the host's IPv%d routes to the device's networks lead %s",
+			i ? 6 : 4,
+			s->routes_agree[i] ? "there; sockets need no binding"
+					   : "elsewhere; sockets are bound");
 }
 
 int ifp_programs_load(
@@ -224,6 +159,7 @@ int ifp_programs_load(
 {
 	_cleanup_(freep) struct ifp_programs *p = calloc(1, sizeof(*p));
 	libbpf_print_fn_t old;
+	struct ifp_followed followed;
 	struct ifpin_policy policy;
 	int r;
 
@@ -244,12 +180,20 @@ int ifp_programs_load(
 	if (r && p->skel)
 		return ifp_fail_errno(err, r,
 			"the kernel does not load the BPF programs (kernel options CONFIG_BPF_SYSCALL, "
-			"CONFIG_CGROUP_BPF; Linux 6.0 for socket options)");
+			"CONFIG_CGROUP_BPF; ifpin needs Linux 6.0)");
 	if (!p->skel)
 		return ifp_fail_errno(err, r, "cannot open the BPF programs");
-	r = fill_maps(p, &opts->device, err);
+	r = hold(p->skel->maps.device_of_packets, p->ifindex);
+	if (!r)
+		r = hold(p->skel->maps.device_of_options, p->ifindex);
+	if (r)
+		return ifp_fail_errno(err, r, "cannot hold the interface (BPF_MAP_TYPE_DEVMAP)");
+	followed =
+		(struct ifp_followed){p->ifindex, &p->skel->bss->state, p->skel->maps.local_addrs};
+	r = ifp_follow_start(&followed, &p->follow, err);
 	if (r)
 		return r;
+	say_routes(opts, followed.state);
 	*ret = p;
 	p = NULL;
 	return 0;

@@ -15,6 +15,8 @@ struct run {
 	struct ifp_filter *filter;
 	struct ifp_user user;
 	struct ifp_dns dns;
+	struct ifp_signals signals;
+	pid_t init; /* of the command's PID namespace; 0: it has none of its own */
 };
 
 void ifp_say(const struct ifpin_confine_opts *o, const char *fmt, ...)
@@ -44,7 +46,8 @@ static void say_mechanisms(const struct run *r)
 	ifp_say(o,
 		"seccomp: other address families, io_uring, other ABIs' ways around are refused");
 	ifp_say(o, "capabilities: what changes the network or other processes is dropped for good");
-	ifp_say(o, "mounts: cgroupfs, /sys and /proc/sys are read-only%s",
+	ifp_say(o, "sysctl program: settings of the kernel cannot be changed");
+	ifp_say(o, "mounts: cgroupfs and /sys are read-only%s",
 		r->dns.replace ? "; resolv.conf is the command's own" : "");
 	if (ifp_scope_wanted(o))
 		ifp_say(o, "Landlock: processes outside cannot be traced or signalled");
@@ -116,6 +119,7 @@ static int start_and_wait(struct run *r, struct ifpin_summary *sum, struct ifpin
 		.user = &r->user,
 		.dns = &r->dns,
 		.cgroup_fd = r->cgroup.fd,
+		.signals = &r->signals,
 		.supervisor = getpid(),
 	};
 	int pipefd[2], status = IFPIN_EXIT_SETUP, e;
@@ -125,10 +129,10 @@ static int start_and_wait(struct run *r, struct ifpin_summary *sum, struct ifpin
 		return ifp_fail_errno(err, -errno, "cannot make a pipe");
 	rd = pipefd[0];
 	wr = c.report_fd = pipefd[1];
-	e = ifp_signals_block();
+	e = ifp_signals_block(&r->signals);
 	if (e)
 		return ifp_fail_errno(err, e, "cannot block signals");
-	pid = ifp_child_start(&c);
+	pid = ifp_child_start(&c, &r->init);
 	close(ifp_take_fd(&wr));
 	if (pid < 0)
 		return ifp_fail_errno(err, pid,
@@ -150,14 +154,16 @@ static int start_and_wait(struct run *r, struct ifpin_summary *sum, struct ifpin
 static void finish(struct run *r, struct ifpin_summary *sum)
 {
 	if (r->cgroup.fd >= 0)
-		ifp_cgroup_destroy(&r->cgroup);
+		sum->left_behind = ifp_cgroup_destroy(&r->cgroup);
+	if (r->init > 0)
+		waitpid(r->init, NULL, sum->left_behind ? WNOHANG : 0);
 	if (r->programs) {
 		ifp_programs_count(r->programs, sum);
 		ifp_programs_free(r->programs);
 	}
 	ifp_filter_free(r->filter);
 	ifp_user_free(&r->user);
-	ifp_signals_unblock();
+	ifp_signals_unblock(&r->signals);
 }
 
 int ifpin_confine_run(const struct ifpin_confine_opts *opts, struct ifpin_summary *ret_summary,

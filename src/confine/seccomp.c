@@ -9,11 +9,15 @@
 #include <errno.h>
 #include <linux/if_tun.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <seccomp.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#ifndef SO_BINDTOIFINDEX
+#define SO_BINDTOIFINDEX 62
+#endif
 #define FAMILIES 64
 #define SOCK_TYPE_BITS 0xf
 #define OLD_SOCK_PACKET 10
@@ -123,6 +127,48 @@ static int refuse_calls(scmp_filter_ctx ctx)
 	return r;
 }
 
+static int refuse_option(scmp_filter_ctx ctx, int level, int option)
+{
+	return seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(setsockopt), 2,
+		SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffULL, (scmp_datum_t)level),
+		SCMP_A2(SCMP_CMP_MASKED_EQ, 0xffffffffULL, (scmp_datum_t)option));
+}
+
+/* For sockets made outside, whose options no program of ours sees (see inherit.c). */
+static int keep_pinned(scmp_filter_ctx ctx)
+{
+	static const struct {
+		int level, option;
+	} options[] = {
+		{SOL_SOCKET, SO_BINDTODEVICE},
+		{SOL_SOCKET, SO_BINDTOIFINDEX},
+		{IPPROTO_TCP, TCP_ULP},
+		{IPPROTO_IP, IP_ADD_MEMBERSHIP},
+		{IPPROTO_IP, IP_ADD_SOURCE_MEMBERSHIP},
+		{IPPROTO_IP, IP_BLOCK_SOURCE},
+		{IPPROTO_IP, IP_UNBLOCK_SOURCE},
+		{IPPROTO_IP, MCAST_JOIN_GROUP},
+		{IPPROTO_IP, MCAST_JOIN_SOURCE_GROUP},
+		{IPPROTO_IP, MCAST_BLOCK_SOURCE},
+		{IPPROTO_IP, MCAST_UNBLOCK_SOURCE},
+		{IPPROTO_IP, IP_TRANSPARENT},
+		{IPPROTO_IP, IP_FREEBIND},
+		{IPPROTO_IPV6, IPV6_JOIN_GROUP},
+		{IPPROTO_IPV6, IPV6_JOIN_ANYCAST},
+		{IPPROTO_IPV6, MCAST_JOIN_GROUP},
+		{IPPROTO_IPV6, MCAST_JOIN_SOURCE_GROUP},
+		{IPPROTO_IPV6, MCAST_BLOCK_SOURCE},
+		{IPPROTO_IPV6, MCAST_UNBLOCK_SOURCE},
+		{IPPROTO_IPV6, IPV6_TRANSPARENT},
+		{IPPROTO_IPV6, IPV6_FREEBIND},
+	};
+	int r = 0;
+
+	for (size_t i = 0; !r && i < ARRAY_SIZE(options); i++)
+		r = refuse_option(ctx, options[i].level, options[i].option);
+	return r;
+}
+
 static int add_rules(scmp_filter_ctx ctx, uint64_t allowed)
 {
 	int r = refuse_families(ctx, SCMP_SYS(socket), allowed);
@@ -146,7 +192,7 @@ static int add_compat_rules(scmp_filter_ctx ctx)
 	for (int level = 0; !r && level <= SOL_IPV6; level += SOL_IPV6)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(setsockopt), 1,
 			SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)level));
-	return r;
+	return r ?: refuse_option(ctx, IPPROTO_TCP, TCP_ULP);
 }
 
 static scmp_filter_ctx new_ctx(void)
@@ -163,7 +209,7 @@ static scmp_filter_ctx new_ctx(void)
 	return ctx;
 }
 
-static int add_compat(scmp_filter_ctx ctx, uint64_t allowed)
+static int add_compat(scmp_filter_ctx ctx, const struct ifpin_confine_opts *opts, uint64_t allowed)
 {
 	uint32_t native = seccomp_arch_native();
 	uint32_t compat = native == SCMP_ARCH_X86_64	? SCMP_ARCH_X86
@@ -185,6 +231,8 @@ static int add_compat(scmp_filter_ctx ctx, uint64_t allowed)
 		r = add_compat_rules(second);
 	if (!r)
 		r = add_rules(second, allowed);
+	for (int i = 0; !r && opts->inherit == IFPIN_INHERIT_PIN && i < 2; i++)
+		r = refuse_option(second, SOL_SOCKET, i ? SO_BINDTODEVICE : SO_BINDTOIFINDEX);
 	if (!r)
 		r = seccomp_merge(ctx, second);
 	if (r)
@@ -218,8 +266,10 @@ int ifp_filter_make(
 			"the kernel has no system call filters (kernel options CONFIG_SECCOMP, "
 			"CONFIG_SECCOMP_FILTER)");
 	r = add_rules(f->ctx, allowed);
+	if (!r && opts->inherit == IFPIN_INHERIT_PIN)
+		r = keep_pinned(f->ctx);
 	if (!r)
-		r = add_compat(f->ctx, allowed);
+		r = add_compat(f->ctx, opts, allowed);
 	if (r)
 		return ifp_fail_errno(err, r, "cannot build the system call filter");
 	*ret = f;

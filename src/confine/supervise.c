@@ -5,68 +5,80 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 
-static const int forwarded[] = {
-	SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH, SIGTSTP, SIGCONT, SIGALRM};
-
-static sigset_t old_mask;
-
+/*
+ * All signals are taken and handed on, but for those that say that we are at fault ourselves, and
+ * those of a terminal that we neither read nor write.
+ */
 static sigset_t our_mask(void)
 {
+	static const int kept[] = {
+		SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS, SIGTTIN, SIGTTOU};
 	sigset_t set;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGCHLD);
-	for (size_t i = 0; i < ARRAY_SIZE(forwarded); i++)
-		sigaddset(&set, forwarded[i]);
+	sigfillset(&set);
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+		sigdelset(&set, kept[i]);
 	return set;
 }
 
-int ifp_signals_block(void)
+int ifp_signals_block(struct ifp_signals *s)
 {
+	struct sigaction dfl = {.sa_handler = SIG_DFL};
 	sigset_t set = our_mask();
 
-	return sigprocmask(SIG_BLOCK, &set, &old_mask) ? -errno : 0;
+	/* A caller that ignores SIGCHLD would have the kernel bury the command unseen. */
+	if (sigprocmask(SIG_BLOCK, &set, &s->mask) || sigaction(SIGCHLD, &dfl, &s->chld))
+		return -errno;
+	s->blocked = true;
+	return 0;
 }
 
-void ifp_signals_unblock(void)
+void ifp_signals_unblock(const struct ifp_signals *s)
 {
-	sigprocmask(SIG_SETMASK, &old_mask, NULL);
+	if (!s->blocked)
+		return;
+	sigaction(SIGCHLD, &s->chld, NULL);
+	sigprocmask(SIG_SETMASK, &s->mask, NULL);
 }
 
-void ifp_signals_restore_child(void)
-{
-	sigprocmask(SIG_SETMASK, &old_mask, NULL);
-}
-
-/* The terminal signals the whole process group: what it sent has reached the command already. */
+/*
+ * What the terminal sends reaches its whole foreground process group, the command included. Two
+ * things do not: the hangup, of which only the session leader is told, and SIGCONT.
+ */
 static void forward(pid_t pid, const struct signalfd_siginfo *si)
 {
-	bool from_terminal = si->ssi_code == SI_KERNEL && si->ssi_signo != SIGCONT;
+	int sig = (int)si->ssi_signo;
+	bool reached = si->ssi_code == SI_KERNEL && sig != SIGCONT &&
+		       !(sig == SIGHUP && getsid(0) == getpid());
 
-	if (si->ssi_signo != SIGCHLD && !from_terminal && (pid_t)si->ssi_pid != pid)
-		kill(pid, (int)si->ssi_signo);
+	if (sig != SIGCHLD && sig != SIGPIPE && !reached && (pid_t)si->ssi_pid != pid)
+		kill(pid, sig);
 }
 
-/* Return: true when the command has ended. */
-static bool reap(pid_t pid, int *ret_status)
+/* Return: 1 when the command has ended; 0; -errno. */
+static int reap(pid_t pid, int *ret_status)
 {
 	siginfo_t si = {};
 
-	while (!waitid(P_PID, (id_t)pid, &si, WEXITED | WSTOPPED | WNOHANG) && si.si_pid) {
+	for (;;) {
+		si.si_pid = 0;
+		if (waitid(P_PID, (id_t)pid, &si, WEXITED | WSTOPPED | WNOHANG))
+			return -errno;
+		if (!si.si_pid)
+			return 0;
 		if (si.si_code == CLD_STOPPED) {
 			/* The shell waits for us: stop as the command has. */
 			kill(getpid(), SIGSTOP);
 			kill(pid, SIGCONT);
-			si.si_pid = 0;
 			continue;
 		}
 		*ret_status = si.si_code == CLD_EXITED ? si.si_status : 128 + si.si_status;
-		return true;
+		return 1;
 	}
-	return false;
 }
 
 int ifp_supervise(pid_t pid, struct ifp_programs *p, int *ret_status)
@@ -77,18 +89,22 @@ int ifp_supervise(pid_t pid, struct ifp_programs *p, int *ret_status)
 		{.fd = sfd, .events = POLLIN},
 		{.fd = ifp_programs_event_fd(p), .events = POLLIN},
 	};
+	int r;
 
 	if (sfd < 0)
 		return -errno;
-	while (!reap(pid, ret_status)) {
+	while (!(r = reap(pid, ret_status))) {
 		struct signalfd_siginfo si;
 
-		if (poll(pfd, ARRAY_SIZE(pfd), -1) < 0 && errno != EINTR)
+		if (poll(pfd, ARRAY_SIZE(pfd), ifp_programs_timeout(p)) < 0 && errno != EINTR)
 			return -errno;
 		while (read(sfd, &si, sizeof(si)) == sizeof(si))
 			forward(pid, &si);
-		if (pfd[1].revents)
-			ifp_programs_follow(p);
+		ifp_programs_follow(p);
 	}
-	return 0;
+	/* Those that came too late are for nobody; left pending they would be for us. */
+	while (r > 0 &&
+		read(sfd, &(struct signalfd_siginfo){}, sizeof(struct signalfd_siginfo)) > 0)
+		;
+	return r < 0 ? r : 0;
 }

@@ -31,6 +31,9 @@ int ifp_addr_parse(const struct nlmsghdr *nlh, struct ifp_local_addr *ret);
 /* Calls cb for each address message of the namespace. Return: as ifp_nl_talk(). */
 int ifp_addr_dump(ifp_nl_cb cb, void *data);
 
+/* Whether a change of this route can change the answer of ifp_routes_agree(). */
+bool ifp_route_matters(const struct nlmsghdr *nlh, uint32_t ifindex);
+
 /*
  * Whether the host's own routing would use the device for everything that the device's routes
  * reach. Where it would, sockets need no binding to send by it.

@@ -90,6 +90,16 @@ static bool uses_device(const struct nlmsghdr *nlh, uint32_t ifindex)
 	return false;
 }
 
+/* Default routes decide where all else goes; a full table of the Internet is none of our business.
+ */
+bool ifp_route_matters(const struct nlmsghdr *nlh, uint32_t ifindex)
+{
+	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
+
+	return mnl_nlmsg_get_payload_len(nlh) >= sizeof(*rtm) && !(rtm->rtm_flags & RTM_F_CLONED) &&
+	       (!rtm->rtm_dst_len || uses_device(nlh, ifindex));
+}
+
 static int on_route(const struct nlmsghdr *nlh, void *data)
 {
 	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 
-from lab import IFPIN, Lab, libc, must, run
+from lab import IFPIN, Lab, any_ip, must, run
 
 
 class BadInput(Lab):
@@ -209,6 +209,38 @@ class Inherit(Lab):
         p = self.attempt("pin", self.udp)
         self.assertEqual(p.returncode, 125)
         self.assertIn("cannot be tied", p.stderr)
+
+    def test_pinned_socket_stays(self):
+        """What a pinned socket, made outside, may not be made to do from inside."""
+        out = socket.if_nametoindex("out0")
+        for user in ("root", "nobody"):
+            tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            self.addCleanup(tcp.close)
+            code = f"""
+import socket, struct
+s = socket.socket(fileno={tcp.fileno()})
+s.settimeout(0.5)
+group = socket.inet_aton("239.3.3.3")
+for f, *a in ((s.setsockopt, 1, 62, {out}), (s.setsockopt, 1, 25, b""),
+              (s.setsockopt, 0, 35, struct.pack("4s4si", group, b"", {out})),
+              (s.setsockopt, 0, 42, struct.pack("I4xHH4s120x", {out}, 2, 0, group)),
+              (s.connect, ("10.0.2.2", 4444))):
+    try:
+        f(*a)
+        print("done", a)
+    except OSError:
+        pass
+"""
+            p = self.ifpin("python3", "-c", code, pass_fds=[tcp.fileno()],
+                           options=("--dns=system", "--inherit=pin", f"--user={user}"))
+            self.assertEqual((p.returncode, p.stdout, p.stderr), (0, "", ""))
+            self.assertEqual(self.leaked(any_ip), 0)
+
+    def test_files_past_the_mounts(self):
+        with open("/proc/sys/net/ipv4/ip_forward", "r+") as f:
+            p = self.ifpin("true", pass_fds=[f.fileno()])
+        self.assertEqual(p.returncode, 125)
+        self.assertIn("writable file of the kernel", p.stderr)
 
     def test_directory(self):
         fd = os.open("/", os.O_RDONLY)

@@ -367,8 +367,13 @@ class Escapes(Lab):
         for path in ("/proc/sys/net/ipv4/ip_forward", "/proc/sys/kernel/core_pattern",
                      "/sys/kernel/uevent_helper"):
             if os.path.exists(path):
-                p = self.ifpin("sh", "-c", f"cat {path} >/dev/null && echo x > {path}")
-                self.assertIn("Read-only file system", p.stderr, path)
+                p = self.ifpin("sh", "-c", f"cat {path} >/dev/null && echo x | tee {path}")
+                self.assertRegex(p.stderr, "Read-only file system|not permitted", path)
+        # Nor by a proc of one's own, which programs inside can mount.
+        p = self.ifpin("unshare", "-Urpf", "--mount-proc", "sh", "-c",
+                       "echo $$; echo 1 | tee /proc/sys/net/ipv4/ip_forward >/dev/null")
+        self.assertEqual(p.stdout, "1\n", p.stderr)
+        self.assertRegex(p.stderr, "not permitted|denied")
         with open("/proc/self/mounts") as f:
             cgroups = [line.split()[1] for line in f if line.split()[2] in ("cgroup", "cgroup2")]
         self.assertTrue(cgroups)
