@@ -138,6 +138,48 @@ class Signals(Lab):
             self.assertEqual(p.stdout.read(), "got\n", name)
             self.assertEqual(p.wait(10), 9)
 
+    def test_children_ignored_by_the_caller(self):
+        """SIGCHLD ignored across exec: the kernel would bury the command unseen."""
+        p = self.ifpin("sh", "-c", "exit 7",
+                       preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+        self.assertEqual(p.returncode, 7, p.stderr)
+
+    def test_hangup(self):
+        """The terminal goes away: of that the kernel tells the session leader only."""
+        rd, wr = os.pipe()
+        pid, fd = pty.fork()
+        if not pid:
+            os.dup2(wr, 9)
+            os.execv(IFPIN, [IFPIN, "run", "--dns=system", "in0", "--", "bash", "-c",
+                             "trap 'echo hangup >&9; exit 3' HUP; echo ready >&9; "
+                             "tail -f /dev/null & wait"])
+        os.close(wr)
+        with os.fdopen(rd) as f:
+            self.assertEqual(f.readline(), "ready\n")
+            os.close(fd)
+            self.assertEqual(f.readline(), "hangup\n")
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 3)
+
+    def test_orphans_are_buried(self):
+        script = ("import os, time\n"
+                  "for _ in range(5):\n"
+                  "    pid = os.fork()\n"
+                  "    if not pid:\n"
+                  "        os.fork()\n"
+                  "        os._exit(0)\n"
+                  "    os.waitpid(pid, 0)\n"
+                  "end = time.monotonic() + 5\n"
+                  "def zombies():\n"
+                  "    for pid in filter(str.isdigit, os.listdir('/proc')):\n"
+                  "        try:\n"
+                  "            yield open(f'/proc/{pid}/stat').read().rsplit(') ')[1][0] == 'Z'\n"
+                  "        except OSError:\n"
+                  "            pass\n"
+                  "while any(zombies()) and time.monotonic() < end: pass\n"
+                  "print(any(zombies()))\n")
+        p = self.ifpin("python3", "-c", script, options=("--dns=system", "--isolate"))
+        self.assertEqual(p.stdout, "False\n", p.stderr)
+
     def test_stop_and_continue(self):
         p = self.start("echo ready; kill -STOP $$; echo again")
         self.assertTrue(os.WIFSTOPPED(os.waitpid(p.pid, os.WUNTRACED)[1]))

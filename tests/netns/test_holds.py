@@ -169,6 +169,19 @@ class Storm(Lab):
         self.assertEqual(confinements("orphan"), [])
 
 
+    def test_name_of_a_killed_one_used_again(self):
+        """On another device: what the killed one has attached must not judge the new one."""
+        p = self.living("again")
+        p.kill()
+        p.wait()
+        p.stdin.close()
+        p.stdout.read()
+        for _ in range(2):
+            p = self.ifpin("ping", "-n", "-c1", "-W5", "10.0.2.2", device="out0",
+                           options=("--dns=system", "--name=again"))
+            self.assertEqual(p.returncode, 0, p.stdout + p.stderr)
+
+
 SENDER = """
 import errno, socket, sys
 s = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
@@ -289,6 +302,21 @@ class Devices(Lab):
             self.make_in0()
             self.assertNotIn("ok", self.send())
         self.assertEqual(self.leaked(), 0)
+
+    def test_routes_change(self):
+        """The host's default route moves to the device and away again: what runs goes on."""
+        self.program.stdin.close()
+        self.program = self.popen(
+            [IFPIN, "run", "--dns=system", "in0", "python3", "-c",
+             SENDER.replace("10.0.1.2", "192.0.2.1")],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.ip("route add default via 10.0.1.2 metric 50")
+        for metric in ("add default via 10.0.2.2 metric 20", "del default via 10.0.2.2 metric 20"):
+            self.ip("route " + metric)
+            end = time.monotonic() + 10
+            while self.send()[:3] != ["ok"] * 3:
+                self.assertLess(time.monotonic(), end, "new sockets do not reach the device")
+            self.assertEqual(self.leaked(), 0)
 
     def test_addresses_come_and_go(self):
         """An address that the host gets later is its own at once: never on the wire."""
