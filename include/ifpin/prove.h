@@ -11,6 +11,8 @@
 extern "C" {
 #endif
 
+#define IFPIN_PROVE_MAX_WITH 8
+
 /**
  * struct ifpin_prove_opts - what to prove
  * @size: sizeof(struct ifpin_prove_opts)
@@ -19,6 +21,7 @@ extern "C" {
  * @colour: whether the table may be coloured
  * @json: file to write a JSON report to, or NULL
  * @junit: file to write a JUnit report to, or NULL
+ * @with: options to give to `ifpin run` as well, @n_with of them
  */
 struct ifpin_prove_opts {
 	size_t size;
@@ -27,6 +30,8 @@ struct ifpin_prove_opts {
 	bool colour;
 	const char *json;
 	const char *junit;
+	const char *const *with;
+	size_t n_with;
 };
 
 /**

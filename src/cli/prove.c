@@ -8,12 +8,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { OPT_JSON = 256, OPT_JUNIT, OPT_ONLY, OPT_LIST, OPT_ATTEMPT };
+enum { OPT_JSON = 256, OPT_JUNIT, OPT_ONLY, OPT_LIST, OPT_WITH, OPT_ATTEMPT };
 
 static const struct option options[] = {
 	{"json", required_argument, NULL, OPT_JSON},
 	{"junit", required_argument, NULL, OPT_JUNIT},
 	{"only", required_argument, NULL, OPT_ONLY},
+	{"with", required_argument, NULL, OPT_WITH},
 	{"list", no_argument, NULL, OPT_LIST},
 	{"attempt", required_argument, NULL, OPT_ATTEMPT}, /* what prove starts inside run */
 	{"help", no_argument, NULL, 'h'},
@@ -29,6 +30,7 @@ static const char help_text[] =
 	"\n"
 	"Options:\n"
 	"  --only=CLASS|NAME  only these attempts\n"
+	"  --with=OPTION      also give this option to ifpin run, for instance --with=--isolate\n"
 	"  --list             list the attempts and what they rest on\n"
 	"  --json=FILE        also write a JSON report\n"
 	"  --junit=FILE       also write a JUnit report\n"
@@ -58,9 +60,11 @@ static int prove(struct ifpin_prove_opts *o)
 int cmd_prove(int argc, char **argv)
 {
 	static char self[4096];
+	const char *with[IFPIN_PROVE_MAX_WITH];
 	struct ifpin_prove_opts o = {
 		.size = sizeof(o),
 		.self = self,
+		.with = with,
 		.colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR"),
 	};
 	int c;
@@ -75,6 +79,13 @@ int cmd_prove(int argc, char **argv)
 			break;
 		case OPT_ONLY:
 			o.only = optarg;
+			break;
+		case OPT_WITH:
+			if (o.n_with == IFPIN_PROVE_MAX_WITH) {
+				fputs("ifpin: prove: too many --with\n", stderr);
+				return usage_error("prove", 125);
+			}
+			with[o.n_with++] = optarg;
 			break;
 		case OPT_LIST:
 			ifpin_prove_list(stdout);

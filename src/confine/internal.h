@@ -6,6 +6,7 @@
 
 #include "base/base.h"
 #include "confine/policy.h"
+#include "confine/scope.h"
 
 #include <signal.h>
 #include <stdarg.h>
@@ -82,8 +83,7 @@ int ifp_become(const struct ifp_user *u, uint64_t dropped);
 
 /* ---- landlock.c ---- */
 
-/* Whether the kernel has scopes (Linux 6.12), and whether the command gets one. */
-bool ifp_scope_available(void);
+/* Whether the command gets a scope. */
 bool ifp_scope_wanted(const struct ifpin_confine_opts *opts);
 /* In the child, with CAP_SYS_ADMIN still there. Return: 0, also where there are none; -errno. */
 int ifp_scope_enter(const struct ifpin_confine_opts *opts);

@@ -7,7 +7,8 @@
 #define VARIABLE "IFPIN_ATTEMPT"
 
 const struct attempt *const ifp_batteries[] = {ifp_battery_route, ifp_battery_pktinfo,
-	ifp_battery_option, ifp_battery_join, ifp_battery_packet, ifp_battery_escape, NULL};
+	ifp_battery_option, ifp_battery_join, ifp_battery_packet, ifp_battery_reflect,
+	ifp_battery_escape, NULL};
 
 const struct attempt *ifp_attempt_find(const char *name)
 {
@@ -45,6 +46,16 @@ int ifp_env_import(struct env *ret)
 	return 0;
 }
 
+int ifp_attempt_make(const struct attempt *a, const struct env *e)
+{
+	int r = a->fn(e, a->arg);
+
+	/* Without this the attempt counts as not made, whatever else happens. */
+	if (write(e->report_fd, &r, sizeof(r)) != sizeof(r))
+		return -EIO;
+	return r;
+}
+
 int ifpin_prove_attempt(const char *name)
 {
 	const struct attempt *a = ifp_attempt_find(name);
@@ -54,7 +65,7 @@ int ifpin_prove_attempt(const char *name)
 	if (!a)
 		return -ENOENT;
 	r = ifp_env_import(&e);
-	return r ?: a->fn(&e, a->arg);
+	return r ?: ifp_attempt_make(a, &e);
 }
 
 void ifpin_prove_list(FILE *out)

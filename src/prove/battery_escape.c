@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -80,8 +81,30 @@ static int thread(const struct env *e, int arg)
 
 static int cgroup_procs(const struct env *e, int v1)
 {
-	int moved = ifp_move_to_root_cgroup(v1), r = leak(e);
+	int moved = ifp_move_to_root_cgroup(v1, ""), r = leak(e);
 
+	return moved ?: r;
+}
+
+/*
+ * The cgroupfs that a process outside sees, reached through its root directory. One without
+ * capabilities may be traced by whoever is as poor: become that for the look, and root again after.
+ */
+static int cgroup_of_other(const struct env *e, int arg)
+{
+	char root[64];
+	int moved, fd, r;
+
+	(void)arg;
+	snprintf(root, sizeof(root), "/proc/%d/root", (int)e->poor);
+	setfsgid(65534);
+	setfsuid(65534);
+	fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	setfsuid(0);
+	setfsgid(0);
+	snprintf(root, sizeof(root), "/proc/self/fd/%d", fd);
+	moved = fd < 0 ? -EACCES : ifp_move_to_root_cgroup(false, root);
+	r = leak(e);
 	return moved ?: r;
 }
 
@@ -256,6 +279,9 @@ const struct attempt ifp_battery_escape[] = {
 		cgroup_procs, 0, 0},
 	{"cgroup-procs-v1", CLASS, "a move to the root cgroups of version 1", "cgroups(7)",
 		cgroup_procs, 1, 0},
+	{"cgroup-of-other", CLASS,
+		"a move to the root cgroup by the root directory of a process outside",
+		"ptrace(2), proc(5)", cgroup_of_other, 0, NEEDS_SCOPE},
 	{"clone-into-cgroup", CLASS, "a child that starts in the root cgroup", "clone(2)",
 		clone_into, 0, 0},
 	{"enter-netns", CLASS, "another network namespace", "setns(2)", enter_netns, 0, FROM_PEER},

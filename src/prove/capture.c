@@ -36,9 +36,20 @@ static bool is_report(const uint8_t *p, size_t len, const struct env *e)
 	return false;
 }
 
-static bool marked(const uint8_t *p, size_t len, const struct env *e)
+/* The kernel asks who has a gateway: a neighbour solicitation, RFC 4861 4.3. */
+static bool asks_for(const uint8_t *p, size_t len, const char *gateway)
 {
-	return has(p, len, e->magic + MAGIC_LEN / 2, MAGIC_LEN / 2) ||
+	uint8_t a[16];
+
+	inet_pton(AF_INET6, gateway, a);
+	return len >= 78 && p[12] == 0x86 && p[13] == 0xdd && p[20] == IPPROTO_ICMPV6 &&
+	       p[54] == 135 && !memcmp(p + 62, a, 16);
+}
+
+static bool marked(const uint8_t *p, size_t len, const struct env *e, const struct attempt *a)
+{
+	return ((a->flags & PROBES) && asks_for(p, len, LAB_GATEWAY6)) ||
+	       has(p, len, e->magic + MAGIC_LEN / 2, MAGIC_LEN / 2) ||
 	       is_connection(p, len, e->port) || is_report(p, len, e);
 }
 
@@ -51,6 +62,8 @@ static int send_sentinel(const struct lab *lab, const struct env *s, const struc
 		.sll_halen = 6};
 	_cleanup_close_ int fd = -1;
 
+	if (a->flags & PROBES)
+		return ifp_lab_probe();
 	if (a->flags & WAITS_FOR_REPORT)
 		return ifp_lab_join(lab, s->group4, s->group6, !strncmp(a->name, "join6", 5));
 	fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -85,10 +98,12 @@ int ifp_capture_count(const struct lab *lab, const struct env *e, const struct a
 		if (n < 0)
 			return errno == EAGAIN ? -ETIMEDOUT : -errno;
 		/* What the peer itself answers (an ICMP error quotes the marker) is no leak. */
-		if (own == !!(a->flags & FROM_PEER) && marked(buf, (size_t)n, e))
+		if (own == !!(a->flags & FROM_PEER) && marked(buf, (size_t)n, e, a))
 			frames++;
-		if (!own && (a->flags & WAITS_FOR_REPORT ? is_report(buf, (size_t)n, &s)
-							 : has(buf, (size_t)n, s.magic, MAGIC_LEN)))
+		if (!own && (a->flags & PROBES ? asks_for(buf, (size_t)n, LAB_SENTINEL_GATEWAY6)
+				    : a->flags & WAITS_FOR_REPORT
+					    ? is_report(buf, (size_t)n, &s)
+					    : has(buf, (size_t)n, s.magic, MAGIC_LEN)))
 			return frames;
 	}
 }

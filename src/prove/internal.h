@@ -27,6 +27,10 @@
 #define LAB_PEER_LL "fe80::2:2"
 #define LAB_FAR4 "198.51.100.9"
 #define LAB_FAR6 "2001:db8:9::9"
+#define LAB_PROBED6 "2001:db8:a::1" /* behind a gateway that nobody has met yet */
+#define LAB_GATEWAY6 "fd00:2::77"
+#define LAB_SENTINEL6 "2001:db8:b::1"
+#define LAB_SENTINEL_GATEWAY6 "fd00:2::78"
 #define LAB_MARK 0x1f
 #define LAB_MARKED4 "203.0.113.9"
 #define LAB_PEER_MAC "\x02\x00\x00\x00\x02\x02"
@@ -48,6 +52,8 @@ struct env {
 	uint8_t magic[MAGIC_LEN]; /* payload: marks everything else */
 	uint8_t group4[4];	  /* group to join: marks IGMP */
 	uint8_t group6[16];	  /* group to join: marks MLD */
+	pid_t poor;		  /* a process outside without any capability */
+	int report_fd;		  /* where the attempt says that it was made */
 	pid_t giver;		  /* a process outside that hands out sockets */
 	int giver_fd;		  /* the number of its UDP socket */
 	int inherited_fd;	  /* a UDP socket made outside, or -1 */
@@ -58,6 +64,8 @@ enum attempt_flags {
 	FROM_PEER = 2,	      /* leaves from the peer itself, so count what that sends */
 	INHERITS = 4,	      /* is given a socket made outside */
 	NEEDS_LSM = 8,	      /* cannot be held without BPF LSM */
+	PROBES = 32,	      /* makes the kernel look for LAB_GATEWAY6 */
+	NEEDS_SCOPE = 64,     /* cannot be held without Landlock scopes */
 	NEEDS_SERVER = 16,    /* talks to a server behind in0 that listens on env.port */
 };
 
@@ -74,11 +82,14 @@ struct result {
 	unsigned int frames;
 	int err;
 	enum outcome outcome;
+	const char *lacking; /* what would hold it, where it is not held; static */
 };
 
 /* ---- battery.c ---- */
 extern const struct attempt *const ifp_batteries[];
 const struct attempt *ifp_attempt_find(const char *name);
+/* Makes an attempt and reports that it was made. Return: what the attempt returned. */
+int ifp_attempt_make(const struct attempt *a, const struct env *e);
 int ifp_env_export(const struct env *e);
 int ifp_env_import(struct env *ret);
 
@@ -100,17 +111,19 @@ int ifp_send_cmsg(const struct env *e, int fd, const struct target *t, int level
 	const void *data, size_t len);
 /* A marked IPv4 UDP packet with header. Return: length. */
 size_t ifp_udp4_packet(const struct env *e, uint8_t *buf, const char *src, const char *dst);
-int ifp_move_to_root_cgroup(bool v1);
+uint16_t ifp_checksum(const void *data, size_t len);
+/* Every hierarchy of the kind, seen from a root directory ("" is one's own). */
+int ifp_move_to_root_cgroup(bool v1, const char *root);
 
 extern const struct attempt ifp_battery_route[], ifp_battery_pktinfo[], ifp_battery_option[],
-	ifp_battery_join[], ifp_battery_packet[], ifp_battery_escape[];
+	ifp_battery_join[], ifp_battery_packet[], ifp_battery_reflect[], ifp_battery_escape[];
 
 /* ---- lab.c ---- */
 struct lab {
 	int ns_host, ns_in, ns_out;
 	uint32_t in_index, out_index;
 	int capture; /* packet socket at the peer behind out0 */
-	pid_t giver;
+	pid_t giver, poor;
 	int giver_fd;
 	int loose_fd; /* a UDP socket of the host that nothing protects */
 	bool mptcp;   /* an endpoint on out0 for further subflows is set */
@@ -121,6 +134,8 @@ int ifp_lab_make(struct lab *ret, struct ifpin_error *err);
 void ifp_lab_end(struct lab *lab);
 /* A multipath TCP server behind in0. Return: descriptor of the listener; -errno. */
 int ifp_lab_serve(const struct lab *lab, uint16_t port);
+/* A look-up by the laboratory itself, whose probe follows that of an attempt. */
+int ifp_lab_probe(void);
 /* A join by the laboratory itself, whose report follows those of an attempt. */
 int ifp_lab_join(const struct lab *lab, const uint8_t g4[4], const uint8_t g6[16], bool six);
 

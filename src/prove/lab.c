@@ -18,6 +18,7 @@
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <net/if.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -110,11 +111,13 @@ static int add_neigh(uint32_t index, const char *addr, const uint8_t *mac)
 	return ifp_nl_talk(nlh, NULL, NULL);
 }
 
-static int add_default(const char *via, uint32_t index, uint32_t table)
+static int add_route(
+	const char *dst, uint8_t prefix, const char *via, uint32_t index, uint32_t table)
 {
 	uint8_t a[16], family;
 	size_t len = parse(via, a, &family);
 	struct rtmsg rtm = {.rtm_family = family,
+		.rtm_dst_len = prefix,
 		.rtm_table = (uint8_t)table,
 		.rtm_protocol = RTPROT_STATIC,
 		.rtm_type = RTN_UNICAST};
@@ -123,7 +126,16 @@ static int add_default(const char *via, uint32_t index, uint32_t table)
 
 	mnl_attr_put(nlh, RTA_GATEWAY, len, a);
 	mnl_attr_put_u32(nlh, RTA_OIF, index);
+	if (prefix) {
+		parse(dst, a, &family);
+		mnl_attr_put(nlh, RTA_DST, len, a);
+	}
 	return ifp_nl_talk(nlh, NULL, NULL);
+}
+
+static int add_default(const char *via, uint32_t index, uint32_t table)
+{
+	return add_route("", 0, via, index, table);
 }
 
 static int add_mark_rule(void)
@@ -189,6 +201,13 @@ int ifp_lab_serve(const struct lab *lab, uint16_t port)
 		bind(fd, (struct sockaddr *)&t.ss, t.len) || listen(fd, 8))
 		return -errno;
 	return ifp_take_fd(&fd);
+}
+
+/* Networks behind gateways that are not there, so that the kernel looks for them. */
+static int add_probed(uint32_t index)
+{
+	return add_route(LAB_PROBED6, 48, LAB_GATEWAY6, index, RT_TABLE_MAIN)
+		       ?: add_route(LAB_SENTINEL6, 48, LAB_SENTINEL_GATEWAY6, index, RT_TABLE_MAIN);
 }
 
 /* A namespace of its own for the calling process. Return: descriptor; -errno. */
@@ -344,6 +363,34 @@ static int start_giver(struct lab *lab)
 	return 0;
 }
 
+/* Somebody like an ordinary user's shell, or a container's init. */
+static int start_poor(struct lab *lab)
+{
+	char byte;
+	int ready[2];
+
+	if (pipe2(ready, O_CLOEXEC))
+		return -errno;
+	lab->poor = fork();
+	if (!lab->poor) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (setresgid(65534, 65534, 65534) || setresuid(65534, 65534, 65534))
+			_exit(1);
+		/* A change of the user takes both away; a shell has them from its exec. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		prctl(PR_SET_DUMPABLE, 1);
+		close(ready[1]);
+		for (;;)
+			pause();
+	}
+	close(ready[1]);
+	/* The end of the pipe says that it is as poor as it will be. */
+	if (lab->poor > 0 && read(ready[0], &byte, 1) != 0)
+		lab->poor = -1;
+	close(ready[0]);
+	return lab->poor < 0 ? -EAGAIN : 0;
+}
+
 int ifp_lab_make(struct lab *ret, struct ifpin_error *err)
 {
 	struct lab lab = {.ns_host = -1, .ns_in = -1, .ns_out = -1, .capture = -1, .loose_fd = -1};
@@ -367,6 +414,16 @@ int ifp_lab_make(struct lab *ret, struct ifpin_error *err)
 	r = lab.loose_fd < 0 ? -errno : start_giver(&lab);
 	if (r)
 		return ifp_fail_errno(err, r, "cannot start the process that hands out sockets");
+	r = start_poor(&lab);
+	if (r)
+		return ifp_fail_errno(err, r, "cannot start a process without capabilities");
+	r = add_probed(lab.out_index);
+	if (r)
+		return ifp_fail_errno(err, r, "cannot add routes to the laboratory");
+	/* Once a minute would be too rare for attempts that follow each other. */
+	ifp_write_file(AT_FDCWD, "/proc/sys/net/ipv6/conf/" LAB_OUT "/router_probe_interval", "0");
+	ifp_write_file(AT_FDCWD, "/proc/sys/net/ipv6/icmp/ratelimit", "0");
+	ifp_write_file(AT_FDCWD, "/proc/sys/net/ipv4/icmp_ratelimit", "0");
 	lab.mptcp = !add_mptcp_endpoint(lab.out_index);
 	*ret = lab;
 	return 0;
@@ -376,6 +433,8 @@ void ifp_lab_end(struct lab *lab)
 {
 	if (lab->giver > 0)
 		kill(lab->giver, SIGKILL);
+	if (lab->poor > 0)
+		kill(lab->poor, SIGKILL);
 	close(lab->capture);
 	close(lab->loose_fd);
 	close(lab->ns_host);
@@ -398,4 +457,14 @@ int ifp_lab_join(const struct lab *lab, const uint8_t g4[4], const uint8_t g6[16
 	if (!r)
 		(void)ifp_take_fd(&fd);
 	return r ? -errno : 0;
+}
+
+int ifp_lab_probe(void)
+{
+	struct target t = ifp_target(LAB_SENTINEL6, 9, 0);
+	_cleanup_close_ int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	/* The kernel makes one probe a gateway and tick; the last one may be this tick's. */
+	poll(NULL, 0, 20);
+	return fd < 0 || connect(fd, (struct sockaddr *)&t.ss, t.len) ? -errno : 0;
 }

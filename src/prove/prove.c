@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "internal.h"
 
+#include "confine/scope.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -9,7 +11,8 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#define CHILD_IS_KILLED 125
+#define NOTHING_RAN 125
+#define MAX_ARGS (IFPIN_PROVE_MAX_WITH + 9)
 
 static double now(void)
 {
@@ -31,6 +34,7 @@ static int fresh_env(
 		.group4 = {239, (uint8_t)(1 + serial % 100), (uint8_t)(serial / 100), 7},
 		.group6 = {0xff,
 			0x15, [13] = (uint8_t)(serial >> 8), [14] = (uint8_t)serial, [15] = 7},
+		.poor = lab->poor,
 		.giver = lab->giver,
 		.giver_fd = lab->giver_fd,
 		.inherited_fd = -1,
@@ -55,38 +59,83 @@ static void be_quiet(void)
 static void make_attempt(
 	const struct ifpin_prove_opts *opts, const struct attempt *a, struct env *e, int loose_fd)
 {
-	const char *argv[] = {opts->self, "run", "--dns=system", LAB_IN, "--", opts->self, "prove",
-		"--attempt", a->name, NULL};
+	const char *argv[MAX_ARGS + 1];
+	size_t n = 0;
 
+	argv[n++] = opts->self;
+	argv[n++] = "run";
+	argv[n++] = "--dns=system";
+	for (size_t i = 0; i < opts->n_with; i++)
+		argv[n++] = opts->with[i];
+	for (const char *const *p = (const char *const[]){LAB_IN, "--", opts->self, "prove",
+		     "--attempt", a->name, NULL};
+		*p; p++)
+		argv[n++] = *p;
+	argv[n] = NULL;
 	be_quiet();
+	fcntl(e->report_fd, F_SETFD, 0);
 	if (a->flags & INHERITS) {
 		e->inherited_fd = loose_fd;
 		fcntl(loose_fd, F_SETFD, 0);
 	}
 	if (e->prot != PROT_IFPIN)
-		_exit(-a->fn(e, a->arg) & 0x7f);
+		_exit(-ifp_attempt_make(a, e) & 0x7f);
 	if (ifp_env_export(e))
-		_exit(CHILD_IS_KILLED);
+		_exit(NOTHING_RAN);
 	execv(opts->self, (char *const *)argv);
-	_exit(CHILD_IS_KILLED);
+	_exit(NOTHING_RAN);
+}
+
+/* What would have to be there for an attempt to be held, and is not here. */
+static const char *lacking(const struct attempt *a)
+{
+	if (a->flags & NEEDS_LSM)
+		return "BPF LSM, which ifpin does not use yet";
+	if ((a->flags & NEEDS_SCOPE) && !ifp_scope_available())
+		return "Landlock scopes, Linux 6.12";
+	return NULL;
 }
 
 /*
- * 125 under ifpin means that nothing ran. That is an answer to an attempt that inherits a socket;
- * to any other it means that the attempt was not made, which must never pass for "held".
+ * "Held" needs more than silence: an attempt that was not made must never pass for it. One that
+ * inherits a socket is answered by not being started.
  */
 static enum outcome judge(
-	const struct attempt *a, enum protection prot, unsigned int frames, int err)
+	const struct attempt *a, enum protection prot, const struct result *r, bool made)
 {
-	if (frames)
-		return prot == PROT_IFPIN && (a->flags & NEEDS_LSM) ? OUT_NOT_HELD : OUT_LEAKED;
+	if (r->frames)
+		return prot == PROT_IFPIN && lacking(a) ? OUT_NOT_HELD : OUT_LEAKED;
 	if (prot == PROT_NONE)
-		return err == EPROTONOSUPPORT || err == EAFNOSUPPORT || err == ENOSYS
+		return r->err == EPROTONOSUPPORT || r->err == EAFNOSUPPORT || r->err == ENOSYS
 			       ? OUT_UNAVAILABLE
 			       : OUT_BROKEN;
-	if (prot == PROT_IFPIN && err == CHILD_IS_KILLED && !(a->flags & INHERITS))
+	if (!made && !(prot == PROT_IFPIN && (a->flags & INHERITS) && r->err == NOTHING_RAN))
 		return OUT_BROKEN;
 	return OUT_HELD;
+}
+
+/* Starts the process of an attempt and waits for its end. Return: 0; -errno. */
+static int run_attempt(const struct ifpin_prove_opts *opts, const struct lab *lab,
+	const struct attempt *a, struct env *e, struct result *ret, bool *ret_made)
+{
+	_cleanup_close_ int rd = -1, wr = -1;
+	int report[2], status, r;
+	pid_t pid;
+
+	if (pipe2(report, O_CLOEXEC | O_NONBLOCK))
+		return -errno;
+	rd = report[0];
+	wr = e->report_fd = report[1];
+	pid = fork();
+	if (pid < 0)
+		return -errno;
+	if (!pid)
+		make_attempt(opts, a, e, lab->loose_fd);
+	if (waitpid(pid, &status, 0) < 0)
+		return -errno;
+	*ret_made = read(rd, &r, sizeof(r)) == sizeof(r);
+	ret->err = WIFEXITED(status) ? WEXITSTATUS(status) : NOTHING_RAN;
+	return 0;
 }
 
 static int one(const struct ifpin_prove_opts *opts, const struct lab *lab, const struct attempt *a,
@@ -94,33 +143,27 @@ static int one(const struct ifpin_prove_opts *opts, const struct lab *lab, const
 {
 	_cleanup_close_ int server = -1;
 	struct env e;
-	int status, frames, r = fresh_env(lab, prot, serial, &e);
-	pid_t pid;
+	bool made = false;
+	int frames, r = fresh_env(lab, prot, serial, &e);
 
-	if (r)
-		return r;
-	if (a->flags & NEEDS_SERVER) {
+	if (!r && (a->flags & NEEDS_SERVER)) {
 		server = ifp_lab_serve(lab, e.port);
 		if (server == -EPROTONOSUPPORT) {
 			*ret = (struct result){.err = -server, .outcome = OUT_UNAVAILABLE};
 			return 0;
 		}
-		if (server < 0)
-			return server;
+		r = server < 0 ? server : 0;
 	}
-	pid = fork();
-	if (pid < 0)
-		return -errno;
-	if (!pid)
-		make_attempt(opts, a, &e, lab->loose_fd);
-	if (waitpid(pid, &status, 0) < 0)
-		return -errno;
+	if (!r)
+		r = run_attempt(opts, lab, a, &e, ret, &made);
+	if (r)
+		return r;
 	frames = ifp_capture_count(lab, &e, a);
 	if (frames < 0)
 		return frames;
 	ret->frames = (unsigned int)frames;
-	ret->err = WIFEXITED(status) ? WEXITSTATUS(status) : CHILD_IS_KILLED;
-	ret->outcome = judge(a, prot, ret->frames, ret->err);
+	ret->outcome = judge(a, prot, ret, made);
+	ret->lacking = ret->outcome == OUT_NOT_HELD ? lacking(a) : NULL;
 	return 0;
 }
 
@@ -170,6 +213,9 @@ int ifpin_prove_run(const struct ifpin_prove_opts *opts, FILE *out, struct ifpin
 
 	if (opts->size != sizeof(*opts))
 		return ifp_fail(ret_error, -EINVAL, "options of another version");
+	if (opts->n_with > IFPIN_PROVE_MAX_WITH)
+		return ifp_fail(
+			ret_error, -EINVAL, "more than %d options for run", IFPIN_PROVE_MAX_WITH);
 	if (!p.n)
 		return ifp_fail(ret_error, -ENOENT, "no attempt and no class \"%s\" (see --list)",
 			opts->only);

@@ -62,8 +62,9 @@ void ifp_report_table(const struct proof *p, FILE *out, bool colour)
 				p->attempts[i]->sentence, p->attempts[i]->rests_on);
 	for (size_t i = 0; i < p->n; i++)
 		if (p->results[i][PROT_IFPIN].outcome == OUT_NOT_HELD)
-			fprintf(out, "\nNot held on this kernel: %s: %s (would need BPF LSM)\n",
-				p->attempts[i]->name, p->attempts[i]->sentence);
+			fprintf(out, "\nNot held on this kernel: %s: %s (would need %s)\n",
+				p->attempts[i]->name, p->attempts[i]->sentence,
+				p->results[i][PROT_IFPIN].lacking);
 	fputc('\n', out);
 	totals(p, out);
 	if (!uname(&u))

@@ -86,7 +86,7 @@ int ifp_send_cmsg(const struct env *e, int fd, const struct target *t, int level
 	return sendmsg(fd, &msg, 0) < 0 ? -errno : 0;
 }
 
-static uint16_t checksum(const void *data, size_t len)
+uint16_t ifp_checksum(const void *data, size_t len)
 {
 	const uint8_t *p = data;
 	uint32_t sum = 0;
@@ -112,24 +112,23 @@ size_t ifp_udp4_packet(const struct env *e, uint8_t *buf, const char *src, const
 	ip->protocol = IPPROTO_UDP;
 	inet_pton(AF_INET, src, &ip->saddr);
 	inet_pton(AF_INET, dst, &ip->daddr);
-	ip->check = checksum(ip, sizeof(*ip));
+	ip->check = ifp_checksum(ip, sizeof(*ip));
 	udp->source = udp->dest = htons(e->port);
 	udp->len = htons((uint16_t)(sizeof(*udp) + MAGIC_LEN));
 	memcpy(udp + 1, e->magic, MAGIC_LEN);
 	return len;
 }
 
-/* Every hierarchy of the kind, for one is enough to get out. */
-int ifp_move_to_root_cgroup(bool v1)
+int ifp_move_to_root_cgroup(bool v1, const char *root)
 {
 	_cleanup_fclose_ FILE *f = fopen("/proc/self/mounts", "re");
-	char type[64], point[1024], path[1100];
+	char type[64], point[1024], path[1200];
 	int r = -ENOENT;
 
 	while (f && fscanf(f, "%*s %1023s %63s %*[^\n]", point, type) == 2) {
 		if (strcmp(type, v1 ? "cgroup" : "cgroup2") != 0)
 			continue;
-		snprintf(path, sizeof(path), "%s/cgroup.procs", point);
+		snprintf(path, sizeof(path), "%s%s/cgroup.procs", root, point);
 		r = ifp_write_file(AT_FDCWD, path, "0");
 	}
 	return r;

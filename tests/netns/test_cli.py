@@ -117,11 +117,11 @@ class Status(Lab):
 
     def test_nothing_is_left(self):
         before = run("sh", "-c", "cat /proc/mounts; find /sys/fs/cgroup -name 'ifpin*'").stdout
-        p = self.ifpin("sh", "-c", "cat </dev/zero >/dev/null & tail -f /dev/null /proc/version & exit 3")
+        p = self.ifpin("sh", "-c", "cat </dev/zero >/dev/null & tail -n 12345 -f /dev/null & exit 3")
         self.assertEqual(p.returncode, 3)
         after = run("sh", "-c", "cat /proc/mounts; find /sys/fs/cgroup -name 'ifpin*'").stdout
         self.assertEqual(before, after)
-        self.assertEqual(run("pgrep", "-f", "tail -f /dev/null /proc/version").stdout, "")
+        self.assertEqual(run("pgrep", "-f", "tail -n 12345 -f /dev/null").stdout, "")
 
 
 class Signals(Lab):
