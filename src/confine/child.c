@@ -5,14 +5,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <netinet/in.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#ifndef SO_BINDTOIFINDEX
+#define SO_BINDTOIFINDEX 62
+#endif
 #ifndef CLONE_INTO_CGROUP
 #define CLONE_INTO_CGROUP 0x200000000ULL
 #endif
@@ -41,6 +46,28 @@ static void clean_environment(void)
 }
 
 /*
+ * Is what the programs promise true on this kernel? Where one of their helpers is missing they load
+ * all the same, and every connection would be refused. Nothing is sent: a datagram socket connects.
+ */
+static int try_pin(const struct ifpin_confine_opts *opts)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET,
+		.sin_port = htons(9),
+		.sin_addr.s_addr = htonl(0xc0000201)}; /* 192.0.2.1, nobody's */
+	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	uint32_t bound = 0;
+	socklen_t len = sizeof(bound);
+
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (struct sockaddr *)&to, sizeof(to)) && errno == EPERM)
+		return -EPERM;
+	if (getsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &bound, &len))
+		return -errno;
+	return bound == opts->device.ifindex ? 0 : -ENOTSUP;
+}
+
+/*
  * The working directory is the caller's mount still: by ".." one could walk from there to a
  * cgroupfs that is not ours. Entered again by its path, it is in our namespace; what has no path
  * stays out.
@@ -62,8 +89,13 @@ static void confine_self(const struct ifp_child *c)
 {
 	uint64_t dropped = ifp_dropped_caps(c->opts->keep_caps);
 	const char *what = "";
-	int r = ifp_mounts_setup(c->opts, c->dns, &what);
+	int r = try_pin(c->opts);
 
+	if (r)
+		report(c, r, false,
+			"tie a socket to the interface by BPF (bpf_setsockopt, SO_BINDTOIFINDEX; "
+			"ifpin needs Linux 6.0)");
+	r = ifp_mounts_setup(c->opts, c->dns, &what);
 	if (r)
 		report(c, r, false, what);
 	r = reenter_directory(c->opts->isolate);

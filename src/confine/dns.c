@@ -2,6 +2,8 @@
 /* Which name servers the command is given. A resolver on the host would ask by other devices. */
 #include "internal.h"
 
+#include "device/device.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
@@ -19,28 +21,59 @@ static void add_line(struct ifp_dns *d, const char *fmt, ...)
 	va_end(ap);
 }
 
-/* An address may carry a port, a scope or a server name (resolved's ADDR%SCOPE#NAME). */
-static bool add_server(struct ifp_dns *d, const char *word)
+struct own {
+	const uint8_t *addr;
+	bool hit;
+};
+
+static int compare(const struct nlmsghdr *nlh, void *data)
 {
-	char addr[64];
+	struct own *o = data;
+	struct ifp_local_addr a;
+
+	o->hit = o->hit || (!ifp_addr_parse(nlh, &a) && !memcmp(a.addr, o->addr, 16));
+	return 0;
+}
+
+/* A resolver on the host, at whichever address, asks by whichever interface it likes. */
+static bool is_on_host(const uint8_t addr[16])
+{
+	struct own o = {.addr = addr};
+
+	return ifp_addr_is_loopback(addr) || ifp_addr_dump(compare, &o) || o.hit;
+}
+
+static bool is_scope_of(const char *scope, const struct ifpin_device *dev)
+{
+	uint32_t index;
+
+	return !strcmp(scope, dev->name) ||
+	       (!ifp_parse_u32(scope, 1, INT32_MAX, &index) && index == dev->ifindex);
+}
+
+/* resolved writes ADDR[%SCOPE][#NAME], resolv.conf(5) ADDR[%SCOPE]. */
+static bool add_server(struct ifp_dns *d, const struct ifpin_device *dev, const char *word)
+{
+	char text[128], *scope;
 	uint8_t bytes[16];
 
-	snprintf(addr, sizeof(addr), "%.*s", (int)strcspn(word, "%#"), word);
-	if (ifp_parse_addr(addr, bytes))
+	snprintf(text, sizeof(text), "%.*s", (int)strcspn(word, "#"), word);
+	scope = strchr(text, '%');
+	if (scope)
+		*scope++ = 0;
+	if (ifp_parse_addr(text, bytes) || is_on_host(bytes) || (scope && !is_scope_of(scope, dev)))
 		return false;
-	if (ifp_addr_is_loopback(bytes))
-		return false;
-	add_line(d, "nameserver %.*s\n", (int)strcspn(word, "#"), word);
+	add_line(d, "nameserver %s%s%s\n", text, scope ? "%" : "", scope ? scope : "");
 	return true;
 }
 
-static unsigned int from_resolved(struct ifp_dns *d, uint32_t ifindex)
+static unsigned int from_resolved(struct ifp_dns *d, const struct ifpin_device *dev)
 {
 	_cleanup_free_ char *text = NULL;
 	char path[64], *p, *word, *save = NULL;
 	unsigned int n = 0;
 
-	snprintf(path, sizeof(path), "/run/systemd/resolve/netif/%u", ifindex);
+	snprintf(path, sizeof(path), "/run/systemd/resolve/netif/%u", dev->ifindex);
 	if (ifp_read_file(path, &text))
 		return 0;
 	p = !strncmp(text, "SERVERS=", 8) ? text : strstr(text, "\nSERVERS=");
@@ -49,12 +82,12 @@ static unsigned int from_resolved(struct ifp_dns *d, uint32_t ifindex)
 	p = strchr(p, '=') + 1;
 	p[strcspn(p, "\n")] = 0;
 	for (word = strtok_r(p, " ", &save); word; word = strtok_r(NULL, " ", &save))
-		n += add_server(d, word);
+		n += add_server(d, dev, word);
 	return n;
 }
 
 /* Servers that are not on the host; the search list and options are taken along. */
-static unsigned int from_resolv_conf(struct ifp_dns *d, bool servers)
+static unsigned int from_resolv_conf(struct ifp_dns *d, const struct ifpin_device *servers_for)
 {
 	_cleanup_free_ char *text = NULL;
 	char *line, *save = NULL;
@@ -68,7 +101,7 @@ static unsigned int from_resolv_conf(struct ifp_dns *d, bool servers)
 		if (sscanf(line, "%63s %255s", word, value) != 2)
 			continue;
 		if (!strcmp(word, "nameserver"))
-			n += servers && add_server(d, value);
+			n += servers_for && add_server(d, servers_for, value);
 		else if (!strcmp(word, "search") || !strcmp(word, "domain") ||
 			 !strcmp(word, "options"))
 			add_line(d, "%s\n", line);
@@ -107,9 +140,9 @@ int ifp_dns_find(
 	}
 	if (opts->dns == IFPIN_DNS_LIST) {
 		r = from_list(&d, opts->dns_servers, err);
-	} else if (from_resolved(&d, opts->device.ifindex)) {
-		from_resolv_conf(&d, false);
-	} else if (!from_resolv_conf(&d, true)) {
+	} else if (from_resolved(&d, &opts->device)) {
+		from_resolv_conf(&d, NULL);
+	} else if (!from_resolv_conf(&d, &opts->device)) {
 		return ifp_fail(err, -ENODATA,
 			"no name server for %s that is not on this host: a resolver here would ask by "
 			"other interfaces; give servers with --dns=ADDR[,ADDR...], or leave all as it "

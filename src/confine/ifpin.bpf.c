@@ -154,11 +154,25 @@ static __always_inline void load6(struct bpf_sock_addr *ctx, struct ifpin_addr *
 	w[3] = ctx->user_ip6[3];
 }
 
+/* DNS, also over TLS. Which file of the host says so does not matter: it may be replaced. */
+static __always_inline int asks_resolver(struct bpf_sock_addr *ctx)
+{
+	return policy.guard_resolvers &&
+	       (ctx->user_port == bpf_htons(53) || ctx->user_port == bpf_htons(853));
+}
+
+static __always_inline int to_local(struct bpf_sock_addr *ctx)
+{
+	if (!policy.loopback)
+		return deny(IFPIN_DENY_LOOPBACK);
+	return asks_resolver(ctx) ? deny(IFPIN_DENY_RESOLVER) : ALLOW;
+}
+
 /* connect() comes before routing: local talk is unbound, all else is bound to the device. */
 static __always_inline int connect_to(struct bpf_sock_addr *ctx, const struct ifpin_addr *a)
 {
 	if (is_local(a))
-		return policy.loopback ? steer(ctx, 0) : deny(IFPIN_DENY_LOOPBACK);
+		return to_local(ctx) ? steer(ctx, 0) : 0;
 	return steer(ctx, policy.ifindex);
 }
 
@@ -258,11 +272,12 @@ int ifpin_sendmsg4(struct bpf_sock_addr *ctx)
 
 	map_v4(&a, ctx->user_ip4);
 	/* The plainest case first: where routing does what is wanted, nothing is to be done. */
-	if (!bound && policy.loopback && state.routes_agree[0] && !is_multicast(&a))
+	if (!bound && policy.loopback && state.routes_agree[0] && !is_multicast(&a) &&
+		!asks_resolver(ctx))
 		return ALLOW;
 	if (is_local(&a)) {
-		if (!policy.loopback)
-			return deny(IFPIN_DENY_LOOPBACK);
+		if (!to_local(ctx))
+			return 0;
 		return bound == policy.ifindex ? local_from_bound4(ctx, ctx->user_ip4) : ALLOW;
 	}
 	if (bound == policy.ifindex)
@@ -286,7 +301,7 @@ int ifpin_sendmsg6(struct bpf_sock_addr *ctx)
 
 	load6(ctx, &a);
 	if (is_local(&a))
-		return policy.loopback ? steer(ctx, 0) : deny(IFPIN_DENY_LOOPBACK);
+		return to_local(ctx) ? steer(ctx, 0) : 0;
 	if (bound_dev(ctx) == policy.ifindex)
 		return ALLOW;
 	/* Which device is meant is in a scope that is not shown here: from the next call on, ours.

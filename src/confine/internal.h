@@ -131,7 +131,7 @@ struct ifp_child {
 struct ifp_child_report {
 	int err;
 	bool exec_failed;
-	char what[128];
+	char what[192];
 };
 
 /*

@@ -14,14 +14,12 @@ int mount(const char *, const char *, const char *, unsigned long, const void *)
 int umount2(const char *, int);
 #define DETACH 2
 
-/* Where a name is resolved by a process of the host. */
-static const char *const resolver_sockets[] = {
-	"/run/nscd/socket",
-	"/var/run/nscd/socket",
-	"/run/systemd/resolve/io.systemd.Resolve",
-	"/run/systemd/resolve/io.systemd.Resolve.Monitor",
-	"/run/avahi-daemon/socket",
-};
+/*
+ * Where the sockets of resolvers on the host are. The folders, not the sockets: a mount over a file
+ * goes away when the host puts another file there, as a restarted daemon does.
+ */
+static const char *const resolver_dirs[] = {
+	"/run/systemd/resolve", "/run/nscd", "/var/run/nscd", "/run/avahi-daemon"};
 
 /* Through these the kernel itself can be told to run things, or to move processes. */
 static const char *const kernel_fs[] = {"cgroup", "cgroup2", "sysfs", "debugfs", "tracefs",
@@ -86,42 +84,86 @@ static int protect_kernel_fs(void)
 	return 0;
 }
 
-/* A small file system of our own over /tmp gives us a file to bind; the bind keeps it alive. */
-static int show_resolv_conf(const struct ifp_dns *dns)
+static int cover(const char *path, const char *options)
 {
-	_cleanup_close_ int fd = -1;
-	const char *scratch = strncmp(dns->target, "/tmp/", 5) ? "/tmp" : "/mnt";
-	char path[64];
+	if (mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, options))
+		return errno == ENOENT ? 0 : -errno;
+	return 0;
+}
+
+static int hide_resolvers(void)
+{
 	int r = 0;
 
-	if (mount("tmpfs", scratch, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=64k,mode=755"))
+	for (size_t i = 0; i < ARRAY_SIZE(resolver_dirs) && !r; i++)
+		r = cover(resolver_dirs[i], "size=64k,mode=755");
+	return r;
+}
+
+static int write_resolv_conf(const struct ifp_dns *dns, const char *path)
+{
+	_cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	size_t len = strlen(dns->text);
+
+	if (fd < 0 || fchmod(fd, 0644))
 		return -errno;
+	return write(fd, dns->text, len) == (ssize_t)len ? 0 : -EIO;
+}
+
+/* A small file system of our own over /tmp gives us a file to bind; the bind keeps it alive. */
+static int bind_resolv_conf(const struct ifp_dns *dns)
+{
+	const char *scratch = strncmp(dns->target, "/tmp/", 5) ? "/tmp" : "/var/tmp";
+	char path[64];
+	int r = cover(scratch, "size=64k,mode=755");
+
+	if (r)
+		return r;
 	snprintf(path, sizeof(path), "%s/resolv.conf", scratch);
-	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-	if (fd < 0 || fchmod(fd, 0644) ||
-		write(fd, dns->text, strlen(dns->text)) != (ssize_t)strlen(dns->text) ||
-		mount(path, dns->target, NULL, MS_BIND, NULL))
+	r = write_resolv_conf(dns, path);
+	if (!r && mount(path, dns->target, NULL, MS_BIND, NULL))
 		r = -errno;
 	if (umount2(scratch, DETACH) && !r)
 		r = -errno;
 	return r ?: make_readonly(dns->target);
 }
 
-/* A socket covered by /dev/null refuses connections; what uses it falls back to resolv.conf. */
-static int hide_sockets(void)
+static int make_parents(char *path)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(resolver_sockets); i++)
-		if (mount("/dev/null", resolver_sockets[i], NULL, MS_BIND, NULL) &&
-			errno != ENOENT && errno != ENOTDIR)
-			return -errno;
+	char *slash = path;
+
+	while ((slash = strchr(slash + 1, '/'))) {
+		int r;
+
+		*slash = 0;
+		r = mkdir(path, 0755) && errno != EEXIST ? -errno : 0;
+		*slash = '/';
+		if (r)
+			return r;
+	}
 	return 0;
 }
 
-static int cover(const char *path, const char *options)
+/*
+ * In a folder of a daemon's below /run, the folder is ours: its file cannot be replaced under us.
+ * /etc/resolv.conf itself can, and the program that guards port 53 of the host sees to the rest.
+ */
+static int show_resolv_conf(const struct ifp_dns *dns, bool run_is_ours)
 {
-	if (mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, options))
-		return errno == ENOENT ? 0 : -errno;
-	return 0;
+	char path[sizeof(dns->target)], *slash;
+	int r = 0;
+
+	strcpy(path, dns->target);
+	slash = strrchr(path, '/');
+	if (strncmp(path, "/run/", 5) || slash == path + 4)
+		return bind_resolv_conf(dns);
+	*slash = 0;
+	if (!run_is_ours)
+		r = cover(path, "size=64k,mode=755");
+	*slash = '/';
+	if (!r)
+		r = make_parents(path);
+	return r ?: write_resolv_conf(dns, path);
 }
 
 static int bind_readonly(const char *path)
@@ -132,11 +174,10 @@ static int bind_readonly(const char *path)
 }
 
 /* No socket of a bus, an agent or an engine, and no file by which the host would run something. */
-static int isolate(struct ifp_dns *dns)
+static int isolate(void)
 {
 	static const char *const readonly[] = {
 		"/etc", "/usr", "/boot", "/var/spool", "/var/lib/systemd"};
-	struct stat st;
 	int r;
 
 	if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL))
@@ -146,29 +187,12 @@ static int isolate(struct ifp_dns *dns)
 		if (r)
 			return r;
 	}
-	r = cover("/run", "mode=755");
-	if (!r)
-		r = cover("/tmp", "mode=1777");
-	if (!r && !stat("/var/tmp", &st))
-		r = cover("/var/tmp", "mode=1777");
-	/* resolv.conf may lead into what was just covered: give it a place to be shown. */
-	if (!r && dns->replace && !strncmp(dns->target, "/run/", 5)) {
-		char *slash = dns->target;
-
-		while ((slash = strchr(slash + 1, '/'))) {
-			*slash = 0;
-			mkdir(dns->target, 0755);
-			*slash = '/';
-		}
-		close(open(dns->target, O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
-	}
-	return r;
+	return cover("/run", "mode=755") ?: cover("/tmp", "mode=1777") ?: cover("/var/tmp", "mode=1777");
 }
 
 int ifp_mounts_setup(
 	const struct ifpin_confine_opts *opts, const struct ifp_dns *dns, const char **ret_what)
 {
-	struct ifp_dns d = *dns;
 	int r;
 
 	*ret_what = "make the mounts private";
@@ -176,18 +200,18 @@ int ifp_mounts_setup(
 		return -errno;
 	if (opts->isolate) {
 		*ret_what = "isolate the file system";
-		r = isolate(&d);
+		r = isolate();
 		if (r)
 			return r;
 	}
-	*ret_what = "make cgroupfs and sysfs read-only (Linux 5.12)";
+	*ret_what = "make cgroupfs and sysfs read-only (ifpin needs Linux 6.0)";
 	r = protect_kernel_fs();
-	if (r || !d.replace)
+	if (r || !dns->replace)
 		return r;
 	*ret_what = "hide the sockets of resolvers";
-	r = hide_sockets();
+	r = hide_resolvers();
 	if (r)
 		return r;
 	*ret_what = "show the command its resolv.conf";
-	return show_resolv_conf(&d);
+	return show_resolv_conf(dns, opts->isolate);
 }

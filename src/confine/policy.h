@@ -14,7 +14,9 @@
 struct ifpin_policy {
 	__u64 netns_cookie;
 	__u32 ifindex;
-	__u32 loopback;				 /* 0: refuse, 1: allow */
+	__u32 loopback;	       /* 0: refuse, 1: allow */
+	__u32 guard_resolvers; /* 1: refuse port 53 of the host itself */
+	__u32 pad;
 	__u64 allowed_majors[IFPIN_MAJORS / 64]; /* character devices that are no wires */
 };
 
@@ -54,6 +56,7 @@ static inline __attribute__((always_inline)) __u32 ifpin_filter_bit(const __u8 a
 	X(MROUTE, "multicast-routing", "a socket asked to route multicast")                        \
 	X(ULP, "ulp", "a TCP upper-layer protocol that opens sockets of its own")                  \
 	X(DEVNODE, "device-node", "a device node that reaches a wire was opened or made")          \
+	X(RESOLVER, "resolver", "a resolver on the host was asked, which asks by other devices")   \
 	X(SYSCTL, "sysctl", "a setting of the kernel was about to be changed")                     \
 	X(SOURCE, "foreign-source",                                                                \
 		"a source address that is not the host's, or a header made by hand")               \

@@ -85,6 +85,7 @@ static int make_policy(
 	struct ifpin_policy p = {
 		.ifindex = opts->device.ifindex,
 		.loopback = opts->loopback,
+		.guard_resolvers = opts->dns != IFPIN_DNS_SYSTEM,
 	};
 	uint64_t cookie = 0;
 	int r = netns_cookie(&cookie);

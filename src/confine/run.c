@@ -136,8 +136,8 @@ static int start_and_wait(struct run *r, struct ifpin_summary *sum, struct ifpin
 	close(ifp_take_fd(&wr));
 	if (pid < 0)
 		return ifp_fail_errno(err, pid,
-			"cannot start a process inside the cgroup (clone3 with CLONE_INTO_CGROUP, "
-			"Linux 5.7)");
+			"cannot start a process inside the cgroup (clone3 with CLONE_INTO_CGROUP; "
+			"ifpin needs Linux 6.0)");
 	e = read_report(rd, sum, err);
 	if (e) {
 		kill(pid, SIGKILL);

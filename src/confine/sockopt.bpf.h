@@ -11,6 +11,13 @@ static __always_inline int device_ok(__u32 ifindex)
 	return ifindex == policy.ifindex && is_there(&device_of_options);
 }
 
+/* The answer that programs know which walk through all interfaces. */
+static __always_inline int deny_join(void)
+{
+	bpf_set_retval(-ERR_NODEV);
+	return deny(IFPIN_DENY_JOIN);
+}
+
 /* The value as an unsigned number at an offset; -1 where the caller gave less. */
 static __always_inline __s64 opt_u32(struct bpf_sockopt *ctx, __u32 off)
 {
@@ -91,9 +98,9 @@ static __always_inline int join_index(struct bpf_sockopt *ctx, __u32 off)
 	__s64 v = opt_u32(ctx, off);
 
 	if (v < 0 || ctx->optlen > PAGE)
-		return deny(IFPIN_DENY_JOIN);
+		return deny_join();
 	if (v)
-		return device_ok(v) ? ALLOW : deny(IFPIN_DENY_JOIN);
+		return device_ok(v) ? ALLOW : deny_join();
 	return put_u32(ctx, off, policy.ifindex) ? deny(IFPIN_DENY_MALFORMED) : ALLOW;
 }
 
@@ -116,11 +123,11 @@ static __always_inline int join_v4(struct bpf_sockopt *ctx)
 	__s64 addr = opt_u32(ctx, 4), idx = opt_u32(ctx, 8);
 
 	if (addr < 0)
-		return deny(IFPIN_DENY_JOIN);
+		return deny_join();
 	if (idx <= 0)
 		idx = addr ? owner_of(addr) : policy.ifindex;
 	if (!device_ok(idx))
-		return deny(IFPIN_DENY_JOIN);
+		return deny_join();
 	/* Name the device itself, so that an address that moves meanwhile changes nothing. */
 	if (put_u32(ctx, 8, idx))
 		return deny(IFPIN_DENY_MALFORMED);
@@ -134,13 +141,13 @@ static __always_inline int join_v4_source(struct bpf_sockopt *ctx)
 	__s64 addr = opt_u32(ctx, 4);
 
 	if (addr < 0)
-		return deny(IFPIN_DENY_JOIN);
+		return deny_join();
 	if (!addr) {
 		addr = state.device_ip4;
 		if (!addr || put_u32(ctx, 4, addr))
-			return deny(IFPIN_DENY_JOIN);
+			return deny_join();
 	}
-	return device_ok(owner_of(addr)) ? ALLOW : deny(IFPIN_DENY_JOIN);
+	return device_ok(owner_of(addr)) ? ALLOW : deny_join();
 }
 
 /* IP_MULTICAST_IF takes struct in_addr, struct ip_mreq or struct ip_mreqn. */
@@ -220,7 +227,8 @@ static __always_inline int opt_tcp(struct bpf_sockopt *ctx)
 
 	if (ctx->optname != TCP_ULP)
 		return ALLOW;
-	if (ctx->optlen >= 3 && p + 3 <= end && p[0] == 't' && p[1] == 'l' && p[2] == 's')
+	if (ctx->optlen >= 3 && ctx->optlen <= 16 && p + 3 <= end && p[0] == 't' && p[1] == 'l' &&
+		p[2] == 's')
 		return ALLOW;
 	return deny(IFPIN_DENY_ULP);
 }

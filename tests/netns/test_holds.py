@@ -368,7 +368,7 @@ class Kernels(Lab):
         self.refused("CONFIG_BPF_SYSCALL", "bpf")
         self.refused("CONFIG_BPF_SYSCALL", "bpf", errno=1)
         self.refused("CLONE_INTO_CGROUP", "clone3")
-        self.refused("read-only (Linux 5.12)", "mount_setattr")
+        self.refused("cgroupfs and sysfs read-only", "mount_setattr")
         self.refused("CONFIG_SECCOMP_FILTER", "seccomp")
         self.refused("cannot make the cgroup", "mkdirat", errno=13)
         self.refused("make the mounts private", "mount", errno=1)

@@ -321,6 +321,43 @@ class Works(Lab):
         self.assertEqual(self.leaked(any_ip), 0)
         self.assertIn("192.0.2.2", run(*query[:-1], "@10.0.2.2", "name.test").stdout)
 
+    def test_names_after_a_change_on_the_host(self):
+        """The host renames a new file over resolv.conf, as all programs that write it do."""
+        self.name_server(self.pout, "10.0.2.2", "192.0.2.2")
+        self.popen(["dnsmasq", "-k", "-C", "/dev/null", "--no-hosts", "--bind-interfaces",
+                    "--listen-address=127.0.0.1", "-u", "root", "--server=10.0.2.2",
+                    "--no-resolv", "--cache-size=0", "--pid-file="], stderr=subprocess.DEVNULL)
+        self.wait_port([], 53)
+        must("mount", "-t", "tmpfs", "tmpfs", "/mnt")
+        self.stack.callback(must, "umount", "/mnt")
+        must("cp", "-a", "/etc", "/mnt/")
+        must("mount", "--bind", "/mnt/etc", "/etc")
+        self.stack.callback(must, "umount", "/etc")
+        self.replace_resolv_conf("nameserver 10.0.1.2\n")
+        self.assertIn("192.0.2.2", run("dig", "+short", "@127.0.0.1", "name.test").stdout)
+        self.assertGreater(self.leaked(any_ip), 0)
+        p = self.popen([IFPIN, "run", "in0", "--", "sh", "-c",
+                        "while read line; do cat /etc/resolv.conf; getent ahostsv4 name.test; "
+                        "dig +short +time=1 +tries=1 @127.0.0.1 name.test; echo done; done"],
+                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+        def ask():
+            p.stdin.write("\n")
+            p.stdin.flush()
+            answer = []
+            while "done\n" not in answer:
+                answer.append(p.stdout.readline())
+            return "".join(answer)
+        self.assertIn("nameserver 10.0.1.2", ask())
+        self.replace_resolv_conf("nameserver 127.0.0.1\n")
+        self.assertNotIn("192.0.2.2", ask())
+        self.assertEqual(self.leaked(any_ip), 0)
+
+    def replace_resolv_conf(self, text):
+        with open("/etc/resolv.conf.new", "w") as f:
+            f.write(text)
+        os.rename("/etc/resolv.conf.new", "/etc/resolv.conf")
+
     def test_names_of_resolved(self):
         index = socket.if_nametoindex("in0")
         state = "/run/systemd/resolve/netif"
@@ -328,8 +365,10 @@ class Works(Lab):
         self.stack.callback(must, "umount", "/run")
         os.makedirs(state)
         with open(f"{state}/{index}", "w") as f:
-            f.write("# private data\nLLMNR=no\nSERVERS=10.0.1.2 fd00:1::2%in0#dns.test\n")
-        p = self.ifpin("grep", "nameserver", "/etc/resolv.conf", options=())
+            f.write("# private data\nLLMNR=no\nSERVERS=10.0.1.2 127.0.0.54 10.0.2.1 fe80::9%out0 "
+                    "fd00:1::2%in0#dns.test\n")
+        p = self.ifpin("sh", "-c", "grep nameserver /etc/resolv.conf; ls -A /run/systemd/resolve",
+                       options=())
         self.assertEqual(p.stdout, "nameserver 10.0.1.2\nnameserver fd00:1::2%in0\n", p.stderr)
 
     # -- users, options --------------------------------------------------------------------
