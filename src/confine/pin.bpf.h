@@ -129,16 +129,21 @@ static __always_inline int maybe_local(__u32 bit)
 	return state.local_filter[bit / 64] >> bit % 64 & 1;
 }
 
-/* Never on a wire: loopback, the unspecified address, and what the host calls its own. */
-static __always_inline int is_local(const struct ifpin_addr *a)
+/*
+ * Never on a wire: loopback, the unspecified address, and what the host calls its own. Neither
+ * inlined nor static: so the verifier looks at it once, not once for each way that leads here.
+ */
+__attribute__((noinline)) int is_local(const struct ifpin_addr *a)
 {
+	if (!a)
+		return 1;
 	return is_any(a) || is_loopback(a) ||
 	       (maybe_local(ifpin_filter_bit(a->b)) &&
 		       bpf_map_lookup_elem(&local_addrs, a) != NULL);
 }
 
 /* The same for the path that every IPv4 packet takes. */
-static __always_inline int is_local4(__be32 ip4)
+__attribute__((noinline)) int is_local4(__u32 ip4)
 {
 	const __u8 *b = (const __u8 *)&ip4;
 	struct ifpin_addr a;
