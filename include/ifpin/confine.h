@@ -32,7 +32,7 @@ enum ifpin_dns {
 
 /**
  * struct ifpin_confine_opts - how to confine a command
- * @size: sizeof(struct ifpin_confine_opts), so that the struct can grow
+ * @size: sizeof(struct ifpin_confine_opts), by which versions of the struct are told apart
  * @device: the only interface, from ifpin_device_resolve()
  * @argv: command and arguments, NULL at the end; searched for in PATH
  * @name: name of the confinement, or NULL to have one made
@@ -102,7 +102,7 @@ struct ifpin_summary {
  * Needs Linux 6.0 (bpf_setsockopt in setsockopt programs; before it CLONE_INTO_CGROUP,
  * mount_setattr, SO_NETNS_COOKIE), cgroup v2, CONFIG_CGROUP_BPF, CONFIG_SECCOMP_FILTER, and
  * CAP_SYS_ADMIN, CAP_NET_ADMIN, CAP_SETPCAP.
- * Single-threaded callers only: it changes signal dispositions and forks.
+ * Single-threaded callers only: it changes the signal mask while it runs, and forks.
  *
  * Return: 0 when the command ran; -EPERM: privileges are missing; -ENOSYS: the kernel lacks a
  * feature; -ENOENT, -EACCES, -ENOEXEC: the command could not be executed; -EBUSY: sockets are

@@ -22,17 +22,19 @@
 #define CLONE_INTO_CGROUP 0x200000000ULL
 #endif
 
-static void report(const struct ifp_child *c, int err, bool exec_failed, const char *what)
+static bool tell(const struct ifp_child *c, int err, bool exec_failed, const char *what)
 {
 	struct ifp_child_report rep = {.err = err, .exec_failed = exec_failed};
-	ssize_t n;
 
 	snprintf(rep.what, sizeof(rep.what), "%s", what);
-	n = write(c->report_fd, &rep, sizeof(rep));
-	_exit(n == sizeof(rep) ? (exec_failed && err == -ENOENT ? IFPIN_EXIT_NOENT
-					 : exec_failed		? IFPIN_EXIT_NOEXEC
-								: IFPIN_EXIT_SETUP)
-			       : IFPIN_EXIT_SETUP);
+	return write(c->report_fd, &rep, sizeof(rep)) == sizeof(rep);
+}
+
+/* The exit status is the supervisor's to tell. */
+static void report(const struct ifp_child *c, int err, const char *what)
+{
+	tell(c, err, false, what);
+	_exit(IFPIN_EXIT_SETUP);
 }
 
 static void clean_environment(void)
@@ -92,29 +94,27 @@ static void confine_self(const struct ifp_child *c)
 	int r = try_pin(c->opts);
 
 	if (r)
-		report(c, r, false,
+		report(c, r,
 			"tie a socket to the interface by BPF (bpf_setsockopt, SO_BINDTOIFINDEX; "
 			"ifpin needs Linux 6.0)");
 	r = ifp_mounts_setup(c->opts, c->dns, &what);
 	if (r)
-		report(c, r, false, what);
+		report(c, r, what);
 	r = reenter_directory(c->opts->isolate);
 	if (r)
-		report(c, r, false,
-			"enter the working directory by its path (start from another one)");
+		report(c, r, "enter the working directory by its path (start from another one)");
 	r = ifp_scope_enter(c->opts);
 	if (r)
-		report(c, r, false, "keep processes outside from being traced (Landlock)");
+		report(c, r, "keep processes outside from being traced (Landlock)");
 	r = ifp_drop_bounding(dropped);
 	if (r)
-		report(c, r, false, "drop capabilities from the bounding set");
+		report(c, r, "drop capabilities from the bounding set");
 	r = ifp_filter_load(c->filter);
 	if (r)
-		report(c, r, false,
-			"load the system call filter (kernel option CONFIG_SECCOMP_FILTER)");
+		report(c, r, "load the system call filter (kernel option CONFIG_SECCOMP_FILTER)");
 	r = ifp_become(c->user, dropped);
 	if (r)
-		report(c, r, false, "become the user and drop capabilities");
+		report(c, r, "become the user and drop capabilities");
 	if (c->opts->isolate)
 		clean_environment();
 }
@@ -187,8 +187,11 @@ pid_t ifp_child_start(const struct ifp_child *c, pid_t *ret_init)
 	if (pid)
 		return pid;
 	confine_self(c);
+	/* From here on an end of the pipe means that the command runs. */
+	if (!tell(c, 0, false, ""))
+		_exit(IFPIN_EXIT_SETUP);
 	ifp_signals_unblock(c->signals);
 	execvp(c->opts->argv[0], c->opts->argv);
-	report(c, -errno, true, c->opts->argv[0]);
-	return 0;
+	tell(c, -errno, true, c->opts->argv[0]);
+	_exit(IFPIN_EXIT_SETUP);
 }

@@ -129,7 +129,7 @@ struct ifp_child {
 };
 
 struct ifp_child_report {
-	int err;
+	int err; /* 0: all is set up */
 	bool exec_failed;
 	char what[192];
 };

@@ -23,7 +23,8 @@ static const char *const resolver_dirs[] = {
 
 /* Through these the kernel itself can be told to run things, or to move processes. */
 static const char *const kernel_fs[] = {"cgroup", "cgroup2", "sysfs", "debugfs", "tracefs",
-	"securityfs", "configfs", "bpf", "efivarfs", "binfmt_misc", "pstore", "nsfs"};
+	"securityfs", "configfs", "bpf", "efivarfs", "binfmt_misc", "pstore", "nsfs", "nfsd",
+	"rpc_pipefs", "selinuxfs", "fusectl"};
 
 static int make_readonly(const char *path)
 {

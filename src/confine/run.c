@@ -94,18 +94,28 @@ static int prepare(struct run *r, struct ifpin_error *err)
 	return e;
 }
 
-static int read_report(int fd, struct ifpin_summary *sum, struct ifpin_error *err)
+static bool read_one(int fd, struct ifp_child_report *ret)
 {
-	struct ifp_child_report rep;
 	ssize_t n;
 
 	do
-		n = read(fd, &rep, sizeof(rep));
+		n = read(fd, ret, sizeof(*ret));
 	while (n < 0 && errno == EINTR);
-	if (n != sizeof(rep))
-		return 0;
-	if (!rep.exec_failed)
+	return n == sizeof(*ret);
+}
+
+/* First that all is set up, then nothing: exec has closed the pipe. */
+static int read_report(int fd, struct ifpin_summary *sum, struct ifpin_error *err)
+{
+	struct ifp_child_report rep;
+
+	if (!read_one(fd, &rep))
+		return ifp_fail(err, -ECHILD,
+			"the process that was to become the command has been killed; nothing was run");
+	if (rep.err)
 		return ifp_fail_errno(err, rep.err, "cannot %s; nothing was run", rep.what);
+	if (!read_one(fd, &rep))
+		return 0;
 	sum->exit_status = rep.err == -ENOENT ? IFPIN_EXIT_NOENT : IFPIN_EXIT_NOEXEC;
 	return ifp_fail_errno(err, rep.err, "cannot run \"%s\"", rep.what);
 }
@@ -173,10 +183,11 @@ int ifpin_confine_run(const struct ifpin_confine_opts *opts, struct ifpin_summar
 	struct ifpin_summary sum = {.exit_status = IFPIN_EXIT_SETUP};
 	int e;
 
-	if (opts->size != sizeof(*opts) || !opts->argv || !opts->argv[0]) {
-		*ret_summary = sum;
+	*ret_summary = sum;
+	if (opts->size != sizeof(*opts))
+		return ifp_fail(ret_error, -EINVAL, "options of another version of the library");
+	if (!opts->argv || !opts->argv[0])
 		return ifp_fail(ret_error, -EINVAL, "no command given");
-	}
 	e = prepare(&r, ret_error);
 	if (!e) {
 		say_mechanisms(&r);
