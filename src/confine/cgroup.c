@@ -303,7 +303,7 @@ int ifpin_confine_gc(unsigned int *ret_removed, struct ifpin_error *ret_error)
 	if (!fts)
 		return ifp_fail_errno(ret_error, -errno, "cannot walk the cgroups");
 	while ((e = fts_read(fts))) {
-		if (e->fts_info != FTS_D || strncmp(e->fts_name, PREFIX, strlen(PREFIX)))
+		if (e->fts_info != FTS_D || strncmp(e->fts_name, PREFIX, strlen(PREFIX)) != 0)
 			continue;
 		fts_set(fts, e, FTS_SKIP);
 		if (remove_if_dead(AT_FDCWD, e->fts_accpath))

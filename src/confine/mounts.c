@@ -156,7 +156,7 @@ static int show_resolv_conf(const struct ifp_dns *dns, bool run_is_ours)
 
 	strcpy(path, dns->target);
 	slash = strrchr(path, '/');
-	if (strncmp(path, "/run/", 5) || slash == path + 4)
+	if (strncmp(path, "/run/", 5) != 0 || slash == path + 4)
 		return bind_resolv_conf(dns);
 	*slash = 0;
 	if (!run_is_ours)
