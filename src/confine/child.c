@@ -5,12 +5,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <netinet/in.h>
 #include <linux/sched.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -22,9 +24,9 @@
 #define CLONE_INTO_CGROUP 0x200000000ULL
 #endif
 
-static bool tell(const struct ifp_child *c, int err, bool exec_failed, const char *what)
+static bool tell(const struct ifp_child *c, int err, const char *what)
 {
-	struct ifp_child_report rep = {.err = err, .exec_failed = exec_failed};
+	struct ifp_child_report rep = {.err = err};
 
 	snprintf(rep.what, sizeof(rep.what), "%s", what);
 	return write(c->report_fd, &rep, sizeof(rep)) == sizeof(rep);
@@ -33,7 +35,7 @@ static bool tell(const struct ifp_child *c, int err, bool exec_failed, const cha
 /* The exit status is the supervisor's to tell. */
 static void report(const struct ifp_child *c, int err, const char *what)
 {
-	tell(c, err, false, what);
+	tell(c, err, what);
 	_exit(IFPIN_EXIT_SETUP);
 }
 
@@ -119,22 +121,41 @@ static void confine_self(const struct ifp_child *c)
 		clean_environment();
 }
 
-/* The first process of a PID namespace: buries orphans, and dies with the cgroup. */
+/*
+ * The first process of a PID namespace: buries orphans, and is ended by the supervisor with all the
+ * rest. Where that has been killed, it ends by itself when the command, which is no child of its
+ * own but the second process here, and all others have ended.
+ */
 static void be_init(const struct ifp_child *c)
 {
+	enum { CHILDREN, LIFE };
+	struct pollfd pfd[2] = {{.fd = CHILDREN, .events = POLLIN}, {.fd = LIFE, .events = POLLIN}};
+	struct signalfd_siginfo si;
+	bool alone = false;
 	sigset_t chld;
-	int sig;
+	pid_t pid;
 
 	confine_self(c);
 	prctl(PR_SET_NAME, "ifpin-init");
-	syscall(SYS_close_range, 0, ~0U, 0);
 	sigemptyset(&chld);
 	sigaddset(&chld, SIGCHLD); /* blocked since before the clone */
-	for (;;) {
-		while (waitpid(-1, NULL, WNOHANG) > 0)
+	if (dup2(signalfd(-1, &chld, SFD_NONBLOCK), CHILDREN) != CHILDREN ||
+		dup2(c->supervisor_fd, LIFE) != LIFE || syscall(SYS_close_range, 2, ~0U, 0))
+		_exit(1);
+	do {
+		while (read(CHILDREN, &si, sizeof(si)) > 0)
 			;
-		sigwait(&chld, &sig);
-	}
+		while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+			;
+		/* First the supervisor's life, then the command's. */
+		if (pfd[LIFE].revents) {
+			pfd[LIFE].fd = alone ? -1 : (int)syscall(SYS_pidfd_open, 2, 0);
+			alone = true;
+		}
+		if (alone && pfd[LIFE].fd < 0 && pid < 0)
+			_exit(0);
+	} while (poll(pfd, ARRAY_SIZE(pfd), -1) >= 0 || errno == EINTR);
+	_exit(1);
 }
 
 static pid_t clone_into(const struct ifp_child *c)
@@ -188,10 +209,10 @@ pid_t ifp_child_start(const struct ifp_child *c, pid_t *ret_init)
 		return pid;
 	confine_self(c);
 	/* From here on an end of the pipe means that the command runs. */
-	if (!tell(c, 0, false, ""))
+	if (!tell(c, 0, ""))
 		_exit(IFPIN_EXIT_SETUP);
 	ifp_signals_unblock(c->signals);
 	execvp(c->opts->argv[0], c->opts->argv);
-	tell(c, -errno, true, c->opts->argv[0]);
+	tell(c, -errno, c->opts->argv[0]);
 	_exit(IFPIN_EXIT_SETUP);
 }

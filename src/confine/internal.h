@@ -124,13 +124,12 @@ struct ifp_child {
 	const struct ifp_dns *dns;
 	int cgroup_fd;
 	const struct ifp_signals *signals;
-	int report_fd; /* write end; CLOEXEC, so that its end says: the command runs */
-	pid_t supervisor;
+	int report_fd;	   /* write end; CLOEXEC, so that its end says: the command runs */
+	int supervisor_fd; /* pidfd of the caller, whose end the init has to know */
 };
 
 struct ifp_child_report {
 	int err; /* 0: all is set up */
-	bool exec_failed;
 	char what[192];
 };
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 /* Everything that one run holds, so that one place lets go of it. */
@@ -130,8 +131,8 @@ static int start_and_wait(struct run *r, struct ifpin_summary *sum, struct ifpin
 		.dns = &r->dns,
 		.cgroup_fd = r->cgroup.fd,
 		.signals = &r->signals,
-		.supervisor = getpid(),
 	};
+	_cleanup_close_ int self = -1;
 	int pipefd[2], status = IFPIN_EXIT_SETUP, e;
 	pid_t pid;
 
@@ -139,6 +140,10 @@ static int start_and_wait(struct run *r, struct ifpin_summary *sum, struct ifpin
 		return ifp_fail_errno(err, -errno, "cannot make a pipe");
 	rd = pipefd[0];
 	wr = c.report_fd = pipefd[1];
+	c.supervisor_fd = self = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	if (self < 0)
+		return ifp_fail_errno(
+			err, -errno, "cannot open a descriptor of the process itself");
 	e = ifp_signals_block(&r->signals);
 	if (e)
 		return ifp_fail_errno(err, e, "cannot block signals");

@@ -174,9 +174,10 @@ class Chassis:
         self.stack.callback(end)
         return p
 
-    def living(self, name, device="in0"):
+    def living(self, name, options=()):
         """A confinement that lives until its standard input is closed."""
-        p = self.popen([IFPIN, "run", "--dns=system", f"--name={name}", device, "cat"],
+        p = self.popen([IFPIN, "run", "--dns=system", f"--name={name}", *options, "in0",
+                        "cat"],
                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         p.stdin.write(b"x")
         p.stdin.flush()

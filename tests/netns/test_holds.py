@@ -171,7 +171,12 @@ class Storm(Lab):
         self.assertEqual(confinements(*pids), [])
 
     def test_gc_leaves_the_living(self):
-        p = self.living("orphan")
+        for options in ((), ("--isolate",)):
+            with self.subTest(options):
+                self.orphan(options)
+
+    def orphan(self, options):
+        p = self.living("orphan", options)
         must(IFPIN, "gc")
         self.assertEqual(len(confinements("orphan")), 1)
         p.kill()
@@ -183,14 +188,15 @@ class Storm(Lab):
         p.stdin.close()
         self.assertEqual(p.stdout.read(), b"")
         events = select.poll()
+        end = time.monotonic() + 20
         with open(f"{path}/cgroup.events") as f:
             events.register(f, select.POLLPRI)
             while "populated 1" in f.read():
+                self.assertLess(time.monotonic(), end)
                 events.poll(1000)
                 f.seek(0)
         self.ifpin("true")
         self.assertEqual(confinements("orphan"), [])
-
 
     def test_name_of_a_killed_one_used_again(self):
         """On another device: what the killed one has attached must not judge the new one."""
