@@ -18,37 +18,104 @@
 /*
  * A source must be the host's own. Were it not, something outside this confinement would answer it
  * by the route to there: the kernel itself, or a service on the host that is reached over loopback.
+ * Where these addresses stand: RFC 791, RFC 8200 (<linux/ipv6.h> cannot be had beside our names).
  */
-static __always_inline int judge(int any_source, int own_source, int local_target, int on_lo)
-{
-	if (!own_source && (on_lo || !any_source))
-		return deny(IFPIN_DENY_SOURCE);
-	if (local_target && !on_lo)
-		return deny(IFPIN_DENY_LOCAL_ON_WIRE);
-	return ALLOW;
-}
-
-/* Where addresses stand: RFC 791, RFC 8200 (<linux/ipv6.h> cannot be had beside our names). */
-static __always_inline int judge_addresses(struct __sk_buff *skb, int on_lo)
+static __always_inline int judge_on_wire(struct __sk_buff *skb)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	struct ifpin_addr src, dst;
 
 	if (skb->protocol == bpf_htons(ETH_P_IP)) {
-		__be32 from;
+		__be32 from, to;
 
 		if (data + 20 > end)
 			return deny(IFPIN_DENY_MALFORMED);
 		from = *(__be32 *)(data + 12);
-		return judge(!from, from && (from == state.device_ip4 || is_local4(from)),
-			!on_lo && is_local4(*(__be32 *)(data + 16)), on_lo);
+		to = *(__be32 *)(data + 16);
+		if (from != state.device_ip4 && from && !is_local4(from))
+			return deny(IFPIN_DENY_SOURCE);
+		return is_local4(to) ? deny(IFPIN_DENY_LOCAL_ON_WIRE) : ALLOW;
 	}
 	if (skb->protocol != bpf_htons(ETH_P_IPV6) || data + 40 > end)
 		return deny(IFPIN_DENY_MALFORMED);
 	__builtin_memcpy(&src, data + 8, sizeof(src));
 	__builtin_memcpy(&dst, data + 24, sizeof(dst));
-	return judge(
-		is_any(&src), !is_any(&src) && is_local(&src), !on_lo && is_local(&dst), on_lo);
+	if (!is_local(&src)) /* which :: is as well, the source of those who have none yet */
+		return deny(IFPIN_DENY_SOURCE);
+	return is_local(&dst) ? deny(IFPIN_DENY_LOCAL_ON_WIRE) : ALLOW;
+}
+
+/*
+ * ICMP errors of one's own making would have the kernel send again what other connections of the
+ * host wait for. Echo and its answer are what is left. Extension headers could hide others.
+ */
+static __always_inline int judge_icmp_on_lo(struct __sk_buff *skb, int v4)
+{
+	__u8 proto = 0, type = 0;
+	__u8 ihl = 0;
+
+	if (v4) {
+		if (bpf_skb_load_bytes(skb, 0, &ihl, 1) || bpf_skb_load_bytes(skb, 9, &proto, 1))
+			return deny(IFPIN_DENY_MALFORMED);
+		if (proto != IPPROTO_ICMP)
+			return ALLOW;
+		if (bpf_skb_load_bytes(skb, (ihl & 15) * 4, &type, 1))
+			return deny(IFPIN_DENY_MALFORMED);
+		return type == ICMP4_ECHO || type == ICMP4_ECHO_REPLY ? ALLOW
+								      : deny(IFPIN_DENY_ICMP);
+	}
+	if (bpf_skb_load_bytes(skb, 6, &proto, 1))
+		return deny(IFPIN_DENY_MALFORMED);
+	switch (proto) {
+	case PROTO_ICMPV6:
+		if (bpf_skb_load_bytes(skb, 40, &type, 1))
+			return deny(IFPIN_DENY_MALFORMED);
+		return type == ICMP6_ECHO || type == ICMP6_ECHO_REPLY ? ALLOW
+								      : deny(IFPIN_DENY_ICMP);
+	case 0: /* hop-by-hop options, routing, fragment, destination options, mobility, HIP, shim6
+		 */
+	case 43:
+	case 44:
+	case 60:
+	case 135:
+	case 139:
+	case 140:
+		return deny(IFPIN_DENY_ICMP);
+	}
+	return ALLOW;
+}
+
+/*
+ * On loopback the source must stay the host's own while the packet is answered. An address of
+ * another device may be taken away meanwhile, and what answers it then leaves by the route to
+ * there; so only those of loopback and of the device, and one that talks to itself.
+ */
+static __always_inline int judge_on_lo(struct __sk_buff *skb)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	int v4 = skb->protocol == bpf_htons(ETH_P_IP);
+	struct ifpin_addr src, dst;
+	__u32 *owner;
+
+	if (v4) {
+		if (data + 20 > end)
+			return deny(IFPIN_DENY_MALFORMED);
+		map_v4(&src, *(__be32 *)(data + 12));
+		map_v4(&dst, *(__be32 *)(data + 16));
+	} else {
+		if (skb->protocol != bpf_htons(ETH_P_IPV6) || data + 40 > end)
+			return deny(IFPIN_DENY_MALFORMED);
+		__builtin_memcpy(&src, data + 8, sizeof(src));
+		__builtin_memcpy(&dst, data + 24, sizeof(dst));
+	}
+	if (is_any(&src))
+		return deny(IFPIN_DENY_SOURCE);
+	if (!is_loopback(&src) && !same(&src, &dst)) {
+		owner = bpf_map_lookup_elem(&local_addrs, &src);
+		if (!owner || (*owner != policy.ifindex && *owner != IFPIN_LOOPBACK_IFINDEX))
+			return deny(IFPIN_DENY_SOURCE);
+	}
+	return judge_icmp_on_lo(skb, v4);
 }
 
 SEC("cgroup_skb/egress")
@@ -56,12 +123,12 @@ int ifpin_egress(struct __sk_buff *skb)
 {
 	/* Runs after routing: this is the device that the packet is about to leave by. */
 	if (skb->ifindex == IFPIN_LOOPBACK_IFINDEX)
-		return policy.loopback ? judge_addresses(skb, 1) : deny(IFPIN_DENY_LOOPBACK);
+		return policy.loopback ? judge_on_lo(skb) : deny(IFPIN_DENY_LOOPBACK);
 	if (skb->ifindex != policy.ifindex)
 		return deny(IFPIN_DENY_OTHER_DEVICE);
 	if (!is_there(&device_of_packets))
 		return deny(IFPIN_DENY_GONE);
-	return judge_addresses(skb, 0);
+	return judge_on_wire(skb);
 }
 
 SEC("cgroup_skb/ingress")

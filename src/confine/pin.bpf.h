@@ -34,6 +34,10 @@ enum {
 	MRT_LAST = 220,
 	TCP_ULP = 31,
 	PROTO_ICMPV6 = 58,
+	ICMP4_ECHO = 8,
+	ICMP4_ECHO_REPLY = 0,
+	ICMP6_ECHO = 128,
+	ICMP6_ECHO_REPLY = 129,
 	PROTO_MPTCP = 262,
 	ERR_INTR = 4,
 	ERR_NODEV = 19,
@@ -122,6 +126,13 @@ static __always_inline int is_multicast(const struct ifpin_addr *a)
 	if (is_v4(a))
 		return (a->b[12] & 0xf0) == 0xe0 || w[3] == 0xffffffff;
 	return a->b[0] == 0xff;
+}
+
+static __always_inline int same(const struct ifpin_addr *a, const struct ifpin_addr *b)
+{
+	const __u64 *x = (const __u64 *)a->b, *y = (const __u64 *)b->b;
+
+	return x[0] == y[0] && x[1] == y[1];
 }
 
 static __always_inline int maybe_local(__u32 bit)

@@ -34,7 +34,7 @@ struct ifpin_state {
 
 struct ifpin_addr {
 	__u8 b[16]; /* IPv6, or IPv4 mapped into it */
-};
+} __attribute__((aligned(8)));
 
 /* The bit of an address in local_filter. */
 static inline __attribute__((always_inline)) __u32 ifpin_filter_bit(const __u8 addr[16])
@@ -60,6 +60,7 @@ static inline __attribute__((always_inline)) __u32 ifpin_filter_bit(const __u8 a
 	X(SYSCTL, "sysctl", "a setting of the kernel was about to be changed")                     \
 	X(SOURCE, "foreign-source",                                                                \
 		"a source address that is not the host's, or a header made by hand")               \
+	X(ICMP, "icmp", "an ICMP message other than echo was sent to the host itself")             \
 	X(MALFORMED, "malformed", "something no rule of the policy expects")                       \
 	X(BIND, "pin-failed", "the kernel refused to tie a socket to the device")
 

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <linux/if_tun.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <netinet/tcp.h>
 #include <seccomp.h>
 #include <string.h>
@@ -100,6 +101,8 @@ static int refuse_ioctls(scmp_filter_ctx ctx)
 	return r;
 }
 
+static const uint64_t network_namespaces[] = {CLONE_NEWUSER, CLONE_NEWNET};
+
 static int refuse_calls(scmp_filter_ctx ctx)
 {
 	static const struct {
@@ -120,6 +123,17 @@ static int refuse_calls(scmp_filter_ctx ctx)
 
 	for (size_t i = 0; !r && i < ARRAY_SIZE(calls); i++)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(calls[i].err), calls[i].call, 0);
+	/*
+	 * Who has made a user namespace has all capabilities in it, also from inside, and with them
+	 * in the network namespaces that belong to it. A namespace of one's own is made, not
+	 * entered.
+	 */
+	for (size_t i = 0; !r && i < ARRAY_SIZE(network_namespaces); i++)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(setns), 1,
+			SCMP_A1(SCMP_CMP_MASKED_EQ, network_namespaces[i], network_namespaces[i]));
+	if (!r)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(setns), 1,
+			SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffULL, 0));
 	/* With call-out data the kernel starts a helper of the host, which may ask the DNS. */
 	if (!r)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(request_key), 1,
