@@ -128,6 +128,43 @@ static void find_primary(const struct ifp_followed *to, const struct addresses *
 		}
 }
 
+/* The networks that are linked to any device; what is behind gateways comes from judge_routes(). */
+static int put_networks(const struct ifp_followed *to, const struct addresses *a)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < a->n && !r; i++) {
+		struct ifpin_network key = {.prefixlen = a->all[i].prefixlen};
+
+		memcpy(key.addr, a->all[i].addr, 16);
+		r = bpf_map__update_elem(
+			to->ways, &key, sizeof(key), &a->all[i].ifindex, sizeof(uint32_t), BPF_ANY);
+	}
+	return r;
+}
+
+static int put_way(const struct ifp_route *route, void *data)
+{
+	const struct ifp_followed *to = data;
+	struct ifpin_network key = {.prefixlen = route->prefixlen};
+
+	if (!route->leads_there)
+		return 0;
+	memcpy(key.addr, route->dst, 16);
+	return bpf_map__update_elem(
+		to->ways, &key, sizeof(key), &to->ifindex, sizeof(to->ifindex), BPF_ANY);
+}
+
+/* A network that is gone is one that no answer goes to. */
+static void forget_ways(const struct ifp_followed *to)
+{
+	struct ifpin_network key;
+
+	while (!bpf_map__get_next_key(to->ways, NULL, &key, sizeof(key)))
+		if (bpf_map__delete_elem(to->ways, &key, sizeof(key), 0))
+			return;
+}
+
 static int read_addresses(const struct ifp_followed *to)
 {
 	struct addresses a = {};
@@ -142,6 +179,8 @@ static int read_addresses(const struct ifp_followed *to)
 		r = put_all(to, &a);
 	if (!r)
 		r = remove_gone(to, &a);
+	if (!r)
+		r = put_networks(to, &a);
 	free(a.all);
 	return r;
 }
@@ -152,7 +191,7 @@ static int judge_routes(const struct ifp_followed *to)
 
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
 		bool agree = false;
-		int r = ifp_routes_agree(families[i], to->ifindex, &agree);
+		int r = ifp_routes_agree(families[i], to->ifindex, &agree, put_way, (void *)to);
 
 		/* A host without IPv6 has no route that could lead elsewhere. */
 		if (r == -EOPNOTSUPP && families[i] == AF_INET6)
@@ -173,7 +212,7 @@ static int on_event(const struct nlmsghdr *nlh, void *data)
 	case RTM_NEWADDR:
 	case RTM_DELADDR:
 		f->addresses_changed = true;
-		return 0;
+		break;
 	case RTM_NEWROUTE:
 	case RTM_DELROUTE:
 		if (!ifp_route_matters(nlh, f->to.ifindex))
@@ -263,6 +302,8 @@ int ifp_follow_apply(struct ifp_follow *f)
 	}
 	if (f->routes_due && f->routes_due <= now_ms()) {
 		f->routes_due = 0;
+		forget_ways(&f->to);
+		r2 = r2 ?: read_addresses(&f->to);
 		r2 = judge_routes(&f->to) ?: r2;
 	}
 	return r ?: r2;

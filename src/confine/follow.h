@@ -10,6 +10,7 @@ struct ifp_followed {
 	uint32_t ifindex;
 	struct ifpin_state *state;   /* what the programs read */
 	struct bpf_map *local_addrs; /* address to device */
+	struct bpf_map *ways;	     /* network to the device by which answers go there */
 };
 
 struct ifp_follow;

@@ -32,7 +32,9 @@ static __always_inline int judge_on_wire(struct __sk_buff *skb)
 			return deny(IFPIN_DENY_MALFORMED);
 		from = *(__be32 *)(data + 12);
 		to = *(__be32 *)(data + 16);
-		if (from != state.device_ip4 && from && !is_local4(from))
+		if (from != state.device_ip4 && from &&
+			(!is_local4(from) ||
+				(from & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000)))
 			return deny(IFPIN_DENY_SOURCE);
 		return is_local4(to) ? deny(IFPIN_DENY_LOCAL_ON_WIRE) : ALLOW;
 	}
@@ -40,7 +42,8 @@ static __always_inline int judge_on_wire(struct __sk_buff *skb)
 		return deny(IFPIN_DENY_MALFORMED);
 	__builtin_memcpy(&src, data + 8, sizeof(src));
 	__builtin_memcpy(&dst, data + 24, sizeof(dst));
-	if (!is_local(&src)) /* which :: is as well, the source of those who have none yet */
+	/* "::" is the source of those who have none yet, and passes for local. */
+	if (!is_local(&src) || is_loopback(&src))
 		return deny(IFPIN_DENY_SOURCE);
 	return is_local(&dst) ? deny(IFPIN_DENY_LOCAL_ON_WIRE) : ALLOW;
 }
@@ -131,6 +134,36 @@ int ifpin_egress(struct __sk_buff *skb)
 	return judge_on_wire(skb);
 }
 
+/*
+ * What answers a connection before there is a socket for it, a SYN cookie, passes no egress
+ * program. It goes where the host's routes lead, unless its listener is bound.
+ */
+static __always_inline int has_way_back(struct __sk_buff *skb)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	struct ifpin_network key = {.prefixlen = 128};
+	struct bpf_sock *sk = skb->sk;
+	struct ifpin_addr src;
+	__u32 *ifindex;
+
+	sk = sk ? bpf_sk_fullsock(sk) : NULL;
+	if (!sk || sk->protocol != IPPROTO_TCP || sk->state != BPF_TCP_LISTEN ||
+		sk->bound_dev_if == policy.ifindex)
+		return 1;
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		if (data + 20 > end)
+			return 0;
+		map_v4(&src, *(__be32 *)(data + 12));
+	} else {
+		if (data + 40 > end)
+			return 0;
+		__builtin_memcpy(&src, data + 8, sizeof(src));
+	}
+	__builtin_memcpy(key.addr, src.b, sizeof(key.addr));
+	ifindex = bpf_map_lookup_elem(&ways, &key);
+	return ifindex && *ifindex == policy.ifindex;
+}
+
 SEC("cgroup_skb/ingress")
 int ifpin_ingress(struct __sk_buff *skb)
 {
@@ -138,7 +171,7 @@ int ifpin_ingress(struct __sk_buff *skb)
 		return policy.loopback ? ALLOW : deny(IFPIN_DENY_LOOPBACK);
 	if (skb->ifindex != policy.ifindex || !is_there(&device_of_packets))
 		return deny(IFPIN_DENY_INGRESS);
-	return ALLOW;
+	return has_way_back(skb) ? ALLOW : deny(IFPIN_DENY_NO_WAY_BACK);
 }
 
 /* ---- steering: sockets ------------------------------------------------------------------ */

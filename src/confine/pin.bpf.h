@@ -75,6 +75,15 @@ struct {
 	__type(value, __u32);
 } local_addrs SEC(".maps");
 
+/* By which device the host answers, as far as it is certain: the longest prefix decides. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, IFPIN_MAX_NETWORKS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct ifpin_network);
+	__type(value, __u32);
+} ways SEC(".maps");
+
 static __always_inline int deny(enum ifpin_reason reason)
 {
 	__sync_fetch_and_add(&denials[reason], 1);

@@ -7,6 +7,7 @@
 #define IFPIN_LOOPBACK_IFINDEX 1
 #define IFPIN_MAJORS 512 /* of character devices; the kernel has no more */
 #define IFPIN_MAX_LOCAL_ADDRS 4096
+#define IFPIN_MAX_NETWORKS 8192
 #define IFPIN_NAME_LEN 16
 #define IFPIN_FILTER_BITS 512
 
@@ -36,6 +37,11 @@ struct ifpin_addr {
 	__u8 b[16]; /* IPv6, or IPv4 mapped into it */
 } __attribute__((aligned(8)));
 
+struct ifpin_network {
+	__u32 prefixlen; /* of 128 */
+	__u8 addr[16];
+};
+
 /* The bit of an address in local_filter. */
 static inline __attribute__((always_inline)) __u32 ifpin_filter_bit(const __u8 addr[16])
 {
@@ -61,6 +67,8 @@ static inline __attribute__((always_inline)) __u32 ifpin_filter_bit(const __u8 a
 	X(SOURCE, "foreign-source",                                                                \
 		"a source address that is not the host's, or a header made by hand")               \
 	X(ICMP, "icmp", "an ICMP message other than echo was sent to the host itself")             \
+	X(NO_WAY_BACK, "no-way-back",                                                              \
+		"a connection came in that would be answered by another device")                   \
 	X(MALFORMED, "malformed", "something no rule of the policy expects")                       \
 	X(BIND, "pin-failed", "the kernel refused to tie a socket to the device")
 

@@ -189,8 +189,8 @@ int ifp_programs_load(
 		r = hold(p->skel->maps.device_of_options, p->ifindex);
 	if (r)
 		return ifp_fail_errno(err, r, "cannot hold the interface (BPF_MAP_TYPE_DEVMAP)");
-	followed =
-		(struct ifp_followed){p->ifindex, &p->skel->bss->state, p->skel->maps.local_addrs};
+	followed = (struct ifp_followed){
+		p->ifindex, &p->skel->bss->state, p->skel->maps.local_addrs, p->skel->maps.ways};
 	r = ifp_follow_start(&followed, &p->follow, err);
 	if (r)
 		return r;

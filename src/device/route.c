@@ -38,6 +38,9 @@ int ifp_addr_parse(const struct nlmsghdr *nlh, struct ifp_local_addr *ret)
 		a.addr[10] = a.addr[11] = 0xff;
 	memcpy(a.addr + 16 - len, mnl_attr_get_payload(local), len);
 	a.ifindex = ifa->ifa_index;
+	if (ifa->ifa_prefixlen > 8 * len)
+		return -EBADMSG;
+	a.prefixlen = (uint8_t)(128 - 8 * len + ifa->ifa_prefixlen);
 	a.deleted = nlh->nlmsg_type == RTM_DELADDR;
 	a.secondary = ifa->ifa_flags & IFA_F_SECONDARY;
 	*ret = a;
@@ -61,7 +64,8 @@ struct routes {
 	int family;
 	uint32_t ifindex;
 	size_t n;
-	uint8_t dst[MAX_PREFIXES][16];
+	uint8_t dst[MAX_PREFIXES][16]; /* an address within */
+	struct ifp_route prefix[MAX_PREFIXES];
 };
 
 static size_t addr_len(int family)
@@ -100,6 +104,16 @@ bool ifp_route_matters(const struct nlmsghdr *nlh, uint32_t ifindex)
 	       (!rtm->rtm_dst_len || uses_device(nlh, ifindex));
 }
 
+static void put_prefix(struct ifp_route *to, int family, const uint8_t *dst, uint8_t len)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	size_t n = addr_len(family), skip = 16 - n;
+
+	memcpy(to->dst, mapped, skip);
+	memcpy(to->dst + skip, dst, n);
+	to->prefixlen = (uint8_t)(8 * skip + len);
+}
+
 static int on_route(const struct nlmsghdr *nlh, void *data)
 {
 	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
@@ -120,6 +134,7 @@ static int on_route(const struct nlmsghdr *nlh, void *data)
 	/* Every link has its own fe80::/64 and ff00::/8; a scope or an option chooses there. */
 	if (r->family == AF_INET6 && (dst[0] == 0xff || (dst[0] == 0xfe && dst[1] == 0x80)))
 		return 0;
+	put_prefix(&r->prefix[r->n], r->family, dst, rtm->rtm_dst_len);
 	if (!rtm->rtm_dst_len) {
 		/* An address that no more specific route is likely to have: documentation nets. */
 		static const uint8_t v4[4] = {198, 51, 100, 7};
@@ -159,7 +174,25 @@ static struct nlmsghdr *route_request(char *buf, int family, uint16_t flags)
 	return nlh;
 }
 
-int ifp_routes_agree(int family, uint32_t ifindex, bool *ret_agree)
+static int look_up(int family, const uint8_t *dst, uint32_t *ret_oif)
+{
+	char buf[512];
+	struct nlmsghdr *nlh = route_request(buf, family, 0);
+	struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
+	int r;
+
+	rtm->rtm_dst_len = (unsigned char)(8 * addr_len(family));
+	mnl_attr_put(nlh, RTA_DST, addr_len(family), dst);
+	*ret_oif = 0;
+	r = ifp_nl_talk(nlh, on_lookup, ret_oif);
+	/* No route at all is an answer too: not by the device. */
+	if (r == -ENETUNREACH || r == -EHOSTUNREACH || r == -EACCES || r == -EINVAL)
+		r = 0;
+	return r;
+}
+
+int ifp_routes_agree(int family, uint32_t ifindex, bool *ret_agree,
+	int (*cb)(const struct ifp_route *route, void *data), void *data)
 {
 	struct routes r = {.family = family, .ifindex = ifindex};
 	char buf[512];
@@ -167,18 +200,14 @@ int ifp_routes_agree(int family, uint32_t ifindex, bool *ret_agree)
 	/* Without routes IPv4 takes all for on-link once bound; IPv6 reaches nothing either way. */
 	bool agree = (r.n > 0 || family == AF_INET6) && r.n < MAX_PREFIXES;
 
-	for (size_t i = 0; !ret && agree && i < r.n; i++) {
-		struct nlmsghdr *nlh = route_request(buf, family, 0);
-		struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
-		uint32_t oif = 0;
+	for (size_t i = 0; !ret && i < r.n; i++) {
+		uint32_t oif;
 
-		rtm->rtm_dst_len = (unsigned char)(8 * addr_len(family));
-		mnl_attr_put(nlh, RTA_DST, addr_len(family), r.dst[i]);
-		/* No route at all is an answer too: not by the device. */
-		ret = ifp_nl_talk(nlh, on_lookup, &oif);
-		if (ret == -ENETUNREACH || ret == -EHOSTUNREACH || ret == -EACCES || ret == -EINVAL)
-			ret = 0;
-		agree = oif == ifindex;
+		ret = look_up(family, r.dst[i], &oif);
+		r.prefix[i].leads_there = oif == ifindex;
+		agree = agree && oif == ifindex;
+		if (!ret && cb)
+			ret = cb(&r.prefix[i], data);
 	}
 	if (ret)
 		return ret;

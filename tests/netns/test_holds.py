@@ -476,6 +476,65 @@ class Escapes(Lab):
                        "echo $$ > ../../sys/fs/cgroup/cgroup.procs", cwd="/usr/bin")
         self.assertIn("Read-only file system", p.stderr)
 
+    def test_syn_cookies(self):
+        """A SYN cookie is sent by nobody's socket, to whatever source the SYN came from."""
+        listener = ("import socket,sys;s=socket.socket();s.bind(('0.0.0.0',7777));s.listen(1);"
+                    "print('ready',flush=True);sys.stdin.read()")
+        for prefix, leaks in (([], True),
+                              ([IFPIN, "run", "--dns=system", "in0", "--"], False)):
+            p = self.popen(prefix + ["python3", "-c", listener], stdin=subprocess.PIPE,
+                           stdout=subprocess.PIPE, text=True)
+            self.assertEqual(p.stdout.readline(), "ready\n")
+            with self.pin.socket(socket.AF_PACKET, socket.SOCK_DGRAM) as s:
+                for n in range(8):
+                    self.syn(s, f"10.0.1.{100 + n}", 1000 + n)
+                for n in range(3):
+                    self.syn(s, "10.0.2.2", 4000 + n)
+            answers = self.leaked(lambda f: any_ip(f) and f[23] == 6 and f[34:36] == b"\x1e\x61")
+            self.assertEqual(answers > 0, leaks, answers)
+            # Who is really there is answered.
+            with self.pin.socket(socket.AF_INET, socket.SOCK_STREAM) as s:
+                s.settimeout(10)
+                s.connect(("10.0.1.1", 7777))
+            p.stdin.close()
+            p.wait()
+
+    def syn(self, sock, source, port):
+        """A SYN from behind in0 with any source address."""
+        def checksum(data):
+            total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+            total = (total >> 16) + (total & 0xffff)
+            return ~(total + (total >> 16)) & 0xffff
+        src, dst = socket.inet_aton(source), socket.inet_aton("10.0.1.1")
+        tcp = struct.pack("!HHIIBBHHHI", port, 7777, 1, 0, 0x60, 2, 64000, 0, 0, 0x020405b4)
+        tcp = tcp[:16] + struct.pack("!H", checksum(src + dst + struct.pack("!HH", 6, len(tcp)) +
+                                                    tcp)) + tcp[18:]
+        ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(tcp), 1, 0, 64, 6, 0, src, dst)
+        ip = ip[:10] + struct.pack("!H", checksum(ip)) + ip[12:]
+        sock.sendto(ip + tcp, ("eth0", 0x0800, 0, 0, bytes.fromhex("020000000101")))
+
+    def test_owned_namespace(self):
+        """A user namespace that somebody outside made, of the same user: not to be entered."""
+        p = self.popen(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "unshare",
+                        "-Urn", "cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        p.stdin.write(b"x")
+        p.stdin.flush()
+        p.stdout.read(1)
+        enter = (f"import ctypes,os;l=ctypes.CDLL(None,use_errno=True);"
+                 f"u=os.open('/proc/self/fd/0',os.O_RDONLY);print(l.setns(u,FLAG))")
+        with open(f"/proc/{p.pid}/ns/user") as ns:
+            for flag in ("0", "0x10000000"):
+                code = enter.replace("FLAG", flag)
+                prefix = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+                self.assertEqual(run(*prefix, "python3", "-c", code, stdin=ns).stdout, "0\n")
+                # Handed in as an open file it is refused at the start; so by name, from inside.
+                code = code.replace("/proc/self/fd/0", f"{self.dir}/ns")
+                must("touch", f"{self.dir}/ns")
+                must("mount", "--bind", f"/proc/{p.pid}/ns/user", f"{self.dir}/ns")
+                inside = self.ifpin("python3", "-c", code, options=("--dns=system", "--user=nobody"))
+                must("umount", f"{self.dir}/ns")
+                self.assertEqual(inside.stdout, "-1\n", inside.stderr)
+
     def test_forged_packets(self):
         for code in ("socket(2, 3, 255)", "socket(2, 3, 2)",
                      "socket(2, 3, 1).setsockopt(0, 3, 1)", "socket(2, 2).setsockopt(0, 15, 1)",
@@ -484,6 +543,12 @@ class Escapes(Lab):
                      "socket(2, 2).setsockopt(0, 15, b'\\1')"):
             p = self.ifpin("python3", "-c", f"from socket import socket; {code}")
             self.assertIn("PermissionError", p.stderr, code)
+        # An ICMP error to the host itself, about a connection of somebody else's.
+        p = self.ifpin("python3", "-c", "from socket import *; s = socket(2, 3, 1)\n"
+                       "for t in (3, 5, 11, 12, 13, 8):\n"
+                       "  try: s.sendto(bytes([t, 0, 255 - t, 255]) + bytes(24), ('127.0.0.1', 0))\n"
+                       "  except PermissionError: print(t)")
+        self.assertEqual(p.stdout.split(), ["3", "5", "11", "12", "13"], p.stderr)
 
     def test_second_confinement_inside(self):
         p = self.ifpin(IFPIN, "run", "out0", "true")
