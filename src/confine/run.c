@@ -57,6 +57,8 @@ static void say_mechanisms(const struct run *r)
 			"not held: tracing processes outside of the same user (Landlock scopes, Linux 6.12)");
 	ifp_say(o,
 		"not held on this kernel: sockets handed over by processes outside (SCM_RIGHTS)");
+	ifp_say(o,
+		"not held on this kernel: a look-up of an IPv6 route may make the kernel look for a gateway");
 }
 
 static int check_name(const char *name, struct ifpin_error *err)
