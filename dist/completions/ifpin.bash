@@ -16,7 +16,7 @@ _ifpin() {
 				"$(ifpin prove --list 2>/dev/null | awk '{print $1; print $2}' | sort -u)" -- "$cur")
 			return ;;
 		esac
-		mapfile -t COMPREPLY < <(compgen -W "--only= --list --json= --junit= --help" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "--only= --with= --list --json= --junit= --help" -- "$cur")
 		[[ ${COMPREPLY-} == *= ]] && compopt -o nospace
 		return ;;
 	run) ;;

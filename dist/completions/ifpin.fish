@@ -21,6 +21,7 @@ complete -c ifpin -n $run -l json -d 'summary at the end'
 complete -c ifpin -n $run -s v -l verbose -d 'say each step'
 set -l prove '__fish_seen_subcommand_from prove'
 complete -c ifpin -n $prove -l only -x -a "(ifpin prove --list 2>/dev/null | string match -rg '^\S+\s+(\S+)')"
+complete -c ifpin -n $prove -l with -x
 complete -c ifpin -n $prove -l list
 complete -c ifpin -n $prove -l json -r -F
 complete -c ifpin -n $prove -l junit -r -F

@@ -54,8 +54,13 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		if (!strcmp(argv[1], commands[i].name))
+		if (!strcmp(argv[1], commands[i].name)) {
+			char name[32]; /* what getopt_long() begins its messages with */
+
+			snprintf(name, sizeof(name), "ifpin: %s", commands[i].name);
+			argv[1] = name;
 			return commands[i].fn(argc - 1, argv + 1);
+		}
 	fprintf(stderr, "ifpin: no command \"%s\"\n", argv[1]);
 	return usage_error("", 125);
 }

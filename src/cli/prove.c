@@ -36,8 +36,8 @@ static const char help_text[] =
 	"  --junit=FILE       also write a JUnit report\n"
 	"  -h, --help         this text\n"
 	"\n"
-	"Exit status: 0 if nothing leaked under ifpin run, 1 if something did or an attempt is\n"
-	"broken, 125 if the laboratory could not be built.\n";
+	"Exit status: 0 if nothing leaked under ifpin run, but for what is reported as not held on\n"
+	"this kernel; 1 if something did or an attempt is broken; 125 if nothing could be proved.\n";
 
 static int attempt(const char *name)
 {

@@ -84,7 +84,8 @@ static int parse_bits(const char *option, char *list, int (*number)(const char *
 		int n = number(word);
 
 		if (n < 0 || n > 63) {
-			fprintf(stderr, "ifpin: --%s: unknown name \"%s\"\n", option, word);
+			fprintf(stderr, "ifpin: --%s: unknown name \"%s\" (see ifpin(8))\n", option,
+				word);
 			return usage_error("run", IFPIN_EXIT_SETUP);
 		}
 		*ret |= 1ULL << n;
@@ -166,9 +167,8 @@ static void print_denials(const struct ifpin_summary *sum)
 {
 	for (size_t i = 0; i < sum->n_denials; i++)
 		if (sum->denials[i].count)
-			fprintf(stderr, "ifpin: denied %llu times: %s (%s)\n",
-				(unsigned long long)sum->denials[i].count, sum->denials[i].text,
-				sum->denials[i].reason);
+			fprintf(stderr, "ifpin: denied: %s (%s): %llu\n", sum->denials[i].text,
+				sum->denials[i].reason, (unsigned long long)sum->denials[i].count);
 }
 
 static void warn_kept(const struct ifpin_confine_opts *o)

@@ -123,6 +123,11 @@ static int from_list(struct ifp_dns *d, const char *list, struct ifpin_error *er
 		if (ifp_parse_addr(word, bytes))
 			return ifp_fail(err, -EINVAL,
 				"--dns=%s: \"%s\" is not an IPv4 or IPv6 address", list, word);
+		if (is_on_host(bytes))
+			return ifp_fail(err, -EINVAL,
+				"--dns=%s: %s is this host, whose resolver asks by other interfaces; "
+				"give another server, or leave all as it is with --dns=system",
+				list, word);
 		add_line(d, "nameserver %s\n", word);
 	}
 	return 0;

@@ -181,7 +181,8 @@ int ifp_programs_load(
 	if (r && p->skel)
 		return ifp_fail_errno(err, r,
 			"the kernel does not load the BPF programs (kernel options CONFIG_BPF_SYSCALL, "
-			"CONFIG_CGROUP_BPF; ifpin needs Linux 6.0)");
+			"CONFIG_CGROUP_BPF; ifpin needs Linux 6.0, and does not work in a user "
+			"namespace or a container without CAP_BPF)");
 	if (!p->skel)
 		return ifp_fail_errno(err, r, "cannot open the BPF programs");
 	r = hold(p->skel->maps.device_of_packets, p->ifindex);

@@ -76,7 +76,7 @@ struct attempt {
 	unsigned int flags;
 };
 
-enum outcome { OUT_HELD, OUT_LEAKED, OUT_NOT_HELD, OUT_BROKEN, OUT_UNAVAILABLE };
+enum outcome { OUT_HELD, OUT_LEAKED, OUT_NOT_HELD, OUT_BROKEN, OUT_UNAVAILABLE, OUT_COUNT };
 
 struct result {
 	unsigned int frames;

@@ -55,23 +55,67 @@ static void be_quiet(void)
 	dup2(null, STDOUT_FILENO);
 }
 
+struct args {
+	const char *argv[MAX_ARGS + 1];
+	char self[32];
+};
+
+/*
+ * `ifpin run` with the options that are asked for, and a command behind it. The command is
+ * ourselves by an open descriptor: the path may be in a folder that --isolate hides.
+ */
+static void run_args(
+	const struct ifpin_prove_opts *opts, const char *const *command, struct args *ret)
+{
+	size_t n = 0;
+
+	ret->argv[n++] = opts->self;
+	ret->argv[n++] = "run";
+	ret->argv[n++] = "--dns=system";
+	for (size_t i = 0; i < opts->n_with; i++)
+		ret->argv[n++] = opts->with[i];
+	ret->argv[n++] = LAB_IN;
+	ret->argv[n++] = "--";
+	snprintf(ret->self, sizeof(ret->self), "/proc/self/fd/%d", open(opts->self, O_RDONLY));
+	ret->argv[n++] = ret->self;
+	while (*command)
+		ret->argv[n++] = *command++;
+	ret->argv[n] = NULL;
+}
+
+/* An option that ifpin run refuses would make all attempts look alike; it says itself what is
+ * wrong. */
+static int try_options(const struct ifpin_prove_opts *opts, struct ifpin_error *err)
+{
+	int status;
+	pid_t pid = opts->n_with ? fork() : 0;
+
+	if (!opts->n_with)
+		return 0;
+	if (!pid) {
+		struct args args;
+
+		run_args(opts, (const char *const[]){"--version", NULL}, &args);
+		if (!freopen("/dev/null", "w", stdout))
+			_exit(NOTHING_RAN);
+		execv(opts->self, (char *const *)args.argv);
+		_exit(NOTHING_RAN);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) < 0)
+		return ifp_fail_errno(err, -errno, "cannot start ifpin run");
+	if (!WIFEXITED(status) || WEXITSTATUS(status))
+		return ifp_fail(
+			err, -EINVAL, "ifpin run does not start with these options (--with)");
+	return 0;
+}
+
 /* In the child: the attempt itself, or ifpin with the attempt in it. */
 static void make_attempt(
 	const struct ifpin_prove_opts *opts, const struct attempt *a, struct env *e, int loose_fd)
 {
-	const char *argv[MAX_ARGS + 1];
-	size_t n = 0;
+	struct args args;
 
-	argv[n++] = opts->self;
-	argv[n++] = "run";
-	argv[n++] = "--dns=system";
-	for (size_t i = 0; i < opts->n_with; i++)
-		argv[n++] = opts->with[i];
-	for (const char *const *p = (const char *const[]){LAB_IN, "--", opts->self, "prove",
-		     "--attempt", a->name, NULL};
-		*p; p++)
-		argv[n++] = *p;
-	argv[n] = NULL;
+	run_args(opts, (const char *const[]){"prove", "--attempt", a->name, NULL}, &args);
 	be_quiet();
 	fcntl(e->report_fd, F_SETFD, 0);
 	if (a->flags & INHERITS) {
@@ -82,7 +126,7 @@ static void make_attempt(
 		_exit(-ifp_attempt_make(a, e) & 0x7f);
 	if (ifp_env_export(e))
 		_exit(NOTHING_RAN);
-	execv(opts->self, (char *const *)argv);
+	execv(opts->self, (char *const *)args.argv);
 	_exit(NOTHING_RAN);
 }
 
@@ -188,6 +232,7 @@ static int prove_all(const struct ifpin_prove_opts *opts, struct proof *p, struc
 
 	if (r)
 		return r;
+	r = try_options(opts, err);
 	for (size_t i = 0; i < p->n && !r; i++)
 		for (int k = 0; k < PROT_COUNT && !r; k++) {
 			/* What does not exist here need not be tried with protection. */

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "internal.h"
 
+#include "confine/scope.h"
+
 #include <errno.h>
 #include <json-c/json.h>
 #include <string.h>
@@ -28,16 +30,33 @@ static void cell(FILE *out, const struct result *r, bool colour)
 static void totals(const struct proof *p, FILE *out)
 {
 	for (int k = 0; k < PROT_COUNT; k++) {
-		unsigned int leaks = 0, made = 0;
+		unsigned int n[OUT_COUNT] = {};
 
-		for (size_t i = 0; i < p->n; i++) {
-			const struct result *r = &p->results[i][k];
+		for (size_t i = 0; i < p->n; i++)
+			n[p->results[i][k].outcome]++;
+		fprintf(out, "%-16s %3u of %zu attempts leaked", ifp_protection_names[k],
+			n[OUT_LEAKED] + n[OUT_NOT_HELD], p->n);
+		if (n[OUT_NOT_HELD])
+			fprintf(out, ", %u of them cannot be held on this kernel", n[OUT_NOT_HELD]);
+		for (int o = OUT_BROKEN; o < OUT_COUNT; o++)
+			if (n[o])
+				fprintf(out, ", %u %s", n[o], words[o]);
+		fputc('\n', out);
+	}
+}
 
-			made += r->outcome != OUT_UNAVAILABLE;
-			leaks += r->outcome == OUT_LEAKED || r->outcome == OUT_NOT_HELD;
-		}
-		fprintf(out, "%-16s %3u of %u attempts leaked\n", ifp_protection_names[k], leaks,
-			made);
+static void leaks_of_bindtodevice(const struct proof *p, FILE *out)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < p->n; i++) {
+		if (p->results[i][PROT_BINDTODEVICE].outcome != OUT_LEAKED)
+			continue;
+		if (!any)
+			fputs("\nWhat SO_BINDTODEVICE lets out:\n", out);
+		any = true;
+		fprintf(out, "  %s: %s (%s)\n", p->attempts[i]->name, p->attempts[i]->sentence,
+			p->attempts[i]->rests_on);
 	}
 }
 
@@ -55,11 +74,9 @@ void ifp_report_table(const struct proof *p, FILE *out, bool colour)
 			cell(out, &p->results[i][k], colour);
 		fputc('\n', out);
 	}
-	fputs("\nWhat SO_BINDTODEVICE lets out:\n", out);
-	for (size_t i = 0; i < p->n; i++)
-		if (p->results[i][PROT_BINDTODEVICE].outcome == OUT_LEAKED)
-			fprintf(out, "  %s: %s (%s)\n", p->attempts[i]->name,
-				p->attempts[i]->sentence, p->attempts[i]->rests_on);
+	fputs("\n\".\": no frame; LEAK, not held: frames that arrived at the far end of the other device\n",
+		out);
+	leaks_of_bindtodevice(p, out);
 	for (size_t i = 0; i < p->n; i++)
 		if (p->results[i][PROT_IFPIN].outcome == OUT_NOT_HELD)
 			fprintf(out, "\nNot held on this kernel: %s: %s (would need %s)\n",
@@ -69,9 +86,11 @@ void ifp_report_table(const struct proof *p, FILE *out, bool colour)
 	totals(p, out);
 	if (!uname(&u))
 		fprintf(out,
-			"\nLinux %s %s; held by cgroup BPF, seccomp, capabilities and mounts; "
+			"\nLinux %s %s; held by cgroup BPF, seccomp, capabilities, mounts%s; "
 			"%.1f s\n",
-			u.release, u.machine, p->seconds);
+			u.release, u.machine,
+			ifp_scope_available() ? " and a Landlock scope" : " (no Landlock scopes)",
+			p->seconds);
 }
 
 static json_object *results_of(const struct proof *p, size_t i)

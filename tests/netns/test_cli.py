@@ -50,6 +50,8 @@ class BadInput(Lab):
                 (["run", "--allow-family=packet", "in0", "true"], 'unknown name "packet"'),
                 (["run", "--dns=10.0.0", "in0", "true"], "is not an IPv4 or IPv6 address"),
                 (["run", "--dns=", "in0", "true"], "an address is empty"),
+                (["run", "--dns=127.0.0.53", "in0", "true"], "127.0.0.53 is this host"),
+                (["run", "--dns=10.0.1.2,10.0.2.1", "in0", "true"], "10.0.2.1 is this host"),
                 (["run", "--dns=system", "--user=nosuchuser", "in0", "true"],
                  'no user "nosuchuser"'),
                 (["run", "--dns=system", "--user=nobody:nosuch", "in0", "true"],
