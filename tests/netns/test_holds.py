@@ -164,7 +164,8 @@ class Storm(Lab):
                     break
         self.assertGreater(started, 20)
         self.assertLess(started, 200)
-        # Each start has cleaned up behind the one before; of the last one gc gets rid.
+        # The next one that lives cleans up behind them all, but where a pid is in use again.
+        self.assertEqual(self.ifpin("true").returncode, 0)
         self.assertLessEqual(len(confinements(*pids)), 2)
         must(IFPIN, "gc")
         self.assertEqual(confinements(*pids), [])
