@@ -128,7 +128,7 @@ static void find_primary(const struct ifp_followed *to, const struct addresses *
 		}
 }
 
-/* The networks that are linked to any device; what is behind gateways comes from judge_routes(). */
+/* The networks that are linked to other devices; what leads to ours comes from judge_routes(). */
 static int put_networks(const struct ifp_followed *to, const struct addresses *a)
 {
 	int r = 0;
@@ -136,6 +136,8 @@ static int put_networks(const struct ifp_followed *to, const struct addresses *a
 	for (size_t i = 0; i < a->n && !r; i++) {
 		struct ifpin_network key = {.prefixlen = a->all[i].prefixlen};
 
+		if (a->all[i].ifindex == to->ifindex)
+			continue;
 		memcpy(key.addr, a->all[i].addr, 16);
 		r = bpf_map__update_elem(
 			to->ways, &key, sizeof(key), &a->all[i].ifindex, sizeof(uint32_t), BPF_ANY);
@@ -147,12 +149,10 @@ static int put_way(const struct ifp_route *route, void *data)
 {
 	const struct ifp_followed *to = data;
 	struct ifpin_network key = {.prefixlen = route->prefixlen};
+	uint32_t owner = route->leads_there ? to->ifindex : 0;
 
-	if (!route->leads_there)
-		return 0;
 	memcpy(key.addr, route->dst, 16);
-	return bpf_map__update_elem(
-		to->ways, &key, sizeof(key), &to->ifindex, sizeof(to->ifindex), BPF_ANY);
+	return bpf_map__update_elem(to->ways, &key, sizeof(key), &owner, sizeof(owner), BPF_ANY);
 }
 
 /* A network that is gone is one that no answer goes to. */

@@ -159,6 +159,9 @@ static __always_inline int has_way_back(struct __sk_buff *skb)
 			return 0;
 		__builtin_memcpy(&src, data + 8, sizeof(src));
 	}
+	/* Of a link-local source the kernel keeps the link. */
+	if (src.b[0] == 0xfe && (src.b[1] & 0xc0) == 0x80)
+		return 1;
 	__builtin_memcpy(key.addr, src.b, sizeof(key.addr));
 	ifindex = bpf_map_lookup_elem(&ways, &key);
 	return ifindex && *ifindex == policy.ifindex;

@@ -167,7 +167,8 @@ class Works(Lab):
         return run(*prefix, "curl", "-sS", "--max-time", "2", url).stdout
 
     def listener_cases(self, port, text):
-        for addr in ("10.0.1.1", "[fd00:1::1]"):
+        # The last one is in0's link-local address, made from its MAC.
+        for addr in ("10.0.1.1", "[fd00:1::1]", "[fe80::ff:fe00:101%25eth0]"):
             self.assertIn(text, self.reachable(self.pin.cmd(), f"http://{addr}:{port}/page"))
         for addr in ("127.0.0.1", "[::1]"):
             self.assertIn(text, self.reachable([], f"http://{addr}:{port}/page"))
