@@ -187,6 +187,12 @@ class Storm(Lab):
         self.assertIn("egress", run("bpftool", "cgroup", "show", path).stdout)
         p.stdin.close()
         self.assertEqual(p.stdout.read(), b"")
+        self.until_empty(path)
+        self.ifpin("true")
+        self.assertEqual(confinements("orphan"), [])
+
+    def until_empty(self, path):
+        """The end of its output comes before a process has left its cgroup."""
         events = select.poll()
         end = time.monotonic() + 20
         with open(f"{path}/cgroup.events") as f:
@@ -195,8 +201,6 @@ class Storm(Lab):
                 self.assertLess(time.monotonic(), end)
                 events.poll(1000)
                 f.seek(0)
-        self.ifpin("true")
-        self.assertEqual(confinements("orphan"), [])
 
     def test_name_of_a_killed_one_used_again(self):
         """On another device: what the killed one has attached must not judge the new one."""
@@ -204,7 +208,7 @@ class Storm(Lab):
         p.kill()
         p.wait()
         p.stdin.close()
-        p.stdout.read()
+        self.until_empty(*confinements("again"))
         for _ in range(2):
             p = self.ifpin("ping", "-n", "-c1", "-W5", "10.0.2.2", device="out0",
                            options=("--dns=system", "--name=again"))
