@@ -83,25 +83,13 @@ static int pktinfo4_hdrincl(const struct env *e, int arg)
 	struct in_pktinfo info = {.ipi_ifindex = (int)e->out_index};
 	_cleanup_close_ int fd = ifp_sock(e, AF_INET, SOCK_RAW, IPPROTO_RAW);
 	uint8_t buf[128] __attribute__((aligned(4)));
-	uint8_t control[CMSG_SPACE(sizeof(info))] __attribute__((aligned(8))) = {};
 	struct iovec iov = {
 		.iov_base = buf, .iov_len = ifp_udp4_packet(e, buf, LAB_IN4, LAB_PEER4)};
-	struct msghdr m = {.msg_name = &t.ss,
-		.msg_namelen = t.len,
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof(control)};
-	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
 
 	(void)arg;
 	if (fd < 0)
 		return fd;
-	*c = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(info)),
-		.cmsg_level = IPPROTO_IP,
-		.cmsg_type = IP_PKTINFO};
-	memcpy(CMSG_DATA(c), &info, sizeof(info));
-	return sendmsg(fd, &m, 0) < 0 ? -errno : 0;
+	return ifp_send_cmsg_iov(fd, &t, iov, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
 }
 
 static int pktinfo6(const struct env *e, int type)

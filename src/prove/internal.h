@@ -109,6 +109,9 @@ int ifp_send(const struct env *e, int fd, const struct target *t);
 /* Sends the marked payload with one control message. Return: 0; -errno. */
 int ifp_send_cmsg(const struct env *e, int fd, const struct target *t, int level, int type,
 	const void *data, size_t len);
+/* The same with a payload of the caller's. */
+int ifp_send_cmsg_iov(int fd, const struct target *t, struct iovec iov, int level, int type,
+	const void *data, size_t len);
 /* A marked IPv4 UDP packet with header. Return: length. */
 size_t ifp_udp4_packet(const struct env *e, uint8_t *buf, const char *src, const char *dst);
 uint16_t ifp_checksum(const void *data, size_t len);

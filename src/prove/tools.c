@@ -70,6 +70,13 @@ int ifp_send_cmsg(const struct env *e, int fd, const struct target *t, int level
 	const void *data, size_t len)
 {
 	struct iovec iov = {.iov_base = (void *)e->magic, .iov_len = MAGIC_LEN};
+
+	return ifp_send_cmsg_iov(fd, t, iov, level, type, data, len);
+}
+
+int ifp_send_cmsg_iov(int fd, const struct target *t, struct iovec iov, int level, int type,
+	const void *data, size_t len)
+{
 	uint8_t control[256] __attribute__((aligned(8))) = {};
 	struct msghdr msg = {
 		.msg_name = (void *)&t->ss,
