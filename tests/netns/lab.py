@@ -215,3 +215,14 @@ class Lab(Chassis, unittest.TestCase):
     def setUp(self):
         self.addCleanup(lambda: self.stack.close())
         self.build()
+
+    def until_empty(self, path):
+        """The end of its output comes before a process has left its cgroup."""
+        events = select.poll()
+        end = time.monotonic() + 20
+        with open(f"{path}/cgroup.events") as f:
+            events.register(f, select.POLLPRI)
+            while "populated 1" in f.read():
+                self.assertLess(time.monotonic(), end)
+                events.poll(1000)
+                f.seek(0)

@@ -6,7 +6,7 @@ import re
 import socket
 import struct
 
-from lab import MARKER, Lab, must, run
+from lab import IFPIN, MARKER, Lab, must, run
 
 SO_BINDTOIFINDEX, IPV6_MULTICAST_IF, IPV6_PKTINFO, IPV6_UNICAST_IF = 62, 17, 50, 76
 IP_UNICAST_IF, IP_PKTINFO = 50, 8
@@ -114,6 +114,9 @@ class Facts(Lab):
         p.kill()
         p.wait()
         self.assertEqual(must("bpftool", "cgroup", "show", path), before)
+        p.stdin.close()
+        self.until_empty(path)
+        must(IFPIN, "gc")
 
     def test_compat_calls_run_no_setsockopt_program(self):
         """So the filter refuses them; without it this would be a way out."""

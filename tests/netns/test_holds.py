@@ -191,17 +191,6 @@ class Storm(Lab):
         self.ifpin("true")
         self.assertEqual(confinements("orphan"), [])
 
-    def until_empty(self, path):
-        """The end of its output comes before a process has left its cgroup."""
-        events = select.poll()
-        end = time.monotonic() + 20
-        with open(f"{path}/cgroup.events") as f:
-            events.register(f, select.POLLPRI)
-            while "populated 1" in f.read():
-                self.assertLess(time.monotonic(), end)
-                events.poll(1000)
-                f.seek(0)
-
     def test_name_of_a_killed_one_used_again(self):
         """On another device: what the killed one has attached must not judge the new one."""
         p = self.living("again")
