@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/rtnetlink.h>
+#include <stdbool.h>
 #include <sys/socket.h>
 
 struct answer {
@@ -22,30 +23,54 @@ static int on_message(const struct nlmsghdr *nlh, void *data)
 	return a->err ? MNL_CB_ERROR : MNL_CB_OK;
 }
 
-static void closep(struct mnl_socket **nl)
+/* libmnl ends a dump at the first message that says "interrupted"; the rest would stay unread. */
+static bool take_interrupted(void *buf, size_t len)
 {
-	if (*nl)
-		mnl_socket_close(*nl);
+	struct nlmsghdr *nlh = buf;
+	bool found = false;
+	int left = (int)len;
+
+	for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
+		found = found || nlh->nlmsg_flags & NLM_F_DUMP_INTR;
+		nlh->nlmsg_flags &= (uint16_t)~NLM_F_DUMP_INTR;
+	}
+	return found;
 }
 
-static int talk_once(struct mnl_socket *nl, struct nlmsghdr *req, uint32_t seq, struct answer *a)
+int ifp_nl_open(int family, struct mnl_socket **ret)
 {
+	_cleanup_(ifp_nl_closep) struct mnl_socket *nl = mnl_socket_open2(family, SOCK_CLOEXEC);
+
+	if (!nl || mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0)
+		return -errno;
+	*ret = nl;
+	nl = NULL;
+	return 0;
+}
+
+int ifp_nl_ask(struct mnl_socket *nl, struct nlmsghdr *req, ifp_nl_cb cb, void *data)
+{
+	struct answer a = {.cb = cb, .data = data};
+	bool interrupted = false;
 	char buf[32768];
 	ssize_t n;
 	int r;
 
-	req->nlmsg_seq = seq;
+	req->nlmsg_seq++;
 	if (mnl_socket_sendto(nl, req, req->nlmsg_len) < 0)
 		return -errno;
 	do {
 		n = mnl_socket_recvfrom(nl, buf, sizeof(buf));
 		if (n < 0)
 			return -errno;
-		r = mnl_cb_run(buf, (size_t)n, seq, mnl_socket_get_portid(nl), on_message, a);
+		if (req->nlmsg_flags & NLM_F_DUMP && take_interrupted(buf, (size_t)n))
+			interrupted = true;
+		r = mnl_cb_run(
+			buf, (size_t)n, req->nlmsg_seq, mnl_socket_get_portid(nl), on_message, &a);
 		if (r < 0)
-			return a->err ?: -errno;
+			return a.err ?: -errno;
 	} while (r > MNL_CB_STOP && (req->nlmsg_flags & (NLM_F_DUMP | NLM_F_ACK)));
-	return 0;
+	return interrupted ? -EINTR : 0;
 }
 
 int ifp_nl_talk(struct nlmsghdr *req, ifp_nl_cb cb, void *data)
@@ -55,15 +80,13 @@ int ifp_nl_talk(struct nlmsghdr *req, ifp_nl_cb cb, void *data)
 
 int ifp_nl_talk_on(int family, struct nlmsghdr *req, ifp_nl_cb cb, void *data)
 {
-	struct answer a = {.cb = cb, .data = data};
+	_cleanup_(ifp_nl_closep) struct mnl_socket *nl = NULL;
+	int r = ifp_nl_open(family, &nl);
 
-	for (uint32_t seq = 1; seq <= 5; seq++) {
-		_cleanup_(closep) struct mnl_socket *nl = mnl_socket_open2(family, SOCK_CLOEXEC);
-		int r;
-
-		if (!nl || mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0)
-			return -errno;
-		r = talk_once(nl, req, seq, &a);
+	if (r)
+		return r;
+	for (int i = 0; i < 5; i++) {
+		r = ifp_nl_ask(nl, req, cb, data);
 		if (r != -EINTR)
 			return r;
 	}

@@ -7,10 +7,28 @@
 
 typedef int (*ifp_nl_cb)(const struct nlmsghdr *nlh, void *data);
 
+static inline void ifp_nl_closep(struct mnl_socket **nl)
+{
+	if (*nl)
+		mnl_socket_close(*nl);
+}
+
+/* A socket for ifp_nl_ask(). Return: 0; -errno. */
+int ifp_nl_open(int family, struct mnl_socket **ret);
+
 /*
  * Sends a request whose type, flags and body the caller has put in, and hands every answer to cb.
- * Checks port id and sequence; a dump that changed under us is read again, five times at most,
- * so cb must bear to see an entry twice. cb returns 0 or a negative errno, which ends it.
+ * Checks port id and sequence. cb returns 0 or a negative errno, which ends it; the socket is not
+ * to be used for another request then.
+ *
+ * Return: 0; -EINTR: a dump changed under us, all of it was handed over; the kernel's error;
+ * errno of the socket calls.
+ */
+int ifp_nl_ask(struct mnl_socket *nl, struct nlmsghdr *req, ifp_nl_cb cb, void *data);
+
+/*
+ * The same on a socket of its own, and a dump that changed under us is read again, five times at
+ * most, so cb must bear to see an entry twice.
  *
  * Return: 0; -EAGAIN: the dump kept changing; the kernel's error; errno of the socket calls.
  */

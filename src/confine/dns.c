@@ -4,6 +4,7 @@
 
 #include "device/device.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
@@ -21,92 +22,53 @@ static void add_line(struct ifp_dns *d, const char *fmt, ...)
 	va_end(ap);
 }
 
-struct own {
-	const uint8_t *addr;
-	bool hit;
-};
-
-static int compare(const struct nlmsghdr *nlh, void *data)
+static void add_server(struct ifp_dns *d, const struct sockaddr_storage *ss)
 {
-	struct own *o = data;
-	struct ifp_local_addr a;
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)ss;
+	char text[INET6_ADDRSTRLEN], scope[16] = "";
 
-	o->hit = o->hit || (!ifp_addr_parse(nlh, &a) && !memcmp(a.addr, o->addr, 16));
-	return 0;
+	inet_ntop(ss->ss_family,
+		ss->ss_family == AF_INET ? (const void *)&((const struct sockaddr_in *)ss)->sin_addr
+					 : (const void *)&in6->sin6_addr,
+		text, sizeof(text));
+	if (ss->ss_family == AF_INET6 && in6->sin6_scope_id)
+		snprintf(scope, sizeof(scope), "%%%u", in6->sin6_scope_id);
+	add_line(d, "nameserver %s%s\n", text, scope);
 }
 
-/* A resolver on the host, at whichever address, asks by whichever interface it likes. */
-static bool is_on_host(const uint8_t addr[16])
+static int from_device(struct ifp_dns *d, const struct ifpin_device *dev, struct ifpin_error *err)
 {
-	struct own o = {.addr = addr};
+	_cleanup_free_ struct sockaddr_storage *servers = NULL;
+	size_t n = 0;
+	int r = ifpin_device_nameservers(dev, &servers, &n, err);
 
-	return ifp_addr_is_loopback(addr) || ifp_addr_dump(compare, &o) || o.hit;
+	if (r == -ENODATA)
+		return ifp_fail(err, r,
+			"no name server for %s that is not on this host: a resolver here would ask by "
+			"other interfaces; give servers with --dns=ADDR[,ADDR...], or leave all as it "
+			"is with --dns=system",
+			dev->name);
+	for (size_t i = 0; i < n; i++)
+		add_server(d, servers + i);
+	return r;
 }
 
-static bool is_scope_of(const char *scope, const struct ifpin_device *dev)
-{
-	uint32_t index;
-
-	return !strcmp(scope, dev->name) ||
-	       (!ifp_parse_u32(scope, 1, INT32_MAX, &index) && index == dev->ifindex);
-}
-
-/* resolved writes ADDR[%SCOPE][#NAME], resolv.conf(5) ADDR[%SCOPE]. */
-static bool add_server(struct ifp_dns *d, const struct ifpin_device *dev, const char *word)
-{
-	char text[128], *scope;
-	uint8_t bytes[16];
-
-	snprintf(text, sizeof(text), "%.*s", (int)strcspn(word, "#"), word);
-	scope = strchr(text, '%');
-	if (scope)
-		*scope++ = 0;
-	if (ifp_parse_addr(text, bytes) || is_on_host(bytes) || (scope && !is_scope_of(scope, dev)))
-		return false;
-	add_line(d, "nameserver %s%s%s\n", text, scope ? "%" : "", scope ? scope : "");
-	return true;
-}
-
-static unsigned int from_resolved(struct ifp_dns *d, const struct ifpin_device *dev)
-{
-	_cleanup_free_ char *text = NULL;
-	char path[64], *p, *word, *save = NULL;
-	unsigned int n = 0;
-
-	snprintf(path, sizeof(path), "/run/systemd/resolve/netif/%u", dev->ifindex);
-	if (ifp_read_file(path, &text))
-		return 0;
-	p = !strncmp(text, "SERVERS=", 8) ? text : strstr(text, "\nSERVERS=");
-	if (!p)
-		return 0;
-	p = strchr(p, '=') + 1;
-	p[strcspn(p, "\n")] = 0;
-	for (word = strtok_r(p, " ", &save); word; word = strtok_r(NULL, " ", &save))
-		n += add_server(d, dev, word);
-	return n;
-}
-
-/* Servers that are not on the host; the search list and options are taken along. */
-static unsigned int from_resolv_conf(struct ifp_dns *d, const struct ifpin_device *servers_for)
+/* The search list and options are taken along, whichever the servers are. */
+static void take_settings(struct ifp_dns *d)
 {
 	_cleanup_free_ char *text = NULL;
 	char *line, *save = NULL;
-	unsigned int n = 0;
 
 	if (ifp_read_file(RESOLV_CONF, &text))
-		return 0;
+		return;
 	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		char word[64], value[256];
+		char word[64];
 
-		if (sscanf(line, "%63s %255s", word, value) != 2)
-			continue;
-		if (!strcmp(word, "nameserver"))
-			n += servers_for && add_server(d, servers_for, value);
-		else if (!strcmp(word, "search") || !strcmp(word, "domain") ||
-			 !strcmp(word, "options"))
+		if (sscanf(line, "%63s", word) == 1 &&
+			(!strcmp(word, "search") || !strcmp(word, "domain") ||
+				!strcmp(word, "options")))
 			add_line(d, "%s\n", line);
 	}
-	return n;
 }
 
 static int from_list(struct ifp_dns *d, const char *list, struct ifpin_error *err)
@@ -123,7 +85,7 @@ static int from_list(struct ifp_dns *d, const char *list, struct ifpin_error *er
 		if (ifp_parse_addr(word, bytes))
 			return ifp_fail(err, -EINVAL,
 				"--dns=%s: \"%s\" is not an IPv4 or IPv6 address", list, word);
-		if (is_on_host(bytes))
+		if (ifp_addr_is_hosts(bytes))
 			return ifp_fail(err, -EINVAL,
 				"--dns=%s: %s is this host, whose resolver asks by other interfaces; "
 				"give another server, or leave all as it is with --dns=system",
@@ -145,14 +107,9 @@ int ifp_dns_find(
 	}
 	if (opts->dns == IFPIN_DNS_LIST) {
 		r = from_list(&d, opts->dns_servers, err);
-	} else if (from_resolved(&d, &opts->device)) {
-		from_resolv_conf(&d, NULL);
-	} else if (!from_resolv_conf(&d, &opts->device)) {
-		return ifp_fail(err, -ENODATA,
-			"no name server for %s that is not on this host: a resolver here would ask by "
-			"other interfaces; give servers with --dns=ADDR[,ADDR...], or leave all as it "
-			"is with --dns=system",
-			opts->device.name);
+	} else {
+		r = from_device(&d, &opts->device, err);
+		take_settings(&d);
 	}
 	if (r)
 		return r;

@@ -19,8 +19,10 @@ struct ifp_local_addr {
 	uint8_t addr[16]; /* IPv4 mapped */
 	uint32_t ifindex;
 	uint8_t prefixlen; /* of 128 */
+	uint8_t scope;	   /* RT_SCOPE_* */
 	bool deleted;
 	bool secondary;
+	bool usable; /* as a source: neither tentative nor deprecated */
 };
 
 /* A route of a device, and whether the host's own choice for it is that device. */
@@ -33,11 +35,43 @@ struct ifp_route {
 /* Reads a link message. Return: 0; -EBADMSG: it is none, or malformed. */
 int ifp_link_parse(const struct nlmsghdr *nlh, struct ifp_link *ret);
 
+/* The same, all of it but the namespace. Return: 0; -EBADMSG: it is none, or malformed. */
+int ifp_device_parse(const struct nlmsghdr *nlh, struct ifpin_device *ret);
+
+/* Whether two sightings are of one device, by the rule at ifpin_device_check(). */
+bool ifp_device_same(const struct ifpin_device *a, const struct ifpin_device *b);
+
+/* The device with an index. Return: 0; -ENODEV: there is none; as ifp_nl_ask(). */
+int ifp_device_by_index(uint32_t ifindex, struct ifpin_device *ret);
+
+/* The same over a socket that is there, which decides the namespace. */
+int ifp_device_by_index_on(struct mnl_socket *nl, uint32_t ifindex, struct ifpin_device *ret);
+
+/* All devices of the socket's namespace, as ifpin_device_list(). */
+int ifp_device_list_on(struct mnl_socket *nl, struct ifpin_device **ret, size_t *ret_n);
+
+/* Cookie of a socket's network namespace, or 0 where the kernel has none. */
+uint64_t ifp_netns_of(int fd);
+
 /* Reads an address message. Return: 0; -EBADMSG: it is none, or malformed. */
 int ifp_addr_parse(const struct nlmsghdr *nlh, struct ifp_local_addr *ret);
 
 /* Calls cb for each address message of the namespace. Return: as ifp_nl_talk(). */
 int ifp_addr_dump(ifp_nl_cb cb, void *data);
+/* The same over a socket that is there. Return: as ifp_nl_ask(). */
+int ifp_addr_dump_on(struct mnl_socket *nl, ifp_nl_cb cb, void *data);
+
+/* An address as 16 bytes, IPv4 mapped, from and to a socket address; port 0, scope for link-local
+ * ones. Return: 0; -EAFNOSUPPORT. */
+int ifp_addr_from_sockaddr(const struct sockaddr *sa, socklen_t len, uint8_t ret[16]);
+void ifp_addr_to_sockaddr(const uint8_t addr[16], uint32_t scope, struct sockaddr_storage *ret);
+
+/* Whether an address is loopback or one of the host's own; where it cannot be told, it is. */
+bool ifp_addr_is_hosts(const uint8_t addr[16]);
+
+/* The device that the host's own routes would send a packet by, or 0 where it has none.
+ * Return: as ifp_nl_talk(). */
+int ifp_route_lookup(const uint8_t dst[16], uint32_t scope, uint32_t *ret_oif);
 
 /* Whether a change of this route can change the answer of ifp_routes_agree(). */
 bool ifp_route_matters(const struct nlmsghdr *nlh, uint32_t ifindex);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -42,14 +43,15 @@ int ifp_addr_parse(const struct nlmsghdr *nlh, struct ifp_local_addr *ret)
 		return -EBADMSG;
 	a.prefixlen = (uint8_t)(128 - 8 * len + ifa->ifa_prefixlen);
 	a.deleted = nlh->nlmsg_type == RTM_DELADDR;
-	a.secondary = ifa->ifa_flags & IFA_F_SECONDARY;
+	a.scope = ifa->ifa_scope;
+	a.secondary = ifa->ifa_family == AF_INET && ifa->ifa_flags & IFA_F_SECONDARY;
+	a.usable = !(ifa->ifa_flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_DEPRECATED));
 	*ret = a;
 	return 0;
 }
 
-int ifp_addr_dump(ifp_nl_cb cb, void *data)
+static struct nlmsghdr *addr_request(char *buf)
 {
-	char buf[256];
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
 	struct ifaddrmsg *ifa;
 
@@ -57,7 +59,63 @@ int ifp_addr_dump(ifp_nl_cb cb, void *data)
 	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
 	ifa = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifa));
 	ifa->ifa_family = AF_UNSPEC;
-	return ifp_nl_talk(nlh, cb, data);
+	return nlh;
+}
+
+int ifp_addr_dump(ifp_nl_cb cb, void *data)
+{
+	char buf[256];
+
+	return ifp_nl_talk(addr_request(buf), cb, data);
+}
+
+int ifp_addr_dump_on(struct mnl_socket *nl, ifp_nl_cb cb, void *data)
+{
+	char buf[256];
+
+	return ifp_nl_ask(nl, addr_request(buf), cb, data);
+}
+
+static bool is_mapped(const uint8_t addr[16])
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+	return !memcmp(addr, mapped, sizeof(mapped));
+}
+
+int ifp_addr_from_sockaddr(const struct sockaddr *sa, socklen_t len, uint8_t ret[16])
+{
+	const struct sockaddr_in *in = (const struct sockaddr_in *)sa;
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)sa;
+
+	if (len >= sizeof(*in) && sa->sa_family == AF_INET) {
+		memset(ret, 0, 10);
+		ret[10] = ret[11] = 0xff;
+		memcpy(ret + 12, &in->sin_addr, 4);
+		return 0;
+	}
+	if (len >= sizeof(*in6) && sa->sa_family == AF_INET6) {
+		memcpy(ret, &in6->sin6_addr, 16);
+		return 0;
+	}
+	return -EAFNOSUPPORT;
+}
+
+void ifp_addr_to_sockaddr(const uint8_t addr[16], uint32_t scope, struct sockaddr_storage *ret)
+{
+	struct sockaddr_in *in = (struct sockaddr_in *)ret;
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ret;
+
+	memset(ret, 0, sizeof(*ret));
+	if (is_mapped(addr)) {
+		in->sin_family = AF_INET;
+		memcpy(&in->sin_addr, addr + 12, 4);
+		return;
+	}
+	in6->sin6_family = AF_INET6;
+	memcpy(&in6->sin6_addr, addr, 16);
+	if (IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr) || IN6_IS_ADDR_MC_LINKLOCAL(&in6->sin6_addr))
+		in6->sin6_scope_id = scope;
 }
 
 struct routes {
@@ -174,7 +232,8 @@ static struct nlmsghdr *route_request(char *buf, int family, uint16_t flags)
 	return nlh;
 }
 
-static int look_up(int family, const uint8_t *dst, uint32_t *ret_oif)
+/* oif: 0, or the device that a link-local destination is on. */
+static int look_up(int family, const uint8_t *dst, uint32_t oif, uint32_t *ret_oif)
 {
 	char buf[512];
 	struct nlmsghdr *nlh = route_request(buf, family, 0);
@@ -183,12 +242,21 @@ static int look_up(int family, const uint8_t *dst, uint32_t *ret_oif)
 
 	rtm->rtm_dst_len = (unsigned char)(8 * addr_len(family));
 	mnl_attr_put(nlh, RTA_DST, addr_len(family), dst);
+	if (oif)
+		mnl_attr_put_u32(nlh, RTA_OIF, oif);
 	*ret_oif = 0;
 	r = ifp_nl_talk(nlh, on_lookup, ret_oif);
 	/* No route at all is an answer too: not by the device. */
 	if (r == -ENETUNREACH || r == -EHOSTUNREACH || r == -EACCES || r == -EINVAL)
 		r = 0;
 	return r;
+}
+
+int ifp_route_lookup(const uint8_t dst[16], uint32_t scope, uint32_t *ret_oif)
+{
+	if (is_mapped(dst))
+		return look_up(AF_INET, dst + 12, scope, ret_oif);
+	return look_up(AF_INET6, dst, scope, ret_oif);
 }
 
 int ifp_routes_agree(int family, uint32_t ifindex, bool *ret_agree,
@@ -203,7 +271,7 @@ int ifp_routes_agree(int family, uint32_t ifindex, bool *ret_agree,
 	for (size_t i = 0; !ret && i < r.n; i++) {
 		uint32_t oif;
 
-		ret = look_up(family, r.dst[i], &oif);
+		ret = look_up(family, r.dst[i], 0, &oif);
 		r.prefix[i].leads_there = oif == ifindex;
 		agree = agree && oif == ifindex;
 		if (!ret && cb)

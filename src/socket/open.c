@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: MIT
+/* Opening a pinned socket, and pinning one that exists. */
+#include "internal.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#define ALL_FLAGS                                                                                  \
+	(IFPIN_ON_LINK | IFPIN_ONE_HOP | IFPIN_GTSM | IFPIN_FOREIGN_SOURCE | IFPIN_REUSE_ADDRESS | \
+		IFPIN_REUSE_PORT | IFPIN_INHERITABLE)
+
+int ifp_get_int(int fd, int level, int option, int *ret)
+{
+	socklen_t len = sizeof(*ret);
+
+	return getsockopt(fd, level, option, ret, &len) ? -errno : 0;
+}
+
+int ifp_set_int(int fd, int level, int option, int value)
+{
+	return setsockopt(fd, level, option, &value, sizeof(value)) ? -errno : 0;
+}
+
+/* As clone3(2) has it: what this version does not know must be zero. */
+int ifp_opts_read(const struct ifpin_socket_opts *opts, struct ifpin_socket_opts *ret,
+	struct ifpin_error *err)
+{
+	struct ifpin_socket_opts o = {.size = sizeof(o)};
+
+	if (opts) {
+		if (opts->size < sizeof(o))
+			return ifp_fail(err, -EINVAL,
+				"options of %zu bytes; at least %zu (is their size set?)",
+				opts->size, sizeof(o));
+		if (opts->size > 4096)
+			return ifp_fail(err, -E2BIG, "options of %zu bytes", opts->size);
+		for (size_t i = sizeof(o); i < opts->size; i++)
+			if (((const char *)opts)[i])
+				return ifp_fail(err, -E2BIG,
+					"the options use what this version of the library does not "
+					"have");
+		o = *opts;
+	}
+	if (o.flags & ~(uint32_t)ALL_FLAGS)
+		return ifp_fail(err, -EINVAL, "unknown flags 0x%x", o.flags & ~(uint32_t)ALL_FLAGS);
+	if (o.flags & IFPIN_GTSM && o.flags & IFPIN_ONE_HOP)
+		return ifp_fail(
+			err, -EINVAL, "hop limit 1 and hop limit 255 (GTSM) exclude each other");
+	if ((unsigned int)o.source > IFPIN_SOURCE_ADDRESS ||
+		(o.source == IFPIN_SOURCE_ADDRESS) != !!o.address)
+		return ifp_fail(err, -EINVAL,
+			"an address is needed for IFPIN_SOURCE_ADDRESS, and only for it");
+	*ret = o;
+	return 0;
+}
+
+int ifp_kind_of(int fd, struct ifp_kind *ret)
+{
+	struct ifp_kind k = {};
+	int v6only = 0, r = ifp_get_int(fd, SOL_SOCKET, SO_DOMAIN, &k.domain);
+
+	if (!r)
+		r = ifp_get_int(fd, SOL_SOCKET, SO_TYPE, &k.type);
+	if (!r)
+		r = ifp_get_int(fd, SOL_SOCKET, SO_PROTOCOL, &k.protocol);
+	if (!r && k.domain == AF_INET6)
+		r = ifp_get_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only);
+	if (r)
+		return r;
+	k.v6only = v6only;
+	*ret = k;
+	return 0;
+}
+
+int ifp_kind_check(const struct ifp_kind *k, struct ifpin_error *err)
+{
+	bool known = false;
+
+	if (k->domain != AF_INET && k->domain != AF_INET6)
+		return ifp_fail(err, -EAFNOSUPPORT,
+			"only IPv4 and IPv6 sockets can be pinned, not family %d", k->domain);
+	if (k->type == SOCK_STREAM)
+		known = k->protocol == 0 || k->protocol == IPPROTO_TCP;
+	else if (k->type == SOCK_DGRAM)
+		known = k->protocol == 0 || k->protocol == IPPROTO_UDP ||
+			k->protocol == IPPROTO_UDPLITE || k->protocol == IPPROTO_ICMP ||
+			k->protocol == IPPROTO_ICMPV6;
+	else if (k->type == SOCK_RAW)
+		known = true;
+	if (known)
+		return 0;
+	return ifp_fail(err, -EPROTONOSUPPORT,
+		k->protocol == IPPROTO_MPTCP
+			? "multipath TCP opens further connections by other devices; use TCP"
+			: "sockets of type %d and protocol %d may use other devices by themselves",
+		k->type, k->protocol);
+}
+
+/* ---- the pin ---- */
+
+/* IPv6 sockets speak IPv4 as well, unless they are told not to; raw ones never do. */
+static bool speaks(const struct ifp_kind *k, int family)
+{
+	if (family == AF_INET6)
+		return k->domain == AF_INET6;
+	return k->domain == AF_INET || (!k->v6only && k->type != SOCK_RAW);
+}
+
+static int set_unicast_if(int fd, int family, uint32_t ifindex)
+{
+	int level = family == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP, now = 0, r;
+	int option = family == AF_INET6 ? IPV6_UNICAST_IF : IP_UNICAST_IF;
+
+	r = ifp_set_int(fd, level, option, (int)htonl(ifindex));
+	/* Tied to the device already, and nothing loosens it: ifpin_inspect() says what is lacking.
+	 */
+	if (r == -EINVAL && !ifp_get_int(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &now) && now)
+		return 0;
+	return r == -EADDRNOTAVAIL ? -ENODEV : r;
+}
+
+static int set_multicast_if(int fd, int family, uint32_t ifindex)
+{
+	struct ip_mreqn m = {.imr_ifindex = (int)ifindex};
+	int r;
+
+	if (family == AF_INET6)
+		r = ifp_set_int(fd, IPPROTO_IPV6, IPV6_MULTICAST_IF, (int)ifindex);
+	else
+		r = setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &m, sizeof(m)) ? -errno : 0;
+	return r == -EADDRNOTAVAIL ? -ENODEV : r;
+}
+
+/* TCP keeps its device as long as it lives, and looks at none of these. */
+static int set_interfaces(int fd, const struct ifp_kind *k, uint32_t ifindex)
+{
+	static const int families[] = {AF_INET, AF_INET6};
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(families) && !r && k->type != SOCK_STREAM; i++)
+		if (speaks(k, families[i])) {
+			r = set_unicast_if(fd, families[i], ifindex);
+			if (!r)
+				r = set_multicast_if(fd, families[i], ifindex);
+		}
+	return r;
+}
+
+int ifp_verify(int fd, const struct ifpin_device *dev, struct ifpin_error *err)
+{
+	enum ifpin_identity identity;
+	char name[IF_NAMESIZE] = "";
+	socklen_t len = sizeof(name);
+	int bound, r = ifp_get_int(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &bound);
+
+	if (r)
+		return ifp_fail_errno(err, r, "cannot read back what the socket is tied to");
+	if ((uint32_t)bound != dev->ifindex)
+		return ifp_fail(err, -EXDEV, "the socket is tied to index %d, not to %u (%s)",
+			bound, dev->ifindex, dev->name);
+	/* Also the cheapest way to know whether the index has the device still. */
+	if (getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, &len) && errno != ENODEV)
+		return ifp_fail_errno(err, -errno, "cannot read back what the socket is tied to");
+	if (!strcmp(name, dev->name))
+		return 0;
+	r = ifpin_device_check(dev, &identity, NULL, err);
+	if (r)
+		return r;
+	switch (identity) {
+	case IFPIN_SAME:
+	case IFPIN_RENAMED:
+		return 0;
+	case IFPIN_OTHER_NETNS:
+		return ifp_fail(
+			err, -EXDEV, "%s was looked up in another network namespace", dev->name);
+	case IFPIN_REPLACED:
+		return ifp_fail(err, -ESTALE,
+			"index %u or the name %s belongs to another device now; look it up again",
+			dev->ifindex, dev->name);
+	default:
+		return ifp_fail(err, -ENODEV, "%s (index %u) is gone", dev->name, dev->ifindex);
+	}
+}
+
+int ifp_tie(int fd, const struct ifpin_device *dev, struct ifpin_error *err)
+{
+	int r = ifp_set_int(fd, SOL_SOCKET, SO_BINDTOIFINDEX, (int)dev->ifindex), bound;
+
+	/* Tied to it already is not an error, whatever privilege tying it anew would need. */
+	if (r == -EPERM && !ifp_get_int(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &bound) &&
+		(uint32_t)bound == dev->ifindex)
+		r = 0;
+	if (r == -EPERM)
+		return ifp_fail(err, r,
+			"the socket is tied to another device, or the kernel is older than 5.7: tying "
+			"it to %s needs CAP_NET_RAW",
+			dev->name);
+	if (r)
+		return ifp_fail_errno(err, r, "cannot tie the socket to %s", dev->name);
+	return ifp_verify(fd, dev, err);
+}
+
+/* The device is in every setting, or the call fails. */
+static int hold(int fd, const struct ifp_kind *k, const struct ifpin_device *dev,
+	const struct ifpin_socket_opts *o, struct ifpin_error *err)
+{
+	int r = set_interfaces(fd, k, dev->ifindex);
+
+	if (r == -ENODEV)
+		return ifp_fail(err, r, "%s (index %u) is gone", dev->name, dev->ifindex);
+	if (r)
+		return ifp_fail_errno(
+			err, r, "cannot set the socket's interfaces to %s", dev->name);
+	/* IPv6 takes no address of another device on a socket that is tied. */
+	if (o->flags & IFPIN_FOREIGN_SOURCE) {
+		r = ifp_bind_source(fd, k, dev, o, err);
+		return r ?: ifp_tie(fd, dev, err);
+	}
+	r = ifp_tie(fd, dev, err);
+	return r ?: ifp_bind_source(fd, k, dev, o, err);
+}
+
+static bool unicast_if_is(int fd, const struct ifp_kind *k, int family, uint32_t ifindex)
+{
+	int value = 0;
+
+	return !speaks(k, family) ||
+	       (!ifp_get_int(fd, family == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP,
+			family == AF_INET6 ? IPV6_UNICAST_IF : IP_UNICAST_IF, &value) &&
+		       ntohl((uint32_t)value) == ifindex);
+}
+
+/*
+ * IP_UNICAST_IF is settled before the tie, or not at all. Where it names another device than the
+ * socket is to be tied to, or none, the tie is loosened for a moment, in which the old
+ * IP_UNICAST_IF still holds. TCP has no such moment: it looks at the tie alone, which is replaced.
+ */
+static int loosen(
+	int fd, const struct ifp_kind *k, const struct ifpin_device *dev, struct ifpin_error *err)
+{
+	int bound, r = ifp_get_int(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &bound);
+
+	if (r)
+		return ifp_fail_errno(err, r, "cannot read what the socket is tied to");
+	if (!bound || k->type == SOCK_STREAM ||
+		(unicast_if_is(fd, k, AF_INET, dev->ifindex) &&
+			unicast_if_is(fd, k, AF_INET6, dev->ifindex)))
+		return 0;
+	r = ifp_set_int(fd, SOL_SOCKET, SO_BINDTOIFINDEX, 0);
+	if (r == -EPERM && (uint32_t)bound == dev->ifindex)
+		return 0;
+	if (r == -EPERM)
+		return ifp_fail(err, r,
+			"the socket is tied to index %d; untying it needs CAP_NET_RAW", bound);
+	return r ? ifp_fail_errno(err, r, "cannot untie the socket from index %d", bound) : 0;
+}
+
+int ifp_hold_again(
+	int fd, const struct ifp_kind *k, const struct ifpin_device *dev, struct ifpin_error *err)
+{
+	const struct ifpin_socket_opts none = {};
+	int r = loosen(fd, k, dev, err);
+
+	return r ?: hold(fd, k, dev, &none, err);
+}
+
+/* Of a socket that was made for this the kind is known, but for what others turn TCP into. */
+static int check_protocol(int fd, struct ifp_kind *k, struct ifpin_error *err)
+{
+	int r = k->type == SOCK_STREAM ? ifp_get_int(fd, SOL_SOCKET, SO_PROTOCOL, &k->protocol) : 0;
+
+	if (r)
+		return ifp_fail_errno(err, r, "cannot read the socket's protocol");
+	return ifp_kind_check(k, err);
+}
+
+int ifpin_socket(const struct ifpin_device *device, int domain, int type, int protocol,
+	const struct ifpin_socket_opts *opts, struct ifpin_error *ret_error)
+{
+	const int extra = SOCK_CLOEXEC | SOCK_NONBLOCK;
+	struct ifp_kind k = {.domain = domain, .type = type & ~extra, .protocol = protocol};
+	_cleanup_close_ int fd = -1;
+	struct ifpin_socket_opts o;
+	int r = ifp_opts_read(opts, &o, ret_error);
+
+	if (!r)
+		r = ifp_kind_check(&k, ret_error);
+	if (r)
+		return r;
+	fd = socket(domain,
+		(type & ~SOCK_CLOEXEC) | (o.flags & IFPIN_INHERITABLE ? 0 : SOCK_CLOEXEC),
+		protocol);
+	if (fd < 0)
+		return ifp_fail_errno(ret_error, -errno, "cannot open a socket");
+	r = check_protocol(fd, &k, ret_error);
+	if (!r && o.flags & (IFPIN_ON_LINK | IFPIN_ONE_HOP | IFPIN_GTSM))
+		r = ifp_set_reach(fd, &k, o.flags, ret_error);
+	if (!r)
+		r = hold(fd, &k, device, &o, ret_error);
+	return r ?: ifp_take_fd(&fd);
+}
+
+/* What a socket may have from its earlier life. */
+static int clear_source_route(int fd, const struct ifp_kind *k)
+{
+	int r = 0;
+
+	if (speaks(k, AF_INET) && setsockopt(fd, IPPROTO_IP, IP_OPTIONS, NULL, 0))
+		r = -errno;
+	if (!r && speaks(k, AF_INET6) && setsockopt(fd, IPPROTO_IPV6, IPV6_RTHDR, NULL, 0))
+		r = -errno;
+	return r;
+}
+
+static int pin(int fd, const struct ifpin_device *dev, const struct ifpin_socket_opts *opts,
+	struct ifpin_error *err)
+{
+	struct ifpin_socket_opts o;
+	struct ifp_kind k;
+	int r = ifp_opts_read(opts, &o, err);
+
+	if (r)
+		return r;
+	r = ifp_kind_of(fd, &k);
+	if (r)
+		return ifp_fail_errno(err, r, "this is no socket that can be pinned");
+	r = ifp_kind_check(&k, err);
+	if (r)
+		return r;
+	if (fcntl(fd, F_SETFD, o.flags & IFPIN_INHERITABLE ? 0 : FD_CLOEXEC))
+		return ifp_fail_errno(err, -errno, "cannot set close-on-exec");
+	r = clear_source_route(fd, &k);
+	if (r)
+		return ifp_fail_errno(err, r, "cannot clear the socket's source route");
+	r = ifp_set_reach(fd, &k, o.flags, err);
+	if (!r)
+		r = loosen(fd, &k, dev, err);
+	if (!r)
+		r = hold(fd, &k, dev, &o, err);
+	if (!r && !(o.flags & IFPIN_FOREIGN_SOURCE))
+		r = ifp_check_source(fd, dev, err);
+	return r;
+}
+
+int ifpin_pin(int *fd, const struct ifpin_device *device, const struct ifpin_socket_opts *opts,
+	struct ifpin_error *ret_error)
+{
+	int r = pin(*fd, device, opts, ret_error);
+
+	if (r) {
+		ifp_closep(fd);
+		*fd = -1;
+	}
+	return r;
+}
