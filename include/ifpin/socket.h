@@ -10,6 +10,8 @@
  * What no option of a socket can settle, and who guards it:
  *  - IP_PKTINFO, IPV6_PKTINFO of one packet, and the scope of a link-local destination, which can
  *    name another device: ifpin_sendmsg(), ifpin_sendmmsg(), ifpin_connect().
+ *  - connect(AF_UNSPEC) on an IPv6 datagram socket whose source address is bound, where the kernel
+ *    takes IPV6_UNICAST_IF for a hint: ifpin_connect().
  *  - Joining a group on another device: ifpin_join().
  *  - IP_TTL, IPV6_HOPLIMIT of one packet, which overrule IFPIN_ONE_HOP and IFPIN_GTSM: nobody; do
  *    not send them.
@@ -146,7 +148,8 @@ IFPIN_API int ifpin_sendmmsg(int fd, const struct ifpin_device *device, struct m
  * @address, @len: as for connect(2); AF_UNSPEC dissolves the association of a datagram socket
  *
  * connect(AF_UNSPEC) makes the kernel forget the device of a UDP socket; it is tied again, which
- * needs no privilege. Until then IP_UNICAST_IF holds what it sends.
+ * needs no privilege. Until then IP_UNICAST_IF holds what other threads send, but for IPv6 with a
+ * bound source address: do not send from another thread meanwhile.
  *
  * Return: 0; -EXDEV: the scope is another device's, or the socket is not tied to @device;
  * -EINPROGRESS: as connect(2) on a non-blocking socket; or what connect(2) gave.

@@ -59,7 +59,7 @@ static int ask_one(struct mnl_socket *nl, struct nlmsghdr *req, struct ifpin_dev
 
 int ifp_device_by_index_on(struct mnl_socket *nl, uint32_t ifindex, struct ifpin_device *ret)
 {
-	char buf[256];
+	char buf[256] = {};
 
 	return ask_one(nl, link_request(buf, ifindex, 0), ret);
 }
@@ -74,7 +74,7 @@ int ifp_device_by_index(uint32_t ifindex, struct ifpin_device *ret)
 
 static int by_name(struct mnl_socket *nl, const char *name, struct ifpin_device *ret)
 {
-	char buf[512];
+	char buf[512] = {};
 	struct nlmsghdr *req = link_request(buf, 0, 0);
 	bool is_long = strlen(name) >= IF_NAMESIZE;
 	int r;
@@ -165,7 +165,7 @@ static int list_once(struct mnl_socket *nl, struct table *t)
 {
 	_cleanup_(ifp_nl_closep) struct mnl_socket *changes = NULL;
 	int r = ifp_nl_listen(RTMGRP_LINK, &changes), room = 8 << 20;
-	char buf[256];
+	char buf[256] = {};
 
 	if (r)
 		return r;

@@ -64,14 +64,14 @@ static struct nlmsghdr *addr_request(char *buf)
 
 int ifp_addr_dump(ifp_nl_cb cb, void *data)
 {
-	char buf[256];
+	char buf[256] = {};
 
 	return ifp_nl_talk(addr_request(buf), cb, data);
 }
 
 int ifp_addr_dump_on(struct mnl_socket *nl, ifp_nl_cb cb, void *data)
 {
-	char buf[256];
+	char buf[256] = {};
 
 	return ifp_nl_ask(nl, addr_request(buf), cb, data);
 }
@@ -235,7 +235,7 @@ static struct nlmsghdr *route_request(char *buf, int family, uint16_t flags)
 /* oif: 0, or the device that a link-local destination is on. */
 static int look_up(int family, const uint8_t *dst, uint32_t oif, uint32_t *ret_oif)
 {
-	char buf[512];
+	char buf[512] = {};
 	struct nlmsghdr *nlh = route_request(buf, family, 0);
 	struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
 	int r;
@@ -263,7 +263,7 @@ int ifp_routes_agree(int family, uint32_t ifindex, bool *ret_agree,
 	int (*cb)(const struct ifp_route *route, void *data), void *data)
 {
 	struct routes r = {.family = family, .ifindex = ifindex};
-	char buf[512];
+	char buf[512] = {};
 	int ret = ifp_nl_talk(route_request(buf, family, NLM_F_DUMP), on_route, &r);
 	/* Without routes IPv4 takes all for on-link once bound; IPv6 reaches nothing either way. */
 	bool agree = (r.n > 0 || family == AF_INET6) && r.n < MAX_PREFIXES;

@@ -155,6 +155,16 @@ static int check_group(const struct sockaddr *group, const struct sockaddr *sour
 	return 0;
 }
 
+/* The kernel has three errors for "is joined already" and "is not joined"; here each has one. */
+static int same_words(int r, bool join, bool has_source)
+{
+	if (has_source && join && r == -EADDRNOTAVAIL)
+		return -EADDRINUSE;
+	if (has_source && !join && r == -EINVAL)
+		return -EADDRNOTAVAIL;
+	return r;
+}
+
 static int membership(int fd, const struct ifpin_device *device, const struct sockaddr *group,
 	const struct sockaddr *source, bool join)
 {
@@ -168,16 +178,15 @@ static int membership(int fd, const struct ifpin_device *device, const struct so
 	len = level == IPPROTO_IP ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
 	memcpy(&g.gr_group, group, len);
 	gs.gsr_group = g.gr_group;
-	if (!source)
-		return setsockopt(fd, level, join ? MCAST_JOIN_GROUP : MCAST_LEAVE_GROUP, &g,
-			       sizeof(g))
-			       ? -errno
-			       : 0;
-	memcpy(&gs.gsr_source, source, len);
-	return setsockopt(fd, level, join ? MCAST_JOIN_SOURCE_GROUP : MCAST_LEAVE_SOURCE_GROUP, &gs,
-		       sizeof(gs))
-		       ? -errno
-		       : 0;
+	if (source) {
+		memcpy(&gs.gsr_source, source, len);
+		r = setsockopt(fd, level, join ? MCAST_JOIN_SOURCE_GROUP : MCAST_LEAVE_SOURCE_GROUP,
+			&gs, sizeof(gs));
+	} else {
+		r = setsockopt(
+			fd, level, join ? MCAST_JOIN_GROUP : MCAST_LEAVE_GROUP, &g, sizeof(g));
+	}
+	return r ? same_words(-errno, join, source) : 0;
 }
 
 int ifpin_join(int fd, const struct ifpin_device *device, const struct sockaddr *group,

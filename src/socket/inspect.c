@@ -127,10 +127,27 @@ static int look_at_device(int fd, const struct ifpin_device *wanted, struct ifpi
 	return 0;
 }
 
+/* Everything but TCP forgets its device at connect(AF_UNSPEC); IP_UNICAST_IF is what holds then,
+ * but for IPv6 with a source address (socket.h). */
+static void judge_forgetting(struct ifpin_inspection *i)
+{
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&i->local;
+	bool hint = i->domain == AF_INET6 && !is_any(&i->local) &&
+		    !IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr);
+
+	i->verdict = IFPIN_VERDICT_PINNED;
+	if (i->type == SOCK_STREAM)
+		return;
+	if (hint) {
+		say(i, ", as long as only ifpin_connect() dissolves an association");
+	} else if (i->unicast_ifindex != i->bound_ifindex) {
+		i->verdict = IFPIN_VERDICT_INCOMPLETE;
+		say(i, ", until connect(AF_UNSPEC) makes the kernel forget it (no IP_UNICAST_IF)");
+	}
+}
+
 static void judge(struct ifpin_inspection *i)
 {
-	bool forgets = i->protocol == IPPROTO_UDP || i->protocol == IPPROTO_UDPLITE;
-
 	if (!i->bound_ifindex) {
 		i->verdict = IFPIN_VERDICT_UNPINNED;
 		say(i, "tied to no device: routing decides");
@@ -147,12 +164,8 @@ static void judge(struct ifpin_inspection *i)
 		if (i->protocol == IPPROTO_MPTCP) {
 			i->verdict = IFPIN_VERDICT_INCOMPLETE;
 			say(i, ", and multipath TCP opens connections by other devices");
-		} else if (forgets && i->unicast_ifindex != i->bound_ifindex) {
-			i->verdict = IFPIN_VERDICT_INCOMPLETE;
-			say(i, ", until connect(AF_UNSPEC) makes the kernel forget it "
-			       "(no IP_UNICAST_IF)");
 		} else {
-			i->verdict = IFPIN_VERDICT_PINNED;
+			judge_forgetting(i);
 		}
 	}
 }

@@ -232,10 +232,21 @@ static bool unicast_if_is(int fd, const struct ifp_kind *k, int family, uint32_t
 		       ntohl((uint32_t)value) == ifindex);
 }
 
+/* The kernel takes IPV6_UNICAST_IF for a hint only where the source address is bound. */
+static bool unicast_if_is_hint(int fd, const struct ifp_kind *k)
+{
+	struct sockaddr_in6 in6 = {};
+	socklen_t len = sizeof(in6);
+
+	return k->domain == AF_INET6 && !getsockname(fd, (struct sockaddr *)&in6, &len) &&
+	       !IN6_IS_ADDR_UNSPECIFIED(&in6.sin6_addr) && !IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr);
+}
+
 /*
  * IP_UNICAST_IF is settled before the tie, or not at all. Where it names another device than the
  * socket is to be tied to, or none, the tie is loosened for a moment, in which the old
- * IP_UNICAST_IF still holds. TCP has no such moment: it looks at the tie alone, which is replaced.
+ * IP_UNICAST_IF still holds. Where it would not, and for TCP, which looks at the tie alone, the tie
+ * is replaced without such a moment.
  */
 static int loosen(
 	int fd, const struct ifp_kind *k, const struct ifpin_device *dev, struct ifpin_error *err)
@@ -244,6 +255,8 @@ static int loosen(
 
 	if (r)
 		return ifp_fail_errno(err, r, "cannot read what the socket is tied to");
+	if (bound && (uint32_t)bound != dev->ifindex && unicast_if_is_hint(fd, k))
+		return ifp_tie(fd, dev, err);
 	if (!bound || k->type == SOCK_STREAM ||
 		(unicast_if_is(fd, k, AF_INET, dev->ifindex) &&
 			unicast_if_is(fd, k, AF_INET6, dev->ifindex)))

@@ -6,7 +6,7 @@ import re
 import socket
 import struct
 
-from lab import IFPIN, MARKER, Lab, must, run
+from lab import IFPIN, MARKER, Lab, Wire, must, run
 
 SO_BINDTOIFINDEX, IPV6_MULTICAST_IF, IPV6_PKTINFO, IPV6_UNICAST_IF = 62, 17, 50, 76
 IP_UNICAST_IF, IP_PKTINFO = 50, 8
@@ -53,6 +53,60 @@ class Facts(Lab):
         self.refused("EINVAL", s6.setsockopt, 41, IPV6_UNICAST_IF, struct.pack("!i", out))
         self.refused("EINVAL", s6.setsockopt, 41, IPV6_MULTICAST_IF, out)
         self.refused("EINVAL", s6.setsockopt, 41, IPV6_PKTINFO, struct.pack("16si", b"", out))
+
+    def test_unicast_if_after_the_binding_is_forgotten(self):
+        """It holds, but for IPv6 with a bound source address: then it is a hint."""
+        for family, near, far, source, leaks in (
+                (socket.AF_INET, "10.0.1.2", "10.0.2.2", None, 0),
+                (socket.AF_INET, "10.0.1.2", "10.0.2.2", "10.0.1.1", 0),
+                (socket.AF_INET6, "fd00:1::2", "fd00:2::2", None, 0),
+                (socket.AF_INET6, "fd00:1::2", "fd00:2::2", "fd00:1::1", 1)):
+            level, option = (0, IP_UNICAST_IF) if family == socket.AF_INET else (41, IPV6_UNICAST_IF)
+            s = socket.socket(family, socket.SOCK_DGRAM)
+            self.addCleanup(s.close)
+            s.setsockopt(level, option, struct.pack("!i", socket.if_nametoindex("in0")))
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"in0\0")
+            if source:
+                s.bind((source, 0))
+            s.connect((near, 9))
+            libc_connect_unspec(s)
+            try:
+                s.sendto(MARKER, (far, 9))
+            except OSError:
+                pass
+            self.assertEqual(self.leaked(), leaks, (near, source))
+
+    def test_unicast_if_comes_before_the_binding(self):
+        """Once bound, it is refused even where it names the same device."""
+        index = struct.pack("!i", socket.if_nametoindex("in0"))
+        self.refused("EINVAL", self.bound().setsockopt, 0, IP_UNICAST_IF, index)
+        self.refused("EINVAL", self.bound(socket.AF_INET6).setsockopt, 41, IPV6_UNICAST_IF, index)
+
+    def test_a_binding_asks_for_no_device(self):
+        """SO_BINDTOIFINDEX takes any number; SO_BINDTODEVICE reads back whether it is there."""
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(s.close)
+        s.setsockopt(socket.SOL_SOCKET, SO_BINDTOIFINDEX, 99999)
+        self.refused("ENODEV", s.getsockopt, socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16)
+
+    def test_minimal_hops_are_for_tcp(self):
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(s.close)
+        s.bind(("10.0.1.1", 7000))
+        s.setsockopt(socket.IPPROTO_IP, 21, 255)  # IP_MINTTL
+        s.settimeout(5)
+        with self.pin.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+            peer.sendto(MARKER, ("10.0.1.1", 7000))
+        self.assertEqual(s.recv(100), MARKER)
+
+    def test_ipv6_knows_no_dontroute(self):
+        must("ip", "-6", "route", "add", "2001:db8:5::/48", "via", "fd00:1::2", "dev", "in0")
+        s = self.bound(socket.AF_INET6)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_DONTROUTE, 1)
+        wire = Wire(self.pin)
+        self.addCleanup(wire.close)
+        s.sendto(MARKER, ("2001:db8:5::9", 9))
+        self.assertEqual(wire.frames("in0"), 1)
 
     def test_unprivileged_bind_once(self):
         script = ("import socket;s=socket.socket(2,2);"
