@@ -39,14 +39,25 @@ check: packages
 	$(MAKE) --no-print-directory all
 	$(SUDO) env BUILD=$(BUILD) tests/run.sh
 
-# Not part of check: it ends when its time is over, or at the first crash.
+# Not part of check: each target ends when its time is over, or at the first crash.
+FUZZERS := text netlink options
+FUZZ_SOURCES := src/base/base.c src/base/nl.c src/device/device.c src/device/link.c src/device/route.c \
+	src/device/nameservers.c src/socket/inspect.c src/socket/open.c src/socket/reach.c \
+	src/socket/source.c src/confine/privileges.c src/confine/seccomp.c
+
 fuzz: packages
-	mkdir -p build-fuzz/corpus
+	$(MAKE) --no-print-directory -j2 $(FUZZERS:%=fuzz-%)
+
+# A target includes the source whose inner functions it calls; the others are linked.
+fuzz-%:
+	mkdir -p build-fuzz/corpus-$*
 	clang -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -D_GNU_SOURCE \
-		-Iinclude -Isrc -o build-fuzz/fuzz_parse tests/fuzz/fuzz_parse.c \
-		src/base/*.c src/device/*.c src/confine/privileges.c src/confine/seccomp.c \
-		-lmnl -lcap -lseccomp
-	build-fuzz/fuzz_parse -artifact_prefix=build-fuzz/ -max_total_time=$(FUZZ_SECONDS) build-fuzz/corpus
+		-DIFPIN_VERSION='"fuzz"' -Iinclude -Isrc -o build-fuzz/fuzz_$* tests/fuzz/fuzz_$*.c \
+		$(FUZZ_SOURCES) -lmnl -lcap -lseccomp
+	build-fuzz/fuzz_$* -artifact_prefix=build-fuzz/$*- -max_total_time=$(FUZZ_SECONDS) \
+		-print_final_stats=0 build-fuzz/corpus-$* tests/fuzz/corpus/$* 2>build-fuzz/$*.log || \
+		{ tail -40 build-fuzz/$*.log; exit 1; }
+	@tail -1 build-fuzz/$*.log
 
 bench: packages
 	$(MAKE) --no-print-directory all

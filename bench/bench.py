@@ -18,6 +18,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "netns"))
 from lab import Chassis, Peer, must, run  # noqa: E402
 
 SECONDS = "0.25"
+PARTS = ("start", "sockets", "lib", "many")
 
 
 def paired(a, b, pairs):
@@ -38,22 +39,26 @@ class Bench:
     def __init__(self, build, pairs):
         self.ifpin = os.path.join(build, "ifpin")
         self.rates = os.path.join(build, "rates")
+        self.lib_rates = os.path.join(build, "lib_rates")
         self.pairs = pairs
         self.rows = []
+        self.server = None
         self.chassis = Chassis()
         self.chassis.build()
 
-    def row(self, what, against, wanted, ratios, lower_is_better=False, note=""):
+    def row(self, what, against, wanted, ratios, lower_is_better=False, note="", unit="ratio"):
+        """With another unit they are differences in it."""
         ratios = sorted(ratios)
         median = statistics.median(ratios)
         low, high = ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]
         ok = median <= wanted if lower_is_better else median >= wanted
-        self.rows.append({"what": what, "against": against, "ratio": round(median, 3),
+        self.rows.append({"what": what, "against": against, unit: round(median, 3),
                           "quartiles": [round(low, 3), round(high, 3)], "pairs": len(ratios),
-                          "wanted": ("<= " if lower_is_better else ">= ") + str(wanted),
+                          "wanted": ("<= " if lower_is_better else ">= ") + str(wanted) +
+                          ("" if unit == "ratio" else " " + unit),
                           "reached": ok, "note": note})
         print(f"{what:34} {against:34} {median:6.3f} [{low:.3f} {high:.3f}]  "
-              f"{self.rows[-1]['wanted']:8} {'yes' if ok else 'NO':4} {note}", flush=True)
+              f"{self.rows[-1]['wanted']:9} {'yes' if ok else 'NO':4} {note}", flush=True)
 
     def rate(self, mode, device="-", prefix=(), address="10.0.1.2"):
         return float(must(*prefix, self.rates, mode, device, address, SECONDS))
@@ -61,10 +66,16 @@ class Bench:
     def confined(self, mode):
         return self.rate(mode, prefix=(self.ifpin, "run", "--dns=system", "in0", "--"))
 
+    def serve(self):
+        if self.server:
+            return
+        self.server = self.chassis.popen(
+            self.chassis.pin.cmd(self.rates, "serve", "10.0.1.2"),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.server.stdout.readline()
+
     def sockets(self):
-        server = self.chassis.popen(self.chassis.pin.cmd(self.rates, "serve", "10.0.1.2"),
-                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        server.stdout.readline()
+        self.serve()
         for mode, what, wanted in (("udp", "UDP send() of 64 bytes", 0.95),
                                    ("udp-to", "UDP sendto() of 64 bytes", 0.95),
                                    ("tcp", "TCP bulk throughput", 0.98),
@@ -139,18 +150,116 @@ class Bench:
                  [t / first for t in times[-part:]], True,
                  f"first {first * 1e3:.1f} ms")
 
+    # ---- the socket ring; both sides of a pair in one process ----
+
+    def asker(self, device, prefix=()):
+        p = self.chassis.popen([*prefix, self.lib_rates, device, "10.0.1.2", "0.1"],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+        def ask(what):
+            p.stdin.write(what + "\n")
+            p.stdin.flush()
+            answer = p.stdout.readline().split()
+            if not answer or answer == ["lost"]:
+                raise RuntimeError(f"{what}: {answer or 'ended'}")
+            return [float(n) for n in answer]
+        ask.pid = p.pid
+        return ask
+
+    def rates_of(self, ask, mode):
+        """Of the plain calls against the library's: the ratio of the times of one operation."""
+        seen = []
+
+        def plain():
+            return ask(mode + "-bare")[0]
+
+        def ours():
+            seen.append(ask(mode)[0])
+            return seen[-1]
+        ratios = paired(plain, ours, self.pairs)
+        return ratios, f"{1e6 / statistics.median(seen):.1f} µs"
+
+    def lib(self):
+        self.serve()
+        ask = self.asker("in0")
+        for mode, what in (("send", "ifpin_sendmsg() of 64 bytes"),
+                           ("info", "ifpin_sendmsg() with IP_PKTINFO")):
+            times, note = self.rates_of(ask, mode)
+            self.row(what, "sendmsg() on the same socket", 0.98, [1 / t for t in times],
+                     note=note)
+        for mode, what in (("udp", "UDP IPv4"), ("tcp", "TCP IPv4"), ("udp6", "UDP IPv6")):
+            times, note = self.rates_of(ask, mode)
+            self.row(f"ifpin_socket(), close(): {what}", "socket, SO_BINDTODEVICE, close", 1.3,
+                     times, True, note)
+        self.among_many()
+
+    def among_many(self, count=10000, part=500):
+        """In a namespace with as many devices of a kind that is quick to make and to delete."""
+        began = time.perf_counter()
+        host = Peer()
+        self.chassis.stack.callback(host.close)
+        host.run("ip", "link", "set", "lo", "up")
+        kind = next(k for k in ("dummy", "ifb", "veth")
+                    if not host.run("ip", "link", "add", "followed", "type", k).returncode)
+
+        def add(name, n):
+            must(*host.cmd("ip", "-batch", "-"), input="".join(
+                f"link add {name}{i} group 7 type {kind}\n" for i in range(n)))
+
+        def remove():
+            must(*host.cmd("ip", "link", "del", "group", "7"))
+        add("many", count)
+        made = time.perf_counter() - began
+        ask = self.asker("followed", host.cmd())
+        times, note = self.rates_of(ask, "resolve")
+        began = time.perf_counter()
+        remove()
+        self.row(f"ifpin_device_resolve() of {count}", "if_nametoindex, RTM_GETLINK", 1.5, times,
+                 True, f"{note}; {kind}, made in {made:.1f} s, "
+                       f"deleted in {time.perf_counter() - began:.1f} s")
+
+        def memory():
+            with open(f"/proc/{ask.pid}/status") as f:
+                fields = dict(line.split(":", 1) for line in f)
+            return [int(fields[k].split()[0]) for k in ("VmRSS", "VmHWM")]
+        messages = 0
+
+        def rounds():
+            """The one that reads last frees what both have shared, so each is the last once."""
+            nonlocal messages
+            took = {"monitor": 0, "reader": 0}
+            read = 0
+            for order in (("monitor", "reader"), ("reader", "monitor")):
+                add("event", part)
+                remove()
+                for who in order:
+                    answer = ask(who)
+                    took[who] += answer[0]
+                    read += int(sum(answer[1:]))
+            messages += read
+            return (took["monitor"] - took["reader"]) / read
+        ask("monitor")
+        ask("reader")
+        rounds()
+        before = memory()
+        messages = 0
+        extra = [rounds() for _ in range(count // part // 2)]
+        self.row(f"monitor of {count} added, removed", "libmnl alone", 1.0, extra, True,
+                 f"{messages} messages, none lost; resident, peak KiB: {before} before, "
+                 f"{memory()} after", "µs each")
+
 
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("build")
     p.add_argument("--json")
     p.add_argument("--pairs", type=int, default=15)
-    p.add_argument("--only", choices=("start", "sockets", "many"))
+    p.add_argument("--only", choices=PARTS)
     a = p.parse_args()
     b = Bench(os.path.abspath(a.build), a.pairs)
-    print(f"{'WHAT':34} {'AGAINST':34} {'RATIO':6} [QUARTILES]    WANTED   REACHED")
+    print(f"{'WHAT':34} {'AGAINST':34} {'RATIO':6} [QUARTILES]    WANTED    REACHED")
     with b.chassis.stack:
-        for part in ("start", "sockets", "many"):
+        for part in PARTS:
             if a.only in (None, part):
                 getattr(b, part)()
     if a.json:

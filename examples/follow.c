@@ -11,6 +11,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,8 +118,9 @@ static int on_device(struct follow *f)
 	while ((r = ifpin_monitor_next(f->monitor, &event)) == 1) {
 		if (event.type == IFPIN_EVENT_GONE)
 			f->dead = true;
-		if (f->dead && (event.type == IFPIN_EVENT_BACK ||
-				       event.type == IFPIN_EVENT_ADDRESS_ADDED) &&
+		if (f->dead &&
+			(event.type == IFPIN_EVENT_BACK ||
+				event.type == IFPIN_EVENT_ADDRESS_ADDED) &&
 			repin(f, &event.device))
 			return -1;
 		report(f, event.text);

@@ -10,6 +10,7 @@
  */
 #include <ifpin/ifpin.h>
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -18,16 +19,11 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#define GROUP "ff14::1fb" /* of the scope that an administrator has drawn (RFC 7346) */
 #define PORT 7702
 #define MAX_CARDS 16
 #define MAX_SILENCE 5 /* intervals after which a card counts as lost */
 
-/* ff14::1fb: of the scope that an administrator has drawn (RFC 7346) */
-static const struct sockaddr_in6 group = {
-	.sin6_family = AF_INET6,
-	.sin6_port = __builtin_bswap16(PORT),
-	.sin6_addr.s6_addr = {0xff, 0x14, [14] = 0x01, [15] = 0xfb},
-};
 static const struct ifpin_socket_opts opts = {
 	.size = sizeof(opts),
 	.flags = IFPIN_ONE_HOP,
@@ -36,6 +32,7 @@ static const struct ifpin_socket_opts opts = {
 
 struct heartbeat {
 	const char *device, *name;
+	struct sockaddr_in6 group;
 	struct ifpin_monitor *monitor;
 	int fd, send_error;
 	struct card {
@@ -62,7 +59,7 @@ static int open_on_device(struct heartbeat *h)
 	h->fd = ifpin_socket(&device, AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK, 0, &opts, &error);
 	if (h->fd < 0)
 		return fail(h->device, "cannot open a socket", error.text);
-	if (ifpin_join(h->fd, &device, (const struct sockaddr *)&group, NULL, &error))
+	if (ifpin_join(h->fd, &device, (struct sockaddr *)&h->group, NULL, &error))
 		return fail(h->device, "cannot join", error.text);
 	if (ifpin_monitor_open(&device, &h->monitor, &error))
 		return fail(h->device, "cannot follow the device", error.text);
@@ -82,7 +79,7 @@ static void resume(struct heartbeat *h, const struct ifpin_device *device)
 
 	if (ifpin_repin(h->fd, device, &opts, &how, &error))
 		fail(h->device, "cannot pin the socket again", error.text);
-	else if (ifpin_join(h->fd, device, (const struct sockaddr *)&group, NULL, &error))
+	else if (ifpin_join(h->fd, device, (struct sockaddr *)&h->group, NULL, &error))
 		fail(h->device, "cannot join again", error.text);
 	else
 		printf("socket %s\n", done[how]);
@@ -98,8 +95,8 @@ static void follow(struct heartbeat *h)
 		printf("%s\n", event.text);
 		/* The membership does nothing any more, and yet it would count. */
 		if (event.type == IFPIN_EVENT_GONE &&
-			ifpin_leave(h->fd, &event.device, (const struct sockaddr *)&group, NULL,
-				&error))
+			ifpin_leave(
+				h->fd, &event.device, (struct sockaddr *)&h->group, NULL, &error))
 			fail(h->device, "cannot leave", error.text);
 		if (event.type == IFPIN_EVENT_BACK)
 			resume(h, &event.device);
@@ -115,11 +112,25 @@ static void beat(struct heartbeat *h)
 	char text[80];
 	int len = snprintf(text, sizeof(text), "heartbeat %.63s", h->name), error = 0;
 
-	if (sendto(h->fd, text, (size_t)len, 0, (const struct sockaddr *)&group, sizeof(group)) < 0)
+	if (sendto(h->fd, text, (size_t)len, 0, (struct sockaddr *)&h->group, sizeof(h->group)) < 0)
 		error = errno;
 	if (error && error != h->send_error)
 		fail(h->device, "heartbeats are not sent", strerror(error));
 	h->send_error = error;
+}
+
+/* Return: the card, or room for it, or NULL. */
+static struct card *find(struct heartbeat *h, const char *name)
+{
+	struct card *room = NULL;
+
+	for (struct card *c = h->cards; c < h->cards + MAX_CARDS; c++) {
+		if (!strcmp(c->name, name))
+			return c;
+		if (!c->name[0])
+			room = c;
+	}
+	return room;
 }
 
 static void hear(struct heartbeat *h)
@@ -128,17 +139,13 @@ static void hear(struct heartbeat *h)
 	ssize_t n;
 
 	while ((n = recv(h->fd, text, sizeof(text) - 1, 0)) >= 0) {
-		struct card *c = h->cards, *end = h->cards + MAX_CARDS;
+		struct card *c;
 
 		text[n] = '\0';
 		if (sscanf(text, "heartbeat %63s", name) != 1 || !strcmp(name, h->name))
 			continue;
-		while (c < end && strcmp(c->name, name) != 0)
-			c++;
-		for (c = c < end ? c : h->cards; c < end && c->name[0]; c++)
-			if (!strcmp(c->name, name))
-				break;
-		if (c == end)
+		c = find(h, name);
+		if (!c)
 			continue;
 		if (!c->name[0])
 			printf("hears %s\n", strcpy(c->name, name));
@@ -181,7 +188,10 @@ int main(int argc, char **argv)
 {
 	int timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 	int ms = argc == 4 ? atoi(argv[3]) : 1000;
-	struct heartbeat h = {.fd = -1};
+	struct heartbeat h = {
+		.group = {.sin6_family = AF_INET6, .sin6_port = htons(PORT)},
+		.fd = -1,
+	};
 	struct itimerspec interval = {
 		.it_value = {ms / 1000, ms % 1000 * 1000000L},
 		.it_interval = {ms / 1000, ms % 1000 * 1000000L},
@@ -194,6 +204,7 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	h.device = argv[1];
 	h.name = argv[2];
+	inet_pton(AF_INET6, GROUP, &h.group.sin6_addr);
 	if (timer < 0 || timerfd_settime(timer, 0, &interval, NULL))
 		fail(h.device, "cannot set a timer", strerror(errno));
 	else if (!open_on_device(&h))

@@ -87,7 +87,8 @@ struct ifpin_device {
  *
  * Return: 0; -EINVAL: @spec is empty, malformed or longer than a name can be;
  * -ENODEV: no such interface; -ENOTUNIQ: several have this MAC address; -EAGAIN: the list kept
- * changing; -ENOMEM, or what socket(2), sendto(2) and recvmsg(2) gave.
+ * changing; -EBADMSG: the kernel sent nonsense; -ENOMEM, or what socket(2), sendto(2) and
+ * recvmsg(2) gave.
  */
 IFPIN_API int ifpin_device_resolve(
 	const char *spec, struct ifpin_device *ret_device, struct ifpin_error *ret_error);
@@ -114,22 +115,25 @@ enum ifpin_identity {
 	IFPIN_BACK,	   /* it was deleted and is there again, with another index */
 	IFPIN_REPLACED,	   /* another device has its name or its index; it is gone itself */
 	IFPIN_GONE,	   /* there is no trace of it */
-	IFPIN_OTHER_NETNS, /* the caller is in another network namespace than the device was */
+	IFPIN_OTHER_NETNS, /* the caller is in another network namespace; Linux 5.14 */
 };
 
 /**
  * ifpin_device_check - is this still the same device?
  * @device: what an earlier call gave
  * @ret_identity: the answer
- * @ret_now: may be NULL; the device as it is now; if replaced, the other one; if gone, all zero
+ * @ret_now: may be NULL; the device as it is now; if replaced, the other one; if gone or in another
+ *	namespace, all zero, which no function takes for a device
  * @ret_error: may be NULL
  *
- * Two sightings are of one device if kind and type agree and the first of these that applies does:
- * both have a permanent MAC address, and it is the same; the MAC addresses are the same; both MAC
- * addresses are locally administered (the kernel made them up) and the devices share an alternative
- * name; neither has a MAC address, and the name is the same. Everything else is another device,
- * also where it has the same name and index: whoever changes the MAC address of a device without
- * a permanent one makes it another. (A monitor that was open sees that it is not.)
+ * Two sightings at one index are of one device if kind and type agree and the first of these that
+ * applies does: both have a permanent MAC address, and it is the same; neither has a MAC address,
+ * and the name is the same; the MAC addresses are the same; both are locally administered (somebody
+ * made them up) and the devices share an alternative name. At another index the name, or an
+ * alternative name, has to be the same as well, for VLANs and switch ports share MAC addresses.
+ * Everything else is another device, also where it has the same name and index: whoever changes
+ * the MAC address of a device without a permanent one makes it another. (A monitor that was open
+ * sees that it is not.)
  *
  * Return: 0; as ifpin_device_list().
  */
@@ -143,23 +147,25 @@ IFPIN_API int ifpin_device_check(const struct ifpin_device *device,
  * @ret_n: how many, at least one
  * @ret_error: may be NULL
  *
- * Those that systemd-resolved has for the link, else those of /etc/resolv.conf. Never one that is
- * an address of this host: a resolver here asks on by whichever device it likes.
+ * Those that systemd-resolved was told for the link, else those that systemd-networkd has for it,
+ * else those of /etc/resolv.conf. Never one that is an address of this host: a resolver here asks
+ * on by whichever device it likes.
  *
- * Return: 0; -ENODATA: none is known; -ENOMEM; as ifpin_device_list().
+ * Return: 0; -ENODATA: none is known; -ENOMEM.
  */
 IFPIN_API int ifpin_device_nameservers(const struct ifpin_device *device,
 	struct sockaddr_storage **ret_servers, size_t *ret_n, struct ifpin_error *ret_error);
 
 /** enum ifpin_event_type - what happened to a device */
 enum ifpin_event_type {
-	IFPIN_EVENT_GONE,     /* deleted or moved to another namespace, its addresses with it */
-	IFPIN_EVENT_BACK,     /* there again; device.ifindex is new: sockets are to be re-pinned */
-	IFPIN_EVENT_RENAMED,  /* sockets go on */
-	IFPIN_EVENT_REPLACED, /* another device has its name, see ifpin_device_check() */
-	IFPIN_EVENT_UP,	      /* switched on */
-	IFPIN_EVENT_DOWN,     /* switched off */
-	IFPIN_EVENT_CARRIER,  /* the link is there */
+	IFPIN_EVENT_GONE, /* deleted or moved to another namespace, its addresses with it */
+	/* there again, mostly with a new index: re-pin sockets; its addresses may be yet to come */
+	IFPIN_EVENT_BACK,
+	IFPIN_EVENT_RENAMED,	     /* sockets go on */
+	IFPIN_EVENT_REPLACED,	     /* another device has its name, see ifpin_device_check() */
+	IFPIN_EVENT_UP,		     /* switched on */
+	IFPIN_EVENT_DOWN,	     /* switched off */
+	IFPIN_EVENT_CARRIER,	     /* the link is there */
 	IFPIN_EVENT_NO_CARRIER,	     /* the link is lost */
 	IFPIN_EVENT_MAC,	     /* its MAC address was changed while it was watched */
 	IFPIN_EVENT_ADDRESS_ADDED,   /* it has an address more */
@@ -206,9 +212,8 @@ IFPIN_API int ifpin_monitor_open(const struct ifpin_device *device,
 /**
  * ifpin_monitor_fd - what to poll for reading
  *
- * Readable when ifpin_monitor_next() may have an event. Fit for level-triggered and, if
- * ifpin_monitor_next() is called until it returns 0, for edge-triggered epoll(7). Owned by the
- * monitor.
+ * Readable when ifpin_monitor_next() may have an event. Fit for level-triggered and edge-triggered
+ * epoll(7). Owned by the monitor.
  */
 IFPIN_API int ifpin_monitor_fd(const struct ifpin_monitor *monitor);
 
@@ -216,17 +221,20 @@ IFPIN_API int ifpin_monitor_fd(const struct ifpin_monitor *monitor);
  * ifpin_monitor_next - the next change
  * @ret_event: written if there is one
  *
- * Never blocks. Call it until it returns 0, also once right after opening.
+ * Never blocks. Call it until it returns 0, whenever the descriptor is readable and right after
+ * opening.
  *
- * Return: 1: there is an event; 0: none until the descriptor is readable again; -EAGAIN, -ENOMEM or
- * what recvmsg(2) gave: the state is not known, and the next call reads it anew.
+ * Return: 1: there is an event; 0: none until the descriptor is readable again; -EAGAIN, -EBADMSG,
+ * -ENOMEM or what recvmsg(2) gave: the state is not known, and the next call reads it anew. The
+ * descriptor need not become readable for that: call again after a while.
  */
 IFPIN_API int ifpin_monitor_next(struct ifpin_monitor *monitor, struct ifpin_event *ret_event);
 
 /**
  * ifpin_monitor_device - the device as of the last event that ifpin_monitor_next() gave
  *
- * Return: owned by the monitor; NULL while the device is gone.
+ * Return: owned by the monitor, changed by the next call of ifpin_monitor_next(); NULL while the
+ * device is gone.
  */
 IFPIN_API const struct ifpin_device *ifpin_monitor_device(const struct ifpin_monitor *monitor);
 

@@ -5,7 +5,7 @@
  *
  * The question goes to a name server through the device, by sockets that are pinned to it; a
  * socket that cannot be pinned ends the operation. No resolver of the host is asked, for that would
- * ask on by other devices; /etc/hosts is read.
+ * ask on by other devices; /etc/hosts is read, and the search list of /etc/resolv.conf is used.
  */
 #pragma once
 
@@ -23,8 +23,8 @@ extern "C" {
  * @timeout_ms: for all of it, milliseconds; 0: 30000
  * @attempt_delay_ms: RFC 8305 Connection Attempt Delay, milliseconds, 10 to 2000; 0: 250
  * @resolution_delay_ms: RFC 8305 Resolution Delay, milliseconds; 0: 50
- * @servers: name servers (struct sockaddr_in and sockaddr_in6 with port), or NULL to ask those that
- *	ifpin_device_nameservers() gives
+ * @servers: name servers (struct sockaddr_in and sockaddr_in6; port 0 is 53), or NULL to ask those
+ *	that ifpin_device_nameservers() gives
  * @n_servers: how many
  * @socket: how the connections are to be pinned, or NULL
  */
@@ -53,11 +53,12 @@ struct ifpin_connect;
  *
  * Asks for AAAA and A at once, and connects in the manner of RFC 8305: IPv6 first, families in
  * turn, the next address when one has failed or has not answered within the delay; the first
- * connection that stands is taken and the others are closed.
+ * connection that stands is taken and the others are closed. Of each family 16 addresses are tried.
+ * A source address in @opts->socket decides the family.
  *
  * Return: 0; -EINVAL: no name, or bad options; -E2BIG: options of a later version; -EXDEV: the
- * scope is another device's; -ENODATA: no name server is known for the device; -ENOMEM or what
- * epoll_create1(2) and timerfd_create(2) gave.
+ * scope is another device's; -ENODATA: no name server is known for the device; -EREMOTEIO: c-ares
+ * refuses to start; -ENOMEM or what epoll_create1(2) and timerfd_create(2) gave.
  */
 IFPIN_API int ifpin_connect_start(const struct ifpin_device *device, const char *host,
 	uint16_t port, const struct ifpin_connect_opts *opts, struct ifpin_connect **ret_connect,
@@ -74,8 +75,8 @@ IFPIN_API int ifpin_connect_fd(const struct ifpin_connect *connect);
  * Never blocks. Call it once after ifpin_connect_start() as well.
  *
  * Return: 1: connected; 0: not yet; -ENOENT: the name has no address; -ETIMEDOUT: the time is over,
- * or no name server answers; -EREMOTEIO: the name servers refuse to answer; what connect(2) gave
- * for the last address; what ifpin_socket() gave.
+ * or no name server answers; -EREMOTEIO: the name servers refuse to answer; -EINVAL: that can be no
+ * name; what connect(2) gave for the last address; what ifpin_socket() gave, for @opts->socket too.
  */
 IFPIN_API int ifpin_connect_step(
 	struct ifpin_connect *connect, int *ret_fd, struct ifpin_error *ret_error);

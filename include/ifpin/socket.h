@@ -82,16 +82,20 @@ struct ifpin_socket_opts {
  * @opts: NULL for the defaults
  * @ret_error: may be NULL
  *
- * Ties the socket to the index and reads back that it is tied to it, and that the index has the
- * name that @device had. If it has not, one look-up decides whether the device was renamed (fine)
- * or replaced.
+ * Ties the socket to the name and reads back that it is tied to the index that @device had. If it
+ * is not, one look-up decides whether the device was renamed, which is fine, or replaced; what was
+ * opened for the wrong one is closed. Nothing that came by another device is ever in its queue.
  *
- * Return: a descriptor, the caller's; -EINVAL: bad options; -E2BIG: options of a later version;
- * -ENODEV: the device is gone; -ESTALE: its index belongs to another one; -EXDEV: it is of another
- * network namespace; -EAFNOSUPPORT; -EPROTONOSUPPORT: the protocol (MPTCP, SCTP, ...) may use other
- * devices by itself; -EADDRNOTAVAIL: the source address is not DEVICE's, or it has none;
- * -EPERM: raw sockets need CAP_NET_RAW, and before Linux 5.7 all pins do; or what socket(2),
- * setsockopt(2), bind(2) gave. Needs Linux 5.1 (SO_BINDTOIFINDEX).
+ * A device of another network namespace that has the same name and the same index as one here
+ * passes for that; ifpin_device_check() tells them apart.
+ *
+ * Return: a descriptor, the caller's; -EINVAL: bad options, or a device that was never looked up;
+ * -E2BIG: options of a later version; -ENODEV: the device is gone; -ESTALE: it is back with another
+ * index, or name or index belong to another one; -EXDEV: it is of another network namespace;
+ * -EAFNOSUPPORT; -EPROTONOSUPPORT: the protocol (MPTCP, SCTP, ...) may use other devices by itself;
+ * -EADDRNOTAVAIL: the source address is not the device's, or it has none; -EADDRINUSE, -EACCES: the
+ * port is taken, or privileged; -EPERM: raw sockets need CAP_NET_RAW, and before Linux 5.7 all pins
+ * do; -ENOPROTOOPT: before Linux 5.1; or what socket(2), setsockopt(2), bind(2) gave.
  */
 IFPIN_API int ifpin_socket(const struct ifpin_device *device, int domain, int type, int protocol,
 	const struct ifpin_socket_opts *opts, struct ifpin_error *ret_error);
@@ -102,13 +106,14 @@ IFPIN_API int ifpin_socket(const struct ifpin_device *device, int domain, int ty
  * @device, @opts, @ret_error: as for ifpin_socket()
  *
  * For sockets that were handed over, or made by another library. A connection is pinned if its
- * local address is the device's. Not visible, so not judged: groups joined earlier; copies of the
- * descriptor, which share the socket and are not closed. Where it is tied to @device already,
- * setting IP_UNICAST_IF needs CAP_NET_RAW; without, it stays as it was, and ifpin_inspect() says
- * so.
+ * local address is the device's. Nobody else may use the socket meanwhile. Not visible, so not
+ * judged: groups joined earlier, packets that are queued already, and copies of the descriptor,
+ * which share the socket and are not closed. Where it is tied to @device already, setting
+ * IP_UNICAST_IF needs CAP_NET_RAW; without, it stays as it was, and ifpin_inspect() says so. All
+ * IPv4 options of the socket (IP_OPTIONS) are cleared, not source routes alone.
  *
- * Return: 0; -EPERM: it is tied to another device, and untying it needs CAP_NET_RAW; -ENOTSOCK;
- * else as ifpin_socket().
+ * Return: 0; -EPERM: it is tied to another device, and untying it needs CAP_NET_RAW; -ENOTSOCK,
+ * -EBADF; else as ifpin_socket().
  */
 IFPIN_API int ifpin_pin(int *fd, const struct ifpin_device *device,
 	const struct ifpin_socket_opts *opts, struct ifpin_error *ret_error);
@@ -121,10 +126,11 @@ IFPIN_API int ifpin_pin(int *fd, const struct ifpin_device *device,
  *
  * Looks at control messages and the scope of the destination before the kernel does. No allocation
  * and no further system call. Refused: IP_PKTINFO, IPV6_PKTINFO and scopes of another device;
- * source routes (IP_RETOPTS, IPV6_RTHDR). Other control messages are none of its business.
+ * IPv4 options (IP_RETOPTS) and routing headers (IPV6_RTHDR), which can route by the sender's will.
+ * Other control messages are none of its business, nor is the source address in packet-info.
  *
- * Return: bytes sent; -EXDEV: it names another device; -EPERM: a source route; -EINVAL: a control
- * message is malformed; or what sendmsg(2) gave.
+ * Return: bytes sent; -EXDEV: it names another device; -EPERM: it carries a route; -EINVAL: a
+ * control message is malformed; or what sendmsg(2) gave.
  */
 IFPIN_API ssize_t ifpin_sendmsg(
 	int fd, const struct ifpin_device *device, const struct msghdr *msg, int flags);
@@ -149,10 +155,11 @@ IFPIN_API int ifpin_sendmmsg(int fd, const struct ifpin_device *device, struct m
  *
  * connect(AF_UNSPEC) makes the kernel forget the device of a UDP socket; it is tied again, which
  * needs no privilege. Until then IP_UNICAST_IF holds what other threads send, but for IPv6 with a
- * bound source address: do not send from another thread meanwhile.
+ * bound source address, and nothing holds what it receives: let no other thread use it meanwhile.
  *
  * Return: 0; -EXDEV: the scope is another device's, or the socket is not tied to @device;
- * -EINPROGRESS: as connect(2) on a non-blocking socket; or what connect(2) gave.
+ * -EINPROGRESS: as connect(2) on a non-blocking socket; -ENODEV, -ESTALE: it could not be tied
+ * again; or what connect(2) gave.
  */
 IFPIN_API int ifpin_connect(
 	int fd, const struct ifpin_device *device, const struct sockaddr *address, socklen_t len);
@@ -164,8 +171,8 @@ IFPIN_API int ifpin_connect(
  * @source: NULL for any source; else the one whose packets are wanted (RFC 3678)
  * @ret_error: may be NULL
  *
- * A membership ends with its device and does not come back with it: after a return, leave with the
- * old struct ifpin_device and join with the new one.
+ * A membership ends with its device and does not come back with it: leave when it is gone, with the
+ * device that IFPIN_EVENT_GONE gives, and join again with the one that IFPIN_EVENT_BACK gives.
  *
  * Return: 0; -EXDEV: the socket is not tied to @device; -EINVAL: no multicast address, or a source
  * of the other family; -EAFNOSUPPORT; -EADDRINUSE: it is joined already; -ENOBUFS: too many groups
@@ -176,6 +183,8 @@ IFPIN_API int ifpin_join(int fd, const struct ifpin_device *device, const struct
 
 /**
  * ifpin_leave - leave a multicast group on the device, which may be gone
+ *
+ * Of a device that is gone, the whole group is left, whatever the source.
  *
  * Return: 0; -EADDRNOTAVAIL: it was not joined; else as ifpin_join().
  */
@@ -209,7 +218,8 @@ enum ifpin_answer {
  * @same: whether it is the device that was asked about
  * @local_is_devices: whether the local address is one of the device's
  * @peer_routed_there: whether the host's own routes would lead to the peer by that device
- * @local, @peer: addresses; ss_family is 0 where there is none
+ * @local: address, which may be the unspecified one
+ * @peer: address; ss_family is 0 where there is none
  * @text: the same in a sentence
  * @reserved: zero
  */
@@ -233,7 +243,7 @@ struct ifpin_inspection {
  * @ret_error: may be NULL
  *
  * For reading only. Devices are looked up in the network namespace of the caller; -EXDEV where the
- * socket is of another (Linux 5.14).
+ * socket or @device is of another (Linux 5.14).
  *
  * Return: 0; -EAFNOSUPPORT: no IPv4 or IPv6 socket; -EXDEV; -ENOTSOCK, -EBADF; or as
  * ifpin_device_list().
@@ -253,7 +263,7 @@ enum ifpin_repinned {
  * @fd: a socket pinned to the old index
  * @device: the device as it is now (IFPIN_EVENT_BACK)
  * @opts: as when it was opened; source and port are ignored: those of the socket are kept
- * @ret_how: what was done
+ * @ret_how: what was done; not NULL
  * @ret_error: may be NULL
  *
  * With CAP_NET_RAW the socket itself is bound to the new index. Without, a new one is opened, given
@@ -262,8 +272,9 @@ enum ifpin_repinned {
  * carried over (see ifpin_join()).
  *
  * Return: 0; -ENOTCONN: a TCP connection cannot be reopened, only the program can; -EADDRNOTAVAIL:
- * the device does not have the socket's address (yet); else as ifpin_socket(). On failure the
- * socket is as it was: tied to an index that does not exist, so it sends nothing.
+ * the device does not have the socket's address (yet): try again at IFPIN_EVENT_ADDRESS_ADDED;
+ * -ENOTSOCK, -EBADF; else as ifpin_socket(). On failure the socket is tied to the index as before,
+ * which no device has, so it sends nothing.
  */
 IFPIN_API int ifpin_repin(int fd, const struct ifpin_device *device,
 	const struct ifpin_socket_opts *opts, enum ifpin_repinned *ret_how,

@@ -30,7 +30,8 @@ int ifp_fail_errno(struct ifpin_error *err, int code, const char *fmt, ...)
 		vsnprintf(err->text, sizeof(err->text), fmt, ap);
 		va_end(ap);
 		used = strlen(err->text);
-		snprintf(err->text + used, sizeof(err->text) - used, ": %s", strerror(-code));
+		snprintf(err->text + used, sizeof(err->text) - used, ": %s",
+			strerrordesc_np(-code) ?: "unknown error");
 	}
 	return code;
 }

@@ -8,6 +8,7 @@
 #include <linux/rtnetlink.h>
 #include <stdbool.h>
 #include <sys/socket.h>
+#include <time.h>
 
 struct answer {
 	ifp_nl_cb cb;
@@ -48,6 +49,25 @@ int ifp_nl_open(int family, struct mnl_socket **ret)
 	return 0;
 }
 
+/* An answer that a failed request left behind must not pass for that of the next. */
+static uint32_t fresh_sequence(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	/* 0 would mean: any. */
+	return (uint32_t)((uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec) ?: 1;
+}
+
+void ifp_nl_flush(struct mnl_socket *nl)
+{
+	char byte;
+
+	while (recv(mnl_socket_get_fd(nl), &byte, sizeof(byte), MSG_DONTWAIT) >= 0 ||
+		errno == EINTR || errno == ENOBUFS)
+		;
+}
+
 int ifp_nl_ask(struct mnl_socket *nl, struct nlmsghdr *req, ifp_nl_cb cb, void *data)
 {
 	struct answer a = {.cb = cb, .data = data};
@@ -56,11 +76,14 @@ int ifp_nl_ask(struct mnl_socket *nl, struct nlmsghdr *req, ifp_nl_cb cb, void *
 	ssize_t n;
 	int r;
 
-	req->nlmsg_seq++;
+	req->nlmsg_seq = fresh_sequence();
 	if (mnl_socket_sendto(nl, req, req->nlmsg_len) < 0)
 		return -errno;
 	do {
-		n = mnl_socket_recvfrom(nl, buf, sizeof(buf));
+		/* -EINTR is for dumps; a signal is none of the caller's business. */
+		do
+			n = mnl_socket_recvfrom(nl, buf, sizeof(buf));
+		while (n < 0 && errno == EINTR);
 		if (n < 0)
 			return -errno;
 		if (req->nlmsg_flags & NLM_F_DUMP && take_interrupted(buf, (size_t)n))

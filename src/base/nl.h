@@ -18,13 +18,15 @@ int ifp_nl_open(int family, struct mnl_socket **ret);
 
 /*
  * Sends a request whose type, flags and body the caller has put in, and hands every answer to cb.
- * Checks port id and sequence. cb returns 0 or a negative errno, which ends it; the socket is not
- * to be used for another request then.
+ * Checks port id and sequence. cb returns 0 or a negative errno, which ends it; answers may be left
+ * on the socket then, to be thrown away with ifp_nl_flush().
  *
  * Return: 0; -EINTR: a dump changed under us, all of it was handed over; the kernel's error;
  * errno of the socket calls.
  */
 int ifp_nl_ask(struct mnl_socket *nl, struct nlmsghdr *req, ifp_nl_cb cb, void *data);
+
+void ifp_nl_flush(struct mnl_socket *nl);
 
 /*
  * The same on a socket of its own, and a dump that changed under us is read again, five times at

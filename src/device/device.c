@@ -209,26 +209,19 @@ int ifpin_device_list(
 
 /* ---- what a person means ---- */
 
-struct spec {
-	const char *text;
-	uint32_t index;
-	struct ether_addr mac;
-	enum { BY_NAME, BY_INDEX, BY_MAC } by;
-};
-
-static int parse_spec(const char *text, struct spec *ret, struct ifpin_error *err)
+int ifp_spec_parse(const char *text, struct ifp_spec *ret, struct ifpin_error *err)
 {
-	struct spec s = {.text = text};
+	struct ifp_spec s = {.text = text};
 
 	if (!*text)
 		return ifp_fail(err, -EINVAL, "no interface given");
 	if (!strncmp(text, "index:", 6)) {
-		s.by = BY_INDEX;
+		s.by = IFP_BY_INDEX;
 		if (ifp_parse_u32(text + 6, 1, INT32_MAX, &s.index))
 			return ifp_fail(err, -EINVAL,
 				"\"%s\": an index is a number from 1 to 2147483647", text);
 	} else if (!strncmp(text, "mac:", 4)) {
-		s.by = BY_MAC;
+		s.by = IFP_BY_MAC;
 		if (strlen(text) != 4 + 17 || !ether_aton_r(text + 4, &s.mac))
 			return ifp_fail(err, -EINVAL,
 				"\"%s\": a MAC address is six pairs of hexadecimal digits", text);
@@ -254,7 +247,7 @@ static void list_names(const struct ifpin_device *v, size_t n, char *buf, size_t
 	}
 }
 
-static int by_mac(const struct spec *s, const struct ifpin_device *v, size_t n,
+static int by_mac(const struct ifp_spec *s, const struct ifpin_device *v, size_t n,
 	struct ifpin_device *ret, unsigned int *ret_hits)
 {
 	unsigned int hits = 0;
@@ -268,7 +261,7 @@ static int by_mac(const struct spec *s, const struct ifpin_device *v, size_t n,
 }
 
 /* What needs all devices: a MAC address, and the message that there is none of the name. */
-static int from_list(struct mnl_socket *nl, const struct spec *s, struct ifpin_device *ret,
+static int from_list(struct mnl_socket *nl, const struct ifp_spec *s, struct ifpin_device *ret,
 	struct ifpin_error *err)
 {
 	_cleanup_free_ struct ifpin_device *v = NULL;
@@ -279,7 +272,7 @@ static int from_list(struct mnl_socket *nl, const struct spec *s, struct ifpin_d
 
 	if (r)
 		return ifp_fail_errno(err, r, "cannot list the interfaces");
-	r = s->by == BY_MAC ? by_mac(s, v, n, ret, &hits) : -ENODEV;
+	r = s->by == IFP_BY_MAC ? by_mac(s, v, n, ret, &hits) : -ENODEV;
 	if (!r)
 		return 0;
 	list_names(v, n, names, sizeof(names));
@@ -296,19 +289,19 @@ int ifpin_device_resolve(
 {
 	_cleanup_(ifp_nl_closep) struct mnl_socket *nl = NULL;
 	struct ifpin_device d;
-	struct spec s;
-	int r = parse_spec(spec, &s, ret_error);
+	struct ifp_spec s;
+	int r = ifp_spec_parse(spec, &s, ret_error);
 
 	if (r)
 		return r;
 	r = ifp_nl_open(NETLINK_ROUTE, &nl);
 	if (r)
 		return ifp_fail_errno(ret_error, r, "cannot ask the kernel for its interfaces");
-	if (s.by == BY_NAME)
+	if (s.by == IFP_BY_NAME)
 		r = by_name(nl, spec, &d);
-	else if (s.by == BY_INDEX)
+	else if (s.by == IFP_BY_INDEX)
 		r = ifp_device_by_index_on(nl, s.index, &d);
-	if (s.by == BY_MAC || r == -ENODEV)
+	if (s.by == IFP_BY_MAC || r == -ENODEV)
 		r = from_list(nl, &s, &d, ret_error);
 	else if (r)
 		ifp_fail_errno(ret_error, r, "cannot look up interface \"%s\"", spec);
@@ -328,7 +321,7 @@ static int find_it(struct mnl_socket *nl, const struct ifpin_device *was, bool a
 	if (r)
 		return r;
 	for (size_t i = 0; i < n; i++) {
-		if (v[i].ifindex != was->ifindex && ifp_device_same(was, v + i)) {
+		if (v[i].ifindex != was->ifindex && ifp_device_returned(was, v + i)) {
 			*ret_identity = IFPIN_BACK;
 			*now = v[i];
 			return 0;

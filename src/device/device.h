@@ -6,6 +6,7 @@
 
 #include "base/nl.h"
 
+#include <net/ethernet.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -32,14 +33,29 @@ struct ifp_route {
 	bool leads_there;
 };
 
+/* What a person wrote for a device. */
+struct ifp_spec {
+	const char *text;
+	uint32_t index;
+	struct ether_addr mac;
+	enum { IFP_BY_NAME, IFP_BY_INDEX, IFP_BY_MAC } by;
+};
+
+/* Return: 0; -EINVAL, with the reason. */
+int ifp_spec_parse(const char *text, struct ifp_spec *ret, struct ifpin_error *err);
+
 /* Reads a link message. Return: 0; -EBADMSG: it is none, or malformed. */
 int ifp_link_parse(const struct nlmsghdr *nlh, struct ifp_link *ret);
 
 /* The same, all of it but the namespace. Return: 0; -EBADMSG: it is none, or malformed. */
 int ifp_device_parse(const struct nlmsghdr *nlh, struct ifpin_device *ret);
 
-/* Whether two sightings are of one device, by the rule at ifpin_device_check(). */
+/*
+ * Whether two sightings are of one device, by the rule at ifpin_device_check(): at one index, and
+ * at another one, where it takes a name as well (VLANs have the MAC address of their parent).
+ */
 bool ifp_device_same(const struct ifpin_device *a, const struct ifpin_device *b);
+bool ifp_device_returned(const struct ifpin_device *was, const struct ifpin_device *now);
 
 /* The device with an index. Return: 0; -ENODEV: there is none; as ifp_nl_ask(). */
 int ifp_device_by_index(uint32_t ifindex, struct ifpin_device *ret);

@@ -182,3 +182,9 @@ bool ifp_device_same(const struct ifpin_device *a, const struct ifpin_device *b)
 		return true;
 	return locally_administered(a) && locally_administered(b) && share_altname(a, b);
 }
+
+bool ifp_device_returned(const struct ifpin_device *was, const struct ifpin_device *now)
+{
+	return ifp_device_same(was, now) &&
+	       (!strcmp(was->name, now->name) || share_altname(was, now));
+}

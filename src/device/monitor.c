@@ -84,13 +84,18 @@ static void lose(struct ifpin_monitor *m)
 	m->n = 0;
 }
 
+static void found(struct ifpin_monitor *m, const struct ifpin_device *d)
+{
+	m->now = *d;
+	m->there = true;
+	m->heir.ifindex = m->told_heir = 0;
+}
+
 /* A device that is not there, and one that could be it. */
 static void meet(struct ifpin_monitor *m, const struct ifpin_device *d)
 {
-	if (ifp_device_same(&m->now, d)) {
-		m->now = *d;
-		m->there = true;
-		m->heir.ifindex = m->told_heir = 0;
+	if (ifp_device_returned(&m->now, d)) {
+		found(m, d);
 	} else if (!strcmp(m->now.name, d->name)) {
 		m->heir = *d;
 	}
@@ -162,15 +167,17 @@ static int find_again(struct ifpin_monitor *m)
 static int resync(struct ifpin_monitor *m)
 {
 	struct ifpin_device d;
-	int r = ifp_device_by_index_on(m->ask, m->now.ifindex, &d);
+	int r;
 
+	ifp_nl_flush(m->ask);
+	r = ifp_device_by_index_on(m->ask, m->now.ifindex, &d);
 	if (r && r != -ENODEV)
 		return r;
 	/* Nobody watched: another MAC address at the same index may be another device. */
 	if (r || !ifp_device_same(&m->now, &d))
 		lose(m);
 	else
-		meet(m, &d);
+		found(m, &d);
 	m->heir.ifindex = 0;
 	if (!m->there) {
 		r = find_again(m);
@@ -180,11 +187,11 @@ static int resync(struct ifpin_monitor *m)
 	for (size_t i = 0; i < m->n; i++)
 		if (m->addresses[i].state == KNOWN)
 			m->addresses[i].state = UNSEEN;
-	do
+	r = -EINTR;
+	for (int i = 0; i < 20 && r == -EINTR; i++)
 		r = ifp_addr_dump_on(m->ask, on_message, m);
-	while (r == -EINTR);
 	if (r)
-		return r;
+		return r == -EINTR ? -EAGAIN : r;
 	for (size_t i = m->n; i-- > 0;)
 		if (m->addresses[i].state == UNSEEN)
 			remove_address(m, m->addresses + i);

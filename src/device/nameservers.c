@@ -72,16 +72,18 @@ static int add(struct servers *s, const char *word)
 	return 0;
 }
 
-static int from_resolved(struct servers *s)
+/* A list of words behind a key, as resolved and networkd keep for each link. */
+static int from_state(struct servers *s, const char *directory, const char *key)
 {
 	_cleanup_free_ char *text = NULL;
-	char path[64], *p, *word, *save = NULL;
+	char path[64], line[32], *p, *word, *save = NULL;
 	int r = 0;
 
-	snprintf(path, sizeof(path), "/run/systemd/resolve/netif/%u", s->dev->ifindex);
+	snprintf(path, sizeof(path), "%s/%u", directory, s->dev->ifindex);
 	if (ifp_read_file(path, &text))
 		return 0;
-	p = !strncmp(text, "SERVERS=", 8) ? text : strstr(text, "\nSERVERS=");
+	snprintf(line, sizeof(line), "\n%s=", key);
+	p = !strncmp(text, line + 1, strlen(line + 1)) ? text : strstr(text, line);
 	if (!p)
 		return 0;
 	p = strchr(p, '=') + 1;
@@ -112,8 +114,11 @@ int ifpin_device_nameservers(const struct ifpin_device *device,
 	struct sockaddr_storage **ret_servers, size_t *ret_n, struct ifpin_error *ret_error)
 {
 	struct servers s = {.dev = device};
-	int r = from_resolved(&s);
+	/* What was set for the link by hand or by a manager, then what its configuration says. */
+	int r = from_state(&s, "/run/systemd/resolve/netif", "SERVERS");
 
+	if (!r && !s.n)
+		r = from_state(&s, "/run/systemd/netif/links", "DNS");
 	if (!r && !s.n)
 		r = from_resolv_conf(&s);
 	if (!r && !s.n)

@@ -150,17 +150,37 @@ static int enter_netns(const struct env *e, int arg)
 	return fd < 0 ? -errno : ifp_send(e, fd, &t);
 }
 
-static int inherited(const struct env *e, int arg)
+/*
+ * A socket that came from elsewhere. Who has libifpin pins it first; it is the laboratory's, and is
+ * wanted loose again.
+ */
+static int send_by(const struct env *e, int *fd)
 {
 	struct target t = ifp_target(LAB_PEER4, e->port, 0);
+	struct ip_mreqn none = {};
+	int zero = 0, r = e->prot == PROT_LIBIFPIN ? ifp_protect(e, fd, AF_INET, false) : 0;
+
+	if (r)
+		return r;
+	r = ifp_send(e, *fd, &t);
+	if (e->prot == PROT_LIBIFPIN &&
+		(setsockopt(*fd, SOL_SOCKET, SO_BINDTODEVICE, "", 0) ||
+			setsockopt(*fd, IPPROTO_IP, IP_UNICAST_IF, &zero, sizeof(zero)) ||
+			setsockopt(*fd, IPPROTO_IP, IP_MULTICAST_IF, &none, sizeof(none))))
+		return -errno;
+	return r;
+}
+
+static int inherited(const struct env *e, int arg)
+{
+	int fd = e->inherited_fd;
 
 	(void)arg;
-	return e->inherited_fd < 0 ? -EBADF : ifp_send(e, e->inherited_fd, &t);
+	return fd < 0 ? -EBADF : send_by(e, &fd);
 }
 
 static int passed(const struct env *e, int arg)
 {
-	struct target t = ifp_target(LAB_PEER4, e->port, 0);
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
 	uint8_t control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8)));
 	char byte;
@@ -182,19 +202,18 @@ static int passed(const struct env *e, int arg)
 	if (!CMSG_FIRSTHDR(&m))
 		return -EACCES;
 	memcpy(&got, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(got));
-	return ifp_send(e, got, &t);
+	return send_by(e, &got);
 }
 
 static int taken(const struct env *e, int arg)
 {
-	struct target t = ifp_target(LAB_PEER4, e->port, 0);
 	_cleanup_close_ int pidfd = (int)syscall(SYS_pidfd_open, e->giver, 0), fd = -1;
 
 	(void)arg;
 	if (pidfd < 0)
 		return -errno;
 	fd = (int)syscall(SYS_pidfd_getfd, pidfd, e->giver_fd, 0);
-	return fd < 0 ? -errno : ifp_send(e, fd, &t);
+	return fd < 0 ? -errno : send_by(e, &fd);
 }
 
 /* One submission on a ring made by hand; only its result is waited for. */
@@ -262,7 +281,7 @@ static int uring_socket(const struct env *e, int arg)
 	struct target t = ifp_target(LAB_PEER4, e->port, 0);
 	struct in_pktinfo info = {.ipi_ifindex = (int)e->out_index};
 	_cleanup_close_ int fd = uring_submit(&sqe);
-	int r = fd < 0 ? fd : ifp_protect(e, fd, AF_INET, false);
+	int r = fd < 0 ? fd : ifp_protect(e, &fd, AF_INET, false);
 
 	(void)arg;
 	return r ?: ifp_send_cmsg(e, fd, &t, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
@@ -276,15 +295,16 @@ const struct attempt ifp_battery_escape[] = {
 		0},
 	{"thread", CLASS, "another thread", "pthreads(7)", thread, 0, 0},
 	{"cgroup-procs", CLASS, "a move to the root cgroup of version 2", "cgroups(7)",
-		cgroup_procs, 0, 0},
+		cgroup_procs, 0, PAST_LIBRARY},
 	{"cgroup-procs-v1", CLASS, "a move to the root cgroups of version 1", "cgroups(7)",
-		cgroup_procs, 1, 0},
+		cgroup_procs, 1, PAST_LIBRARY},
 	{"cgroup-of-other", CLASS,
 		"a move to the root cgroup by the root directory of a process outside",
-		"ptrace(2), proc(5)", cgroup_of_other, 0, NEEDS_SCOPE},
+		"ptrace(2), proc(5)", cgroup_of_other, 0, NEEDS_SCOPE | PAST_LIBRARY},
 	{"clone-into-cgroup", CLASS, "a child that starts in the root cgroup", "clone(2)",
-		clone_into, 0, 0},
-	{"enter-netns", CLASS, "another network namespace", "setns(2)", enter_netns, 0, FROM_PEER},
+		clone_into, 0, PAST_LIBRARY},
+	{"enter-netns", CLASS, "another network namespace", "setns(2)", enter_netns, 0,
+		FROM_PEER | PAST_LIBRARY},
 	{"inherited-socket", CLASS, "a socket that was open before", "execve(2)", inherited, 0,
 		INHERITS},
 	{"passed-socket", CLASS, "a socket that a process outside hands over", "unix(7)", passed, 0,
@@ -292,7 +312,7 @@ const struct attempt ifp_battery_escape[] = {
 	{"taken-socket", CLASS, "a socket taken out of a process outside", "pidfd_getfd(2)", taken,
 		0, 0},
 	{"io-uring-pktinfo", CLASS, "IP_PKTINFO through io_uring", "io_uring(7)", uring_pktinfo, 0,
-		0},
+		PAST_LIBRARY},
 	{"io-uring-socket", CLASS, "a socket made by io_uring", "io_uring(7)", uring_socket, 0, 0},
 	{},
 };

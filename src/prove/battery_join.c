@@ -10,6 +10,22 @@
 /* By what the other device is named. */
 enum { BY_INDEX, BY_ADDRESS, BY_ROUTE };
 
+/* What the library has for all of these: the other device is named, or none at all. */
+static int by_library(const struct env *e, int fd, bool six, const char *source, bool names_device)
+{
+	struct ifpin_device dev = ifp_device(names_device ? LAB_OUT : LAB_IN);
+	struct target src = ifp_target(six ? LAB_PEER6 : LAB_PEER4, 0, 0), group = src;
+
+	if (source)
+		src = ifp_target(source, 0, 0);
+	if (six)
+		memcpy(&((struct sockaddr_in6 *)&group.ss)->sin6_addr, e->group6, 16);
+	else
+		memcpy(&((struct sockaddr_in *)&group.ss)->sin_addr, e->group4, 4);
+	return ifpin_join(fd, &dev, (struct sockaddr *)&group.ss,
+		source ? (struct sockaddr *)&src.ss : NULL, NULL);
+}
+
 static int join4(const struct env *e, int how)
 {
 	struct ip_mreqn m = {.imr_ifindex = how == BY_INDEX ? (int)e->out_index : 0};
@@ -17,6 +33,8 @@ static int join4(const struct env *e, int how)
 
 	if (fd < 0)
 		return fd;
+	if (e->prot == PROT_LIBIFPIN)
+		return by_library(e, fd, false, NULL, how != BY_ROUTE);
 	memcpy(&m.imr_multiaddr, e->group4, 4);
 	if (how == BY_ADDRESS)
 		inet_pton(AF_INET, LAB_OUT4, &m.imr_address);
@@ -33,6 +51,8 @@ static int join4_source(const struct env *e, int arg)
 	(void)arg;
 	if (fd < 0)
 		return fd;
+	if (e->prot == PROT_LIBIFPIN)
+		return by_library(e, fd, false, LAB_PEER4, true);
 	memcpy(&m.imr_multiaddr, e->group4, 4);
 	inet_pton(AF_INET, LAB_OUT4, &m.imr_interface);
 	inet_pton(AF_INET, LAB_PEER4, &m.imr_sourceaddr);
@@ -51,6 +71,8 @@ static int join_group(const struct env *e, int arg)
 
 	if (fd < 0)
 		return fd;
+	if (e->prot == PROT_LIBIFPIN)
+		return by_library(e, fd, six, source ? (six ? LAB_PEER6 : LAB_PEER4) : NULL, true);
 	if (six)
 		memcpy(&((struct sockaddr_in6 *)&grp.ss)->sin6_addr, e->group6, 16);
 	else
@@ -69,6 +91,8 @@ static int join6(const struct env *e, int type)
 
 	if (fd < 0)
 		return fd;
+	if (e->prot == PROT_LIBIFPIN)
+		return by_library(e, fd, true, NULL, true);
 	memcpy(&m.ipv6mr_multiaddr, e->group6, 16);
 	return setsockopt(fd, IPPROTO_IPV6, IPV6_JOIN_GROUP, &m, sizeof(m)) ? -errno : 0;
 }
@@ -122,7 +146,7 @@ const struct attempt ifp_battery_join[] = {
 		"RFC 3678 5.1", join_group, 3, WAITS_FOR_REPORT},
 #ifdef __x86_64__
 	{"join4-compat", CLASS, "a join by the 32-bit system call", "net/socket.c", join4_compat, 0,
-		WAITS_FOR_REPORT},
+		WAITS_FOR_REPORT | PAST_LIBRARY},
 #endif
 	{},
 };

@@ -88,13 +88,14 @@ static int transparent(const struct env *e, int arg)
 {
 	struct target src = ifp_target("192.0.2.77", 0, 0), t = ifp_target(LAB_PEER4, e->port, 0);
 	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	int on = 1;
+	int on = 1, r;
 
 	if (fd < 0 || setsockopt(fd, IPPROTO_IP, arg, &on, sizeof(on)))
 		return -errno;
-	if (e->prot == PROT_BINDTODEVICE &&
-		setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, LAB_IN, sizeof(LAB_IN)))
-		return -errno;
+	/* bind() as a protection would take the place of the foreign address. */
+	r = e->prot == PROT_BIND ? 0 : ifp_protect(e, &fd, AF_INET, false);
+	if (r)
+		return r;
 	if (bind(fd, (struct sockaddr *)&src.ss, src.len))
 		return -errno;
 	return ifp_send(e, fd, &t);
@@ -155,21 +156,31 @@ static int rebind_raw6(const struct env *e, int how)
 	return set ?: r;
 }
 
-/* __udp_disconnect() forgets the bound device; it asks for no capability. */
-static int disconnect(const struct env *e, int six)
+enum { FOUR, SIX, SIX_WITH_SOURCE };
+
+/*
+ * __udp_disconnect() forgets the bound device; it asks for no capability. IPV6_UNICAST_IF would
+ * hold what is sent then, but for a socket whose source address is bound.
+ */
+static int disconnect(const struct env *e, int how)
 {
-	const char *near = six ? LAB_PEER_IN6 : LAB_PEER_IN4;
-	struct target first = ifp_target(near, e->port, 0);
+	bool six = how != FOUR;
+	struct target first = ifp_target(six ? LAB_PEER_IN6 : LAB_PEER_IN4, e->port, 0);
 	struct target t = ifp_target(six ? LAB_PEER6 : LAB_PEER4, e->port, 0);
+	struct target source = ifp_target(LAB_IN6, 0, 0);
 	struct sockaddr none = {.sa_family = AF_UNSPEC};
 	_cleanup_close_ int fd = ifp_sock(e, six ? AF_INET6 : AF_INET, SOCK_DGRAM, 0);
+	int r;
 
 	if (fd < 0)
 		return fd;
-	if (connect(fd, (struct sockaddr *)&first.ss, first.len) ||
-		connect(fd, &none, sizeof(none)))
+	if (how == SIX_WITH_SOURCE && e->prot != PROT_BIND &&
+		bind(fd, (struct sockaddr *)&source.ss, source.len))
 		return -errno;
-	return ifp_send(e, fd, &t);
+	r = ifp_connect(e, fd, (struct sockaddr *)&first.ss, first.len);
+	if (!r)
+		r = ifp_connect(e, fd, &none, sizeof(none));
+	return r ?: ifp_send(e, fd, &t);
 }
 
 #define CLASS "option"
@@ -193,22 +204,24 @@ const struct attempt ifp_battery_option[] = {
 	{"transparent", CLASS, "a foreign source address by IP_TRANSPARENT", "ip(7)", transparent,
 		IP_TRANSPARENT, 0},
 	{"rebind-name", CLASS, "SO_BINDTODEVICE to the other device", "socket(7)", rebind_udp,
-		BY_NAME, 0},
+		BY_NAME, PAST_LIBRARY},
 	{"rebind-index", CLASS, "SO_BINDTOIFINDEX to the other device", "net/core/sock.c",
-		rebind_udp, BY_INDEX, 0},
+		rebind_udp, BY_INDEX, PAST_LIBRARY},
 	{"unbind-name", CLASS, "SO_BINDTODEVICE to nothing", "socket(7)", rebind_udp, CLEAR_NAME,
-		0},
+		PAST_LIBRARY},
 	{"unbind-index", CLASS, "SO_BINDTOIFINDEX to nothing", "net/core/sock.c", rebind_udp,
-		CLEAR_INDEX, 0},
+		CLEAR_INDEX, PAST_LIBRARY},
 	{"rebind-tcp", CLASS, "a connection after SO_BINDTODEVICE to the other device", "socket(7)",
-		rebind_tcp, BY_NAME, 0},
+		rebind_tcp, BY_NAME, PAST_LIBRARY},
 	{"unbind-tcp", CLASS, "a connection after the binding was cleared", "socket(7)", rebind_tcp,
-		CLEAR_NAME, 0},
+		CLEAR_NAME, PAST_LIBRARY},
 	{"rebind-raw6", CLASS, "a raw socket bound to the other device", "socket(7)", rebind_raw6,
-		BY_NAME, 0},
+		BY_NAME, PAST_LIBRARY},
 	{"disconnect", CLASS, "connect(AF_UNSPEC) forgets the bound device", "net/ipv4/udp.c",
-		disconnect, 0, 0},
+		disconnect, FOUR, 0},
 	{"disconnect6", CLASS, "connect(AF_UNSPEC) on an IPv6 socket", "net/ipv4/udp.c", disconnect,
-		1, 0},
+		SIX, 0},
+	{"disconnect6-source", CLASS, "the same with a source address of the device's",
+		"net/ipv6/route.c", disconnect, SIX_WITH_SOURCE, 0},
 	{},
 };

@@ -143,17 +143,20 @@ static int xdp(const struct env *e, int arg)
 
 #define CLASS "packet"
 const struct attempt ifp_battery_packet[] = {
-	{"packet-raw", CLASS, "AF_PACKET with a whole frame", "packet(7)", packet, 1, 0},
-	{"packet-dgram", CLASS, "AF_PACKET with a cooked frame", "packet(7)", packet, 0, 0},
+	{"packet-raw", CLASS, "AF_PACKET with a whole frame", "packet(7)", packet, 1, PAST_LIBRARY},
+	{"packet-dgram", CLASS, "AF_PACKET with a cooked frame", "packet(7)", packet, 0,
+		PAST_LIBRARY},
 	{"packet-raw-bypass", CLASS, "AF_PACKET with a whole frame past the queueing discipline",
-		"packet(7)", packet, 3, 0},
+		"packet(7)", packet, 3, PAST_LIBRARY},
 	{"packet-dgram-bypass", CLASS, "AF_PACKET with a cooked frame past the queueing discipline",
-		"packet(7)", packet, 2, 0},
-	{"packet-tx-ring", CLASS, "AF_PACKET by a shared ring", "packet(7)", tx_ring, 0, 0},
+		"packet(7)", packet, 2, PAST_LIBRARY},
+	{"packet-tx-ring", CLASS, "AF_PACKET by a shared ring", "packet(7)", tx_ring, 0,
+		PAST_LIBRARY},
 	{"sock-packet", CLASS, "SOCK_PACKET, the oldest form", "packet(7)", sock_packet, AF_PACKET,
-		0},
+		PAST_LIBRARY},
 	{"sock-packet-inet", CLASS, "SOCK_PACKET in disguise of AF_INET", "net/socket.c",
-		sock_packet, AF_INET, 0},
-	{"xdp", CLASS, "AF_XDP in copy mode", "Documentation/networking/af_xdp.rst", xdp, 0, 0},
+		sock_packet, AF_INET, PAST_LIBRARY},
+	{"xdp", CLASS, "AF_XDP in copy mode", "Documentation/networking/af_xdp.rst", xdp, 0,
+		PAST_LIBRARY},
 	{},
 };

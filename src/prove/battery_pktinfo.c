@@ -16,7 +16,7 @@ static int pktinfo4(const struct env *e, int arg)
 	struct target t = ifp_target(dst, type == SOCK_RAW ? 0 : e->port, 0);
 	struct in_pktinfo info = {.ipi_ifindex = (int)e->out_index};
 	_cleanup_close_ int fd = socket(family, type | SOCK_CLOEXEC, proto);
-	int r = fd < 0 ? -errno : ifp_protect(e, fd, family, true);
+	int r = fd < 0 ? -errno : ifp_protect(e, &fd, family, true);
 
 	return r ?: ifp_send_cmsg(e, fd, &t, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
 }
@@ -57,7 +57,7 @@ static int pktinfo4_mmsg(const struct env *e, int arg)
 		.cmsg_level = IPPROTO_IP,
 		.cmsg_type = IP_PKTINFO};
 	memcpy(CMSG_DATA(c), &info, sizeof(info));
-	return sendmmsg(fd, &m, 1, 0) < 0 ? -errno : 0;
+	return ifp_sendmmsg(e, fd, &m, 1);
 }
 
 static int pktinfo4_ping(const struct env *e, int arg)
@@ -89,7 +89,7 @@ static int pktinfo4_hdrincl(const struct env *e, int arg)
 	(void)arg;
 	if (fd < 0)
 		return fd;
-	return ifp_send_cmsg_iov(fd, &t, iov, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
+	return ifp_send_cmsg_iov(e, fd, &t, iov, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
 }
 
 static int pktinfo6(const struct env *e, int type)
@@ -127,12 +127,17 @@ static int scoped(const struct env *e, int arg)
 		socket(AF_INET6, type | SOCK_CLOEXEC | SOCK_NONBLOCK, type == SOCK_RAW ? 253 : 0);
 	int r = fd < 0 ? -errno : 0;
 
+	/* A raw socket takes a family of 0 for IPv6. */
+	if (arg & 32)
+		t.ss.ss_family = AF_UNSPEC;
 	/* A global source address has no business on a link-local destination, but it is allowed.
 	 */
 	if (!r)
-		r = ifp_protect(e, fd, AF_INET6, false);
-	if (!r && connected && connect(fd, (struct sockaddr *)&t.ss, t.len))
-		r = errno == EINPROGRESS ? 0 : -errno;
+		r = ifp_protect(e, &fd, AF_INET6, false);
+	if (!r && connected)
+		r = ifp_connect(e, fd, (struct sockaddr *)&t.ss, t.len);
+	if (r == -EINPROGRESS)
+		r = 0;
 	if (r || type == SOCK_STREAM)
 		return r;
 	return ifp_send(e, fd, connected ? NULL : &t);
@@ -171,6 +176,8 @@ const struct attempt ifp_battery_pktinfo[] = {
 		scoped, SOCK_DGRAM | 16, 0},
 	{"scope-raw", CLASS, "a raw socket with the other device's scope", "RFC 4007", scoped,
 		SOCK_RAW, 0},
+	{"scope-raw-no-family", CLASS, "a raw socket with the other device's scope and no family",
+		"net/ipv6/raw.c", scoped, SOCK_RAW | 32, 0},
 	{"scope-tcp", CLASS, "a connection with the other device's scope", "RFC 4007", scoped,
 		SOCK_STREAM | 8, 0},
 	{},

@@ -23,7 +23,7 @@ static int open_for(const struct env *e, const struct target *t, int type, int p
 
 	if (fd < 0)
 		return -errno;
-	r = ifp_protect(e, fd, t->ss.ss_family, mapped);
+	r = ifp_protect(e, &fd, t->ss.ss_family, mapped);
 	if (!r && setsockopt(fd, SOL_SOCKET, SO_BROADCAST, &on, sizeof(on)))
 		r = -errno;
 	return r ?: ifp_take_fd(&fd);
@@ -34,14 +34,14 @@ static int plain(const struct env *e, int how)
 	int dst = how & 15, type = how >> 5 & 7, proto = how >> 8;
 	struct target t = ifp_target(dests[dst], type == SOCK_RAW ? 0 : e->port, 0);
 	_cleanup_close_ int fd = open_for(e, &t, type, proto, dst == 4);
+	int r;
 
 	if (fd < 0)
 		return fd;
 	if (!(how & 16))
 		return ifp_send(e, fd, &t);
-	if (connect(fd, (struct sockaddr *)&t.ss, t.len))
-		return -errno;
-	return ifp_send(e, fd, NULL);
+	r = ifp_connect(e, fd, (struct sockaddr *)&t.ss, t.len);
+	return r ?: ifp_send(e, fd, NULL);
 }
 
 /* A connection that nobody answers: the SYN is what counts. */
@@ -50,25 +50,18 @@ static int tcp(const struct env *e, int how)
 	int dst = how & 15, proto = how >> 8;
 	struct target t = ifp_target(dests[dst], e->port, 0);
 	_cleanup_close_ int fd = open_for(e, &t, SOCK_STREAM | SOCK_NONBLOCK, proto, dst == 4);
+	int r = fd < 0 ? fd : ifp_connect(e, fd, (struct sockaddr *)&t.ss, t.len);
 
-	if (fd < 0)
-		return fd;
-	if (connect(fd, (struct sockaddr *)&t.ss, t.len) && errno != EINPROGRESS)
-		return -errno;
-	return 0;
+	return r == -EINPROGRESS ? 0 : r;
 }
 
 static int fast_open(const struct env *e, int dst)
 {
 	struct target t = ifp_target(dests[dst], e->port, 0);
 	_cleanup_close_ int fd = open_for(e, &t, SOCK_STREAM | SOCK_NONBLOCK, 0, false);
+	int r = fd < 0 ? fd : ifp_sendto(e, fd, e->magic, MAGIC_LEN, MSG_FASTOPEN, &t);
 
-	if (fd < 0)
-		return fd;
-	if (sendto(fd, e->magic, MAGIC_LEN, MSG_FASTOPEN, (struct sockaddr *)&t.ss, t.len) < 0 &&
-		errno != EINPROGRESS)
-		return -errno;
-	return 0;
+	return r == -EINPROGRESS ? 0 : r;
 }
 
 static int echo(const struct env *e, int how)
@@ -90,7 +83,7 @@ static int echo(const struct env *e, int how)
 		sum += ((uint16_t *)&p)[i];
 	sum = (sum & 0xffff) + (sum >> 16);
 	p.h.checksum = (uint16_t) ~(sum + (sum >> 16));
-	return sendto(fd, &p, sizeof(p), 0, (struct sockaddr *)&t.ss, t.len) < 0 ? -errno : 0;
+	return ifp_sendto(e, fd, &p, sizeof(p), 0, &t);
 }
 
 static int hdrincl(const struct env *e, int arg)
@@ -102,7 +95,7 @@ static int hdrincl(const struct env *e, int arg)
 
 	if (fd < 0)
 		return fd;
-	return sendto(fd, buf, len, 0, (struct sockaddr *)&t.ss, t.len) < 0 ? -errno : 0;
+	return ifp_sendto(e, fd, buf, len, 0, &t);
 }
 
 static int sendmmsg_two(const struct env *e, int arg)
@@ -117,7 +110,7 @@ static int sendmmsg_two(const struct env *e, int arg)
 	for (int i = 0; i < 2; i++)
 		m[i].msg_hdr = (struct msghdr){
 			.msg_name = &t.ss, .msg_namelen = t.len, .msg_iov = &iov, .msg_iovlen = 1};
-	return sendmmsg(fd, m, 2, 0) < 0 ? -errno : 0;
+	return ifp_sendmmsg(e, fd, m, 2);
 }
 
 /* Has the kernel tried the second path? The answer waits for the lock under which it does. */
@@ -140,7 +133,7 @@ static int mptcp_join(const struct env *e, int arg)
 	if (fd < 0)
 		return fd;
 	/* No mark in what is sent: only the second path is looked for. */
-	if (connect(fd, (struct sockaddr *)&t.ss, t.len) || send(fd, "x", 1, 0) != 1)
+	if (ifp_connect(e, fd, (struct sockaddr *)&t.ss, t.len) || send(fd, "x", 1, 0) != 1)
 		return -errno;
 	for (int i = 0; i < 2000 && !second_path_tried(fd); i++)
 		if (poll(&pfd, 1, 1))
@@ -163,7 +156,7 @@ static int segmented(const struct env *e, int arg)
 		memcpy(buf + i * MAGIC_LEN, e->magic, MAGIC_LEN);
 	if (setsockopt(fd, IPPROTO_UDP, 103 /* UDP_SEGMENT */, &size, sizeof(size)))
 		return -errno;
-	return sendto(fd, buf, sizeof(buf), 0, (struct sockaddr *)&t.ss, t.len) < 0 ? -errno : 0;
+	return ifp_sendto(e, fd, buf, sizeof(buf), 0, &t);
 }
 
 /* Corked data leaves when the cork is drawn, long after the send. */

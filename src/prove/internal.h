@@ -3,6 +3,7 @@
 #pragma once
 
 #include <ifpin/prove.h>
+#include <ifpin/socket.h>
 
 #include "base/base.h"
 
@@ -36,7 +37,7 @@
 #define LAB_PEER_MAC "\x02\x00\x00\x00\x02\x02"
 #define LAB_OUT_MAC "\x02\x00\x00\x00\x02\x01"
 
-enum protection { PROT_NONE, PROT_BIND, PROT_BINDTODEVICE, PROT_IFPIN, PROT_COUNT };
+enum protection { PROT_NONE, PROT_BIND, PROT_BINDTODEVICE, PROT_LIBIFPIN, PROT_IFPIN, PROT_COUNT };
 
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
@@ -67,6 +68,7 @@ enum attempt_flags {
 	PROBES = 32,	      /* makes the kernel look for LAB_GATEWAY6 */
 	NEEDS_SCOPE = 64,     /* cannot be held without Landlock scopes */
 	NEEDS_SERVER = 16,    /* talks to a server behind in0 that listens on env.port */
+	PAST_LIBRARY = 128, /* no program that opens its sockets by libifpin does it by accident */
 };
 
 struct attempt {
@@ -76,7 +78,15 @@ struct attempt {
 	unsigned int flags;
 };
 
-enum outcome { OUT_HELD, OUT_LEAKED, OUT_NOT_HELD, OUT_BROKEN, OUT_UNAVAILABLE, OUT_COUNT };
+enum outcome {
+	OUT_HELD,
+	OUT_LEAKED,
+	OUT_NOT_HELD,
+	OUT_BROKEN,
+	OUT_UNAVAILABLE,
+	OUT_OF_REACH,
+	OUT_COUNT
+};
 
 struct result {
 	unsigned int frames;
@@ -101,8 +111,16 @@ struct target {
 
 /* A socket under the protection that is to be tried. Return: descriptor; -errno. */
 int ifp_sock(const struct env *e, int family, int type, int proto);
-/* Ties a socket by the protection. mapped: an IPv6 socket that will talk IPv4. */
-int ifp_protect(const struct env *e, int fd, int family, bool mapped);
+/* Ties a socket by the protection, or closes it. mapped: an IPv6 socket that will talk IPv4. */
+int ifp_protect(const struct env *e, int *fd, int family, bool mapped);
+/* Connects and sends as a program does that has the protection. Return: 0; -errno. */
+int ifp_connect(const struct env *e, int fd, const struct sockaddr *to, socklen_t len);
+int ifp_sendmsg(const struct env *e, int fd, const struct msghdr *msg, int flags);
+int ifp_sendmmsg(const struct env *e, int fd, struct mmsghdr *msgs, unsigned int n);
+int ifp_sendto(const struct env *e, int fd, const void *buf, size_t len, int flags,
+	const struct target *t);
+/* The device as libifpin has it. */
+struct ifpin_device ifp_device(const char *name);
 struct target ifp_target(const char *addr, uint16_t port, uint32_t scope);
 /* Sends the marked payload. Return: 0; -errno. */
 int ifp_send(const struct env *e, int fd, const struct target *t);
@@ -110,8 +128,8 @@ int ifp_send(const struct env *e, int fd, const struct target *t);
 int ifp_send_cmsg(const struct env *e, int fd, const struct target *t, int level, int type,
 	const void *data, size_t len);
 /* The same with a payload of the caller's. */
-int ifp_send_cmsg_iov(int fd, const struct target *t, struct iovec iov, int level, int type,
-	const void *data, size_t len);
+int ifp_send_cmsg_iov(const struct env *e, int fd, const struct target *t, struct iovec iov,
+	int level, int type, const void *data, size_t len);
 /* A marked IPv4 UDP packet with header. Return: length. */
 size_t ifp_udp4_packet(const struct env *e, uint8_t *buf, const char *src, const char *dst);
 uint16_t ifp_checksum(const void *data, size_t len);

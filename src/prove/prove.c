@@ -240,6 +240,10 @@ static int prove_all(const struct ifpin_prove_opts *opts, struct proof *p, struc
 				p->results[i][k] = p->results[i][0];
 				continue;
 			}
+			if (k == PROT_LIBIFPIN && p->attempts[i]->flags & PAST_LIBRARY) {
+				p->results[i][k].outcome = OUT_OF_REACH;
+				continue;
+			}
 			r = one(opts, &lab, p->attempts[i], k,
 				(unsigned int)(i * PROT_COUNT) + (unsigned)k, &p->results[i][k]);
 			if (r)

@@ -9,13 +9,14 @@
 #include <sys/utsname.h>
 
 const char *const ifp_protection_names[PROT_COUNT] = {
-	"none", "bind", "SO_BINDTODEVICE", "ifpin run"};
-static const char *const words[] = {"held", "leaked", "not held", "broken", "unavailable"};
+	"none", "bind", "SO_BINDTODEVICE", "libifpin", "ifpin run"};
+static const char *const words[] = {
+	"held", "leaked", "not held", "broken", "unavailable", "out of reach"};
 
 static void cell(FILE *out, const struct result *r, bool colour)
 {
 	static const char *const colours[] = {
-		"\033[32m", "\033[31m", "\033[33m", "\033[35m", "\033[90m"};
+		"\033[32m", "\033[31m", "\033[33m", "\033[35m", "\033[90m", "\033[90m"};
 	char text[32];
 
 	if (r->outcome == OUT_LEAKED || r->outcome == OUT_NOT_HELD)
@@ -74,7 +75,8 @@ void ifp_report_table(const struct proof *p, FILE *out, bool colour)
 			cell(out, &p->results[i][k], colour);
 		fputc('\n', out);
 	}
-	fputs("\n\".\": no frame; LEAK, not held: frames that arrived at the far end of the other device\n",
+	fputs("\n\".\": no frame; LEAK, not held: frames that arrived at the far end of the other device;\n"
+	      "out of reach: what no program does by accident that opens its sockets by libifpin\n",
 		out);
 	leaks_of_bindtodevice(p, out);
 	for (size_t i = 0; i < p->n; i++)
@@ -139,8 +141,12 @@ int ifp_report_json(const struct proof *p, const char *path, struct ifpin_error 
 
 static bool failed(const struct result r[PROT_COUNT])
 {
-	return r[PROT_IFPIN].outcome == OUT_LEAKED || r[PROT_IFPIN].outcome == OUT_BROKEN ||
-	       r[PROT_NONE].outcome == OUT_BROKEN;
+	static const enum protection ours[] = {PROT_LIBIFPIN, PROT_IFPIN};
+
+	for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
+		if (r[ours[i]].outcome == OUT_LEAKED || r[ours[i]].outcome == OUT_BROKEN)
+			return true;
+	return r[PROT_NONE].outcome == OUT_BROKEN;
 }
 
 unsigned int ifp_report_failures(const struct proof *p)

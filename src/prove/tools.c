@@ -28,18 +28,35 @@ struct target ifp_target(const char *addr, uint16_t port, uint32_t scope)
 	return t;
 }
 
-int ifp_protect(const struct env *e, int fd, int family, bool mapped)
+struct ifpin_device ifp_device(const char *name)
 {
+	struct ifpin_device dev = {};
+
+	ifpin_device_resolve(name, &dev, NULL);
+	return dev;
+}
+
+int ifp_protect(const struct env *e, int *fd, int family, bool mapped)
+{
+	struct ifpin_device in;
 	struct target t;
 	int r = 0;
 
-	if (e->prot == PROT_BIND) {
+	switch (e->prot) {
+	case PROT_BIND:
 		t = family == AF_INET ? ifp_target(LAB_IN4, 0, 0)
 		    : mapped	      ? ifp_target("::ffff:" LAB_IN4, 0, 0)
 				      : ifp_target(LAB_IN6, 0, 0);
-		r = bind(fd, (struct sockaddr *)&t.ss, t.len);
-	} else if (e->prot == PROT_BINDTODEVICE) {
-		r = setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, LAB_IN, sizeof(LAB_IN));
+		r = bind(*fd, (struct sockaddr *)&t.ss, t.len);
+		break;
+	case PROT_BINDTODEVICE:
+		r = setsockopt(*fd, SOL_SOCKET, SO_BINDTODEVICE, LAB_IN, sizeof(LAB_IN));
+		break;
+	case PROT_LIBIFPIN:
+		in = ifp_device(LAB_IN);
+		return ifpin_pin(fd, &in, NULL, NULL);
+	default:
+		break;
 	}
 	return r ? -errno : 0;
 }
@@ -51,19 +68,63 @@ int ifp_sock(const struct env *e, int family, int type, int proto)
 
 	if (fd < 0)
 		return -errno;
-	r = ifp_protect(e, fd, family, false);
+	r = ifp_protect(e, &fd, family, false);
 	return r ?: ifp_take_fd(&fd);
+}
+
+int ifp_connect(const struct env *e, int fd, const struct sockaddr *to, socklen_t len)
+{
+	struct ifpin_device in;
+
+	if (e->prot != PROT_LIBIFPIN)
+		return connect(fd, to, len) ? -errno : 0;
+	in = ifp_device(LAB_IN);
+	return ifpin_connect(fd, &in, to, len);
+}
+
+int ifp_sendmsg(const struct env *e, int fd, const struct msghdr *msg, int flags)
+{
+	struct ifpin_device in;
+	ssize_t n;
+
+	if (e->prot != PROT_LIBIFPIN)
+		return sendmsg(fd, msg, flags) < 0 ? -errno : 0;
+	in = ifp_device(LAB_IN);
+	n = ifpin_sendmsg(fd, &in, msg, flags);
+	return n < 0 ? (int)n : 0;
+}
+
+int ifp_sendmmsg(const struct env *e, int fd, struct mmsghdr *msgs, unsigned int n)
+{
+	struct ifpin_device in;
+	int r;
+
+	if (e->prot != PROT_LIBIFPIN)
+		return sendmmsg(fd, msgs, n, 0) < 0 ? -errno : 0;
+	in = ifp_device(LAB_IN);
+	r = ifpin_sendmmsg(fd, &in, msgs, n, 0);
+	return r < 0 ? r : 0;
+}
+
+int ifp_sendto(
+	const struct env *e, int fd, const void *buf, size_t len, int flags, const struct target *t)
+{
+	struct iovec iov = {.iov_base = (void *)buf, .iov_len = len};
+	struct msghdr msg = {.msg_name = t ? (void *)&t->ss : NULL,
+		.msg_namelen = t ? t->len : 0,
+		.msg_iov = &iov,
+		.msg_iovlen = 1};
+	int r;
+
+	do
+		r = ifp_sendmsg(e, fd, &msg, flags);
+	while (r == -EINTR);
+	return r;
 }
 
 int ifp_send(const struct env *e, int fd, const struct target *t)
 {
-	ssize_t n;
-
-	do
-		n = sendto(fd, e->magic, MAGIC_LEN, 0, t ? (const struct sockaddr *)&t->ss : NULL,
-			t ? t->len : 0);
-	while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : 0;
+	return ifp_sendto(e, fd, e->magic, MAGIC_LEN, 0, t);
 }
 
 int ifp_send_cmsg(const struct env *e, int fd, const struct target *t, int level, int type,
@@ -71,11 +132,11 @@ int ifp_send_cmsg(const struct env *e, int fd, const struct target *t, int level
 {
 	struct iovec iov = {.iov_base = (void *)e->magic, .iov_len = MAGIC_LEN};
 
-	return ifp_send_cmsg_iov(fd, t, iov, level, type, data, len);
+	return ifp_send_cmsg_iov(e, fd, t, iov, level, type, data, len);
 }
 
-int ifp_send_cmsg_iov(int fd, const struct target *t, struct iovec iov, int level, int type,
-	const void *data, size_t len)
+int ifp_send_cmsg_iov(const struct env *e, int fd, const struct target *t, struct iovec iov,
+	int level, int type, const void *data, size_t len)
 {
 	uint8_t control[256] __attribute__((aligned(8))) = {};
 	struct msghdr msg = {
@@ -90,7 +151,7 @@ int ifp_send_cmsg_iov(int fd, const struct target *t, struct iovec iov, int leve
 
 	*c = (struct cmsghdr){.cmsg_len = CMSG_LEN(len), .cmsg_level = level, .cmsg_type = type};
 	memcpy(CMSG_DATA(c), data, len);
-	return sendmsg(fd, &msg, 0) < 0 ? -errno : 0;
+	return ifp_sendmsg(e, fd, &msg, 0);
 }
 
 uint16_t ifp_checksum(const void *data, size_t len)

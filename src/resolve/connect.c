@@ -271,6 +271,20 @@ static int read_opts(const struct ifpin_connect_opts *opts, struct ifpin_connect
 	return 0;
 }
 
+/* A source address is of one family, and so are the connections. */
+static int choose_family(struct ifpin_connect_opts *o, struct ifpin_error *err)
+{
+	const struct ifpin_socket_opts *s = o->socket;
+	int family =
+		s && s->source == IFPIN_SOURCE_ADDRESS && s->address ? s->address->sa_family : 0;
+
+	if (family && o->family && family != o->family)
+		return ifp_fail(err, -EINVAL, "the source address is not of the family asked for");
+	if (family)
+		o->family = family;
+	return 0;
+}
+
 int ifpin_connect_start(const struct ifpin_device *device, const char *host, uint16_t port,
 	const struct ifpin_connect_opts *opts, struct ifpin_connect **ret_connect,
 	struct ifpin_error *ret_error)
@@ -287,6 +301,9 @@ int ifpin_connect_start(const struct ifpin_device *device, const char *host, uin
 		return r;
 	if (!*host || strlen(host) > 253)
 		return ifp_fail(ret_error, -EINVAL, "a host name has 1 to 253 characters");
+	r = choose_family(&c->opts, ret_error);
+	if (r)
+		return r;
 	c->device = *device;
 	c->port = port;
 	c->end = ifp_now() + c->opts.timeout_ms * MS;

@@ -16,12 +16,16 @@
 static ares_socket_t open_pinned(int domain, int type, int protocol, void *data)
 {
 	struct ifpin_connect *c = data;
-	int fd = ifpin_socket(&c->device, domain, type | SOCK_NONBLOCK, protocol, NULL,
-		c->pin_error.code ? NULL : &c->pin_error);
+	struct ifpin_error err;
+	int fd = ifpin_socket(&c->device, domain, type | SOCK_NONBLOCK, protocol, NULL, &err);
 
-	if (fd < 0)
-		errno = -fd;
-	return fd < 0 ? ARES_SOCKET_BAD : fd;
+	if (fd >= 0)
+		return fd;
+	/* A host may have no IPv6 and a server with such an address. All else ends it. */
+	if (fd != -EAFNOSUPPORT && !c->pin_error.code)
+		c->pin_error = err;
+	errno = -fd;
+	return ARES_SOCKET_BAD;
 }
 
 static int close_pinned(ares_socket_t fd, void *data)

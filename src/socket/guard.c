@@ -75,8 +75,10 @@ static int judge_address(const void *address, socklen_t len, uint32_t ifindex)
 {
 	const struct sockaddr_in6 *in6 = address;
 
-	/* Shorter ones have no scope: the kernel takes 24 bytes for an IPv6 address as well. */
-	if (!address || len < sizeof(*in6) || in6->sin6_family != AF_INET6)
+	/* Shorter ones have no scope: the kernel takes 24 bytes for an IPv6 address as well. A
+	 * family of 0 is IPv6 to a raw socket. */
+	if (!address || len < sizeof(*in6) ||
+		(in6->sin6_family != AF_INET6 && in6->sin6_family != AF_UNSPEC))
 		return 0;
 	return judge_index(in6->sin6_scope_id, ifindex);
 }
@@ -119,21 +121,23 @@ static int is_tied(int fd, const struct ifpin_device *device)
 {
 	int bound, r = ifp_get_int(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &bound);
 
-	return r ?: ((uint32_t)bound == device->ifindex ? 0 : -EXDEV);
+	if (r)
+		return r;
+	return device->ifindex && (uint32_t)bound == device->ifindex ? 0 : -EXDEV;
 }
 
 int ifpin_connect(
 	int fd, const struct ifpin_device *device, const struct sockaddr *address, socklen_t len)
 {
-	int r = is_tied(fd, device);
+	int r = len < sizeof(sa_family_t) ? -EINVAL : is_tied(fd, device);
 
-	if (!r)
+	if (!r && address->sa_family != AF_UNSPEC)
 		r = judge_address(address, len, device->ifindex);
 	if (r)
 		return r;
 	if (connect(fd, address, len))
 		return -errno;
-	if (len < sizeof(sa_family_t) || address->sa_family != AF_UNSPEC || !is_tied(fd, device))
+	if (address->sa_family != AF_UNSPEC || !is_tied(fd, device))
 		return 0;
 	return ifp_tie(fd, device, NULL);
 }
@@ -208,5 +212,8 @@ int ifpin_leave(int fd, const struct ifpin_device *device, const struct sockaddr
 {
 	int r = membership(fd, device, group, source, false);
 
+	/* Of a device that is gone only the whole membership can be left. */
+	if (r == -ENODEV && source)
+		r = membership(fd, device, group, NULL, false);
 	return r ? ifp_fail_errno(ret_error, r, "cannot leave the group on %s", device->name) : 0;
 }

@@ -208,7 +208,7 @@ static const char *protocol_name(const struct ifpin_inspection *i)
 	}
 }
 
-static int check_namespace(int fd, struct ifpin_error *err)
+static int check_namespace(int fd, const struct ifpin_device *wanted, struct ifpin_error *err)
 {
 	_cleanup_close_ int mine = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0);
 
@@ -216,6 +216,9 @@ static int check_namespace(int fd, struct ifpin_error *err)
 		return ifp_fail_errno(err, -errno, "cannot ask for the network namespace");
 	if (ifp_netns_of(fd) != ifp_netns_of(mine))
 		return ifp_fail(err, -EXDEV, "the socket is of another network namespace");
+	if (wanted && wanted->netns && wanted->netns != ifp_netns_of(fd))
+		return ifp_fail(err, -EXDEV, "%s is of another network namespace than the socket",
+			wanted->name);
 	return 0;
 }
 
@@ -232,7 +235,7 @@ int ifpin_inspect(int fd, const struct ifpin_device *device,
 		return ifp_fail(ret_error, -EAFNOSUPPORT,
 			"descriptor %d is a socket of family %d, neither IPv4 nor IPv6", fd,
 			i.domain);
-	r = check_namespace(fd, ret_error);
+	r = check_namespace(fd, device, ret_error);
 	if (r)
 		return r;
 	r = ifp_kind_of(fd, &k);

@@ -38,6 +38,9 @@ int ifp_kind_check(const struct ifp_kind *k, struct ifpin_error *err);
 int ifp_get_int(int fd, int level, int option, int *ret);
 int ifp_set_int(int fd, int level, int option, int value);
 
+/* Whether a device is what it was. Return: 0; -EINVAL: none; -ENODEV, -ESTALE, -EXDEV. */
+int ifp_device_current(const struct ifpin_device *dev, struct ifpin_error *err);
+
 /* Ties a socket to a device and reads it back. Return: as ifpin_socket(). */
 int ifp_tie(int fd, const struct ifpin_device *dev, struct ifpin_error *err);
 int ifp_verify(int fd, const struct ifpin_device *dev, struct ifpin_error *err);

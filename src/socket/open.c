@@ -2,9 +2,12 @@
 /* Opening a pinned socket, and pinning one that exists. */
 #include "internal.h"
 
+#include "device/device.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <string.h>
 
 #define ALL_FLAGS                                                                                  \
@@ -148,24 +151,15 @@ static int set_interfaces(int fd, const struct ifp_kind *k, uint32_t ifindex)
 	return r;
 }
 
-int ifp_verify(int fd, const struct ifpin_device *dev, struct ifpin_error *err)
+int ifp_device_current(const struct ifpin_device *dev, struct ifpin_error *err)
 {
 	enum ifpin_identity identity;
-	char name[IF_NAMESIZE] = "";
-	socklen_t len = sizeof(name);
-	int bound, r = ifp_get_int(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &bound);
+	struct ifpin_device now;
+	int r;
 
-	if (r)
-		return ifp_fail_errno(err, r, "cannot read back what the socket is tied to");
-	if ((uint32_t)bound != dev->ifindex)
-		return ifp_fail(err, -EXDEV, "the socket is tied to index %d, not to %u (%s)",
-			bound, dev->ifindex, dev->name);
-	/* Also the cheapest way to know whether the index has the device still. */
-	if (getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, &len) && errno != ENODEV)
-		return ifp_fail_errno(err, -errno, "cannot read back what the socket is tied to");
-	if (!strcmp(name, dev->name))
-		return 0;
-	r = ifpin_device_check(dev, &identity, NULL, err);
+	if (!dev->ifindex)
+		return ifp_fail(err, -EINVAL, "no device: it was never looked up, or it is gone");
+	r = ifpin_device_check(dev, &identity, &now, err);
 	if (r)
 		return r;
 	switch (identity) {
@@ -179,9 +173,33 @@ int ifp_verify(int fd, const struct ifpin_device *dev, struct ifpin_error *err)
 		return ifp_fail(err, -ESTALE,
 			"index %u or the name %s belongs to another device now; look it up again",
 			dev->ifindex, dev->name);
+	case IFPIN_BACK:
+		return ifp_fail(err, -ESTALE,
+			"%s is back with index %u, no longer %u; look it up again", dev->name,
+			now.ifindex, dev->ifindex);
 	default:
 		return ifp_fail(err, -ENODEV, "%s (index %u) is gone", dev->name, dev->ifindex);
 	}
+}
+
+int ifp_verify(int fd, const struct ifpin_device *dev, struct ifpin_error *err)
+{
+	char name[IF_NAMESIZE] = "";
+	socklen_t len = sizeof(name);
+	int bound, r = ifp_get_int(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &bound);
+
+	if (r)
+		return ifp_fail_errno(err, r, "cannot read back what the socket is tied to");
+	if (!bound || (uint32_t)bound != dev->ifindex)
+		return ifp_fail(err, -EXDEV, "the socket is tied to index %d, not to %u (%s)",
+			bound, dev->ifindex, dev->name);
+	if (dev->netns && dev->netns != ifp_netns_of(fd))
+		return ifp_fail(err, -EXDEV, "%s is of another network namespace than the socket",
+			dev->name);
+	/* The cheapest way to know whether the index has the device still. */
+	if (getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, &len) && errno != ENODEV)
+		return ifp_fail_errno(err, -errno, "cannot read back what the socket is tied to");
+	return strcmp(name, dev->name) ? ifp_device_current(dev, err) : 0;
 }
 
 int ifp_tie(int fd, const struct ifpin_device *dev, struct ifpin_error *err)
@@ -202,24 +220,46 @@ int ifp_tie(int fd, const struct ifpin_device *dev, struct ifpin_error *err)
 	return ifp_verify(fd, dev, err);
 }
 
+/*
+ * For a fresh socket: the kernel finds the device by its name, and the index that it has tied is
+ * read back. Both can agree with @dev only if it is the device still; else it may have another
+ * name. Return: 0; -ESTALE: it has, or is gone; as ifpin_socket().
+ */
+static int tie_by_name(int fd, const struct ifpin_device *dev, struct ifpin_error *err)
+{
+	int bound, r;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, dev->name,
+		    (socklen_t)strnlen(dev->name, sizeof(dev->name) - 1) + 1)) {
+		if (errno == ENODEV)
+			return -ESTALE;
+		return ifp_fail_errno(err, -errno, "cannot tie a socket to %s", dev->name);
+	}
+	r = ifp_get_int(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &bound);
+	if (r)
+		return ifp_fail_errno(err, r, "cannot read back what the socket is tied to");
+	return bound && (uint32_t)bound == dev->ifindex ? 0 : -ESTALE;
+}
+
 /* The device is in every setting, or the call fails. */
 static int hold(int fd, const struct ifp_kind *k, const struct ifpin_device *dev,
-	const struct ifpin_socket_opts *o, struct ifpin_error *err)
+	const struct ifpin_socket_opts *o, bool by_name, struct ifpin_error *err)
 {
-	int r = set_interfaces(fd, k, dev->ifindex);
+	int r = dev->ifindex ? set_interfaces(fd, k, dev->ifindex) : -ENODEV;
 
 	if (r == -ENODEV)
-		return ifp_fail(err, r, "%s (index %u) is gone", dev->name, dev->ifindex);
+		return ifp_device_current(dev, err) ?: -EAGAIN;
 	if (r)
 		return ifp_fail_errno(
 			err, r, "cannot set the socket's interfaces to %s", dev->name);
 	/* IPv6 takes no address of another device on a socket that is tied. */
-	if (o->flags & IFPIN_FOREIGN_SOURCE) {
+	if (o->flags & IFPIN_FOREIGN_SOURCE)
 		r = ifp_bind_source(fd, k, dev, o, err);
-		return r ?: ifp_tie(fd, dev, err);
-	}
-	r = ifp_tie(fd, dev, err);
-	return r ?: ifp_bind_source(fd, k, dev, o, err);
+	if (!r)
+		r = by_name ? tie_by_name(fd, dev, err) : ifp_tie(fd, dev, err);
+	if (!r && !(o->flags & IFPIN_FOREIGN_SOURCE))
+		r = ifp_bind_source(fd, k, dev, o, err);
+	return r;
 }
 
 static bool unicast_if_is(int fd, const struct ifp_kind *k, int family, uint32_t ifindex)
@@ -258,7 +298,7 @@ static int loosen(
 	if (bound && (uint32_t)bound != dev->ifindex && unicast_if_is_hint(fd, k))
 		return ifp_tie(fd, dev, err);
 	if (!bound || k->type == SOCK_STREAM ||
-		(unicast_if_is(fd, k, AF_INET, dev->ifindex) &&
+		((uint32_t)bound == dev->ifindex && unicast_if_is(fd, k, AF_INET, dev->ifindex) &&
 			unicast_if_is(fd, k, AF_INET6, dev->ifindex)))
 		return 0;
 	r = ifp_set_int(fd, SOL_SOCKET, SO_BINDTOIFINDEX, 0);
@@ -276,7 +316,7 @@ int ifp_hold_again(
 	const struct ifpin_socket_opts none = {};
 	int r = loosen(fd, k, dev, err);
 
-	return r ?: hold(fd, k, dev, &none, err);
+	return r ?: hold(fd, k, dev, &none, false, err);
 }
 
 /* Of a socket that was made for this the kind is known, but for what others turn TCP into. */
@@ -289,12 +329,79 @@ static int check_protocol(int fd, struct ifp_kind *k, struct ifpin_error *err)
 	return ifp_kind_check(k, err);
 }
 
+/*
+ * A raw socket receives from its first moment on, and a bound one before it is tied: nothing of
+ * another device may be in its queue. So it hears nothing until it is tied.
+ */
+static int deafen(int fd)
+{
+	struct sock_filter code = BPF_STMT(BPF_RET | BPF_K, 0);
+	struct sock_fprog prog = {.len = 1, .filter = &code};
+	char byte;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)))
+		return -errno;
+	while (recv(fd, &byte, sizeof(byte), MSG_DONTWAIT) >= 0 || errno == EINTR)
+		;
+	return 0;
+}
+
+static int undeafen(int fd, const struct ifp_kind *k, uint32_t flags)
+{
+	int none = 0;
+
+	/* A filter takes the place of another. */
+	if (flags & IFPIN_GTSM)
+		return ifp_set_reach(fd, k, flags, NULL);
+	return setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof(none)) ? -errno : 0;
+}
+
+static int settle(int fd, const struct ifp_kind *k, const struct ifpin_device *dev,
+	const struct ifpin_socket_opts *o, bool by_name, struct ifpin_error *err)
+{
+	bool deaf =
+		k->type == SOCK_RAW || (k->type == SOCK_DGRAM && o->flags & IFPIN_FOREIGN_SOURCE);
+	int r = 0;
+
+	if (o->flags & (IFPIN_ON_LINK | IFPIN_ONE_HOP | IFPIN_GTSM))
+		r = ifp_set_reach(fd, k, o->flags, err);
+	if (!r && deaf) {
+		r = deafen(fd);
+		if (r)
+			return ifp_fail_errno(err, r, "cannot keep the socket from receiving");
+	}
+	if (!r)
+		r = hold(fd, k, dev, o, by_name, err);
+	if (!r && deaf) {
+		r = undeafen(fd, k, o->flags);
+		if (r)
+			return ifp_fail_errno(err, r, "cannot let the socket receive");
+	}
+	return r;
+}
+
+static int open_one(const struct ifp_kind *wanted, int type, const struct ifpin_device *dev,
+	const struct ifpin_socket_opts *o, bool by_name, struct ifpin_error *err)
+{
+	_cleanup_close_ int fd = socket(wanted->domain,
+		(type & ~SOCK_CLOEXEC) | (o->flags & IFPIN_INHERITABLE ? 0 : SOCK_CLOEXEC),
+		wanted->protocol);
+	struct ifp_kind k = *wanted;
+	int r;
+
+	if (fd < 0)
+		return ifp_fail_errno(err, -errno, "cannot open a socket for %s", dev->name);
+	r = check_protocol(fd, &k, err);
+	if (!r)
+		r = settle(fd, &k, dev, o, by_name, err);
+	return r ?: ifp_take_fd(&fd);
+}
+
 int ifpin_socket(const struct ifpin_device *device, int domain, int type, int protocol,
 	const struct ifpin_socket_opts *opts, struct ifpin_error *ret_error)
 {
 	const int extra = SOCK_CLOEXEC | SOCK_NONBLOCK;
 	struct ifp_kind k = {.domain = domain, .type = type & ~extra, .protocol = protocol};
-	_cleanup_close_ int fd = -1;
 	struct ifpin_socket_opts o;
 	int r = ifp_opts_read(opts, &o, ret_error);
 
@@ -302,17 +409,12 @@ int ifpin_socket(const struct ifpin_device *device, int domain, int type, int pr
 		r = ifp_kind_check(&k, ret_error);
 	if (r)
 		return r;
-	fd = socket(domain,
-		(type & ~SOCK_CLOEXEC) | (o.flags & IFPIN_INHERITABLE ? 0 : SOCK_CLOEXEC),
-		protocol);
-	if (fd < 0)
-		return ifp_fail_errno(ret_error, -errno, "cannot open a socket");
-	r = check_protocol(fd, &k, ret_error);
-	if (!r && o.flags & (IFPIN_ON_LINK | IFPIN_ONE_HOP | IFPIN_GTSM))
-		r = ifp_set_reach(fd, &k, o.flags, ret_error);
-	if (!r)
-		r = hold(fd, &k, device, &o, ret_error);
-	return r ?: ifp_take_fd(&fd);
+	r = open_one(&k, type, device, &o, true, ret_error);
+	if (r != -ESTALE)
+		return r;
+	/* Renamed, or worse; a socket that was tied to another device is not used again. */
+	r = ifp_device_current(device, ret_error);
+	return r ?: open_one(&k, type, device, &o, false, ret_error);
 }
 
 /* What a socket may have from its earlier life. */
@@ -351,7 +453,7 @@ static int pin(int fd, const struct ifpin_device *dev, const struct ifpin_socket
 	if (!r)
 		r = loosen(fd, &k, dev, err);
 	if (!r)
-		r = hold(fd, &k, dev, &o, err);
+		r = hold(fd, &k, dev, &o, false, err);
 	if (!r && !(o.flags & IFPIN_FOREIGN_SOURCE))
 		r = ifp_check_source(fd, dev, err);
 	return r;

@@ -85,14 +85,12 @@ static int same_addresses(int from, int to, const struct ifpin_device *dev, stru
 }
 
 static int reopen(int fd, const struct ifp_kind *k, const struct ifpin_device *dev,
-	const struct ifpin_socket_opts *opts, struct ifpin_error *err)
+	const struct ifpin_socket_opts *o, struct ifpin_error *err)
 {
-	struct ifpin_socket_opts o;
+	struct ifpin_socket_opts fresh_opts = {.size = sizeof(fresh_opts), .flags = o->flags};
 	_cleanup_close_ int fresh = -1;
-	int listening = 0, r = ifp_opts_read(opts, &o, err);
+	int listening = 0, r = 0;
 
-	if (r)
-		return r;
 	if (k->type == SOCK_STREAM)
 		r = ifp_get_int(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening);
 	if (r)
@@ -102,14 +100,13 @@ static int reopen(int fd, const struct ifp_kind *k, const struct ifpin_device *d
 			"a TCP connection that was tied to another index of %s needs CAP_NET_RAW to go "
 			"on; open a new one",
 			dev->name);
-	o.source = IFPIN_SOURCE_NONE;
-	o.address = NULL;
-	o.port = 0;
-	fresh = ifpin_socket(dev, k->domain, k->type, k->protocol, &o, err);
+	fresh = ifpin_socket(dev, k->domain, k->type, k->protocol, &fresh_opts, err);
 	if (fresh < 0)
 		return fresh;
 	carry_options(fd, fresh, k->domain);
 	r = same_addresses(fd, fresh, dev, err);
+	if (!r && !(o->flags & IFPIN_FOREIGN_SOURCE))
+		r = ifp_check_source(fresh, dev, err);
 	if (!r && listening && listen(fresh, SOMAXCONN))
 		r = ifp_fail_errno(err, -errno, "cannot listen on %s again", dev->name);
 	if (r)
@@ -120,25 +117,48 @@ static int reopen(int fd, const struct ifp_kind *k, const struct ifpin_device *d
 	return 0;
 }
 
+/* What fails leaves the socket tied to an index that no device has. */
+static int rebind(int fd, const struct ifp_kind *k, const struct ifpin_device *dev,
+	const struct ifpin_socket_opts *o, int old, struct ifpin_error *err)
+{
+	int r = o->flags & IFPIN_FOREIGN_SOURCE ? 0 : ifp_check_source(fd, dev, err);
+
+	if (r)
+		return r;
+	r = ifp_hold_again(fd, k, dev, err);
+	if (r)
+		ifp_set_int(fd, SOL_SOCKET, SO_BINDTOIFINDEX, old);
+	return r;
+}
+
 int ifpin_repin(int fd, const struct ifpin_device *device, const struct ifpin_socket_opts *opts,
 	enum ifpin_repinned *ret_how, struct ifpin_error *ret_error)
 {
 	enum ifpin_repinned how = IFPIN_REPIN_KEPT;
+	struct ifpin_socket_opts o;
 	struct ifp_kind k;
-	int bound, r = ifp_kind_of(fd, &k);
+	int bound, r = ifp_opts_read(opts, &o, ret_error);
 
+	if (r)
+		return r;
+	r = ifp_kind_of(fd, &k);
 	if (!r)
 		r = ifp_get_int(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &bound);
 	if (r)
 		return ifp_fail_errno(ret_error, r, "descriptor %d", fd);
+	r = ifp_kind_check(&k, ret_error);
+	if (!r)
+		r = ifp_device_current(device, ret_error);
+	if (r)
+		return r;
 	if ((uint32_t)bound == device->ifindex) {
 		r = ifp_verify(fd, device, ret_error);
 	} else {
 		how = IFPIN_REPIN_REBOUND;
-		r = ifp_hold_again(fd, &k, device, ret_error);
+		r = rebind(fd, &k, device, &o, bound, ret_error);
 		if (r == -EPERM) {
 			how = IFPIN_REPIN_REOPENED;
-			r = reopen(fd, &k, device, opts, ret_error);
+			r = reopen(fd, &k, device, &o, ret_error);
 		}
 	}
 	if (!r)

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """libifpin: devices, sockets, what a packet can name, multicast, inspection."""
+import contextlib
 import errno
 import os
 import re
 import socket
 import struct
 import subprocess
+import threading
 import unittest
 
 from lab import MARKER, Wire, must, run
@@ -73,6 +75,29 @@ class Devices(LibLab):
         must("ip", "link", "property", "add", "dev", "in0", "altname", "slot3")
         self.assertTrue(self.do("check dev=0").startswith("back "))
 
+    def test_twin_of_one_mac_address(self):
+        """VLANs and ports of a switch share a MAC address; one is not the other come back."""
+        must("ip", "link", "add", "twin0", "address", "02:00:00:00:01:01", "type", "veth", "peer",
+             "name", "twin1")
+        self.addCleanup(run, "ip", "link", "del", "twin0")
+        self.do("monitor dev=0")
+        must("ip", "link", "del", "in0")
+        self.assertEqual(self.do("check dev=0"), "gone 0 ")
+        seen = ""
+        while "gone" not in seen:
+            seen = self.do("next timeout=5000")
+        must("ip", "link", "set", "twin0", "up")
+        self.assertEqual(self.do("next timeout=100"), "none")
+
+    def test_no_device(self):
+        """What ifpin_device_check() gives for a device that is gone is no device at all."""
+        for line in ("socket dev=5", "socket stream dev=5", "socket inet6 dev=5"):
+            self.refused(errno.EINVAL, line, "no device")
+        fd = self.do("plain")
+        self.refused(errno.EXDEV, f"connect fd={fd} dev=5 to=10.0.2.2 port=9")
+        self.refused(errno.EXDEV, f"join fd={fd} dev=5 group=239.1.2.3")
+        self.refused(errno.EINVAL, f"pin fd={fd} dev=5", "no device")
+
     def test_index_of_another(self):
         """A device made with the index of one that is gone."""
         index = socket.if_nametoindex("in0")
@@ -89,17 +114,26 @@ class Devices(LibLab):
         self.stack.callback(run, "sh", "-c", "ip -br link | awk '/^(stay|go)/ { print \"link del\","
                             " $1 }' | ip -batch - -force")
         must("ip", "-batch", "-", input=batch)
-        churn = self.popen(["sh", "-c", """
-            i=0; while :; do echo "link add go$i type bridge"; echo "link set go$i name gone$i"
-            echo "link set stay7 up"; echo "link set stay7 down"
-            echo "link del gone$i"; i=$(((i + 1) % 50)); done | ip -batch - -force"""],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        churn = self.popen(["ip", "-batch", "-", "-force"], stdin=subprocess.PIPE, bufsize=0,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        lines = "".join(f"link add go{i} type bridge\nlink set go{i} name gone{i}\n"
+                        f"link set stay7 up\nlink set stay7 down\nlink del gone{i}\n"
+                        for i in range(20)).encode()
+
+        def feed():
+            with contextlib.suppress(OSError, ValueError):
+                while True:
+                    churn.stdin.write(lines)
+        feeder = threading.Thread(target=feed, daemon=True)
+        feeder.start()
         for _ in range(15):
             n, found = map(int, self.do("list stay").split())
             self.assertEqual(found, stable)
             self.assertGreaterEqual(n, stable)
             self.do("resolve mac:02:00:00:00:01:01 dev=2")
         self.assertIsNone(churn.poll())
+        churn.kill()
+        feeder.join()
 
     def test_nameservers(self):
         path = self.tempdir() + "/resolv.conf"
@@ -234,13 +268,18 @@ class Sockets(LibLab):
 
     def test_name_of_another(self):
         self.remake("02:00:00:00:01:99")
-        self.refused(errno.ENODEV, "socket dev=0")
+        self.refused(errno.ESTALE, "socket dev=0", "another device")
         self.refused(errno.ESTALE, "socket stream dev=0", "another device")
+        self.remake()
+        self.refused(errno.ESTALE, "socket dev=0", "is back with index")
 
     def test_other_namespace(self):
         self.do("netns")
         self.refused(errno.EXDEV, "monitor dev=0", "namespace")
         self.refused(errno.EXDEV, "socket stream dev=0", "namespace")
+        self.do("resolve lo dev=2")
+        fd = self.do("plain")
+        self.refused(errno.EXDEV, f"inspect fd={fd} dev=0", "namespace")
 
     def test_pin_existing(self):
         fd = self.do("plain")
@@ -280,6 +319,41 @@ class Sockets(LibLab):
         self.assertGreaterEqual(got, 0)
         self.addCleanup(os.close, got)
         return got
+
+
+class Raw(LibLab):
+    def test_hears_nothing_of_others(self):
+        """Packets that come by the other device while the socket is opened."""
+        with self.pout.socket(socket.AF_INET, socket.SOCK_RAW, 253) as s:
+            flood = threading.Event()
+
+            def run_it():
+                while not flood.is_set():
+                    s.sendto(b"outside", ("10.0.2.1", 0))
+            t = threading.Thread(target=run_it)
+            t.start()
+            try:
+                plain = self.do("plain raw protocol=253")
+                self.assertIn("outside", self.do(f"receive fd={plain}"))
+                for _ in range(100):
+                    fd = self.do("socket raw protocol=253 dev=0")
+                    self.refused(errno.ETIMEDOUT, f"receive fd={fd} timeout=1")
+                    self.do(f"close fd={fd}")
+            finally:
+                flood.set()
+                t.join()
+        fd = self.do("socket raw protocol=253 dev=0")
+        with self.pin.socket(socket.AF_INET, socket.SOCK_RAW, 253) as s:
+            s.sendto(b"inside", ("10.0.1.1", 0))
+        self.assertIn("inside", self.do(f"receive fd={fd}"))
+
+    def test_gtsm(self):
+        fd = self.do(f"socket raw protocol=253 dev=0 flags={GTSM}")
+        with self.pin.socket(socket.AF_INET, socket.SOCK_RAW, 253) as s:
+            s.sendto(b"far", ("10.0.1.1", 0))
+            s.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 255)
+            s.sendto(b"near", ("10.0.1.1", 0))
+        self.assertIn("near", self.do(f"receive fd={fd}"))
 
 
 class Tcp(LibLab):
@@ -366,6 +440,11 @@ class Guard(LibLab):
         wire.close()
         self.refused(errno.EXDEV, f"connect fd={fd} dev=0 to=fe80::2 port=9 scope={self.out}")
         self.refused(errno.EXDEV, f"connect fd={fd} dev=1 to=10.0.2.2 port=9")
+
+    def test_scope_without_a_family(self):
+        """To a raw socket a family of 0 is IPv6 too; sent as raw bytes, for Python has no such."""
+        fd = self.do("socket inet6 raw protocol=253 dev=0")
+        self.both(fd, f"nofamily to=ff02::1 port=0 scope={self.out}")
 
     def test_source_routes(self):
         fd = self.do("socket dev=0")
@@ -482,6 +561,15 @@ class Multicast(LibLab):
 
     def peer_index(self):
         return int(must(*self.pin.cmd("ip", "-o", "link", "show", "eth0")).split(":")[0])
+
+    def test_leave_what_is_gone(self):
+        for asked in ("", "source=10.0.1.2"):
+            self.do("resolve in0 dev=0")
+            fd = self.do("socket dev=0")
+            self.do(f"join fd={fd} dev=0 group=239.1.2.3 {asked}")
+            self.remake()
+            self.do(f"leave fd={fd} dev=0 group=239.1.2.3 {asked}")
+            self.refused(errno.EADDRNOTAVAIL, f"leave fd={fd} dev=0 group=239.1.2.3")
 
     def test_refused(self):
         fd = self.do("socket dev=0")

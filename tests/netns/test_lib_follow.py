@@ -87,10 +87,16 @@ class Monitor(Follow):
         seen, rest = self.events("back")
         self.assertEqual(rest.split()[0], str(socket.if_nametoindex("in0")))
 
-    def test_back_under_another_name(self):
+    def test_back_by_its_alternative_name(self):
+        """Made as another name, and then given one of its names: only then it is the device."""
+        must("ip", "link", "property", "add", "dev", "in0", "altname", "slot3")
+        self.do("resolve in0 dev=0")
         self.follow()
         self.remake(name="ctl0")
         self.addCleanup(run, "ip", "link", "del", "ctl0")
+        self.events("gone")
+        self.assertEqual(self.do("next timeout=100"), "none")
+        must("ip", "link", "property", "add", "dev", "ctl0", "altname", "slot3")
         _, rest = self.events("back")
         self.assertIn("ctl0 is back", rest)
 
@@ -313,6 +319,25 @@ class Repin(Follow):
         with self.assertRaises(Refused) as caught:
             self.do(f"repin fd={fd} dev=0")
         self.assertEqual(caught.exception.code, errno.ESTALE)
+        self.assertTrue(self.do(f"inspect fd={fd}").startswith("dead "))
+
+    def test_gone_again(self):
+        """What fails leaves the socket tied to what is not there."""
+        fd = self.do("socket dev=0")
+        self.again()
+        must("ip", "link", "del", "in0")
+        for dev in (9, 5):
+            with self.assertRaises(Refused):
+                self.do(f"repin fd={fd} dev={dev}")
+            self.assertTrue(self.do(f"inspect fd={fd}").startswith("dead "))
+
+    def test_address_of_another_device_now(self):
+        fd = self.do("socket dev=0 source=device port=4000")
+        self.again()
+        must("ip", "addr", "del", "10.0.1.1/24", "dev", "in0")
+        must("ip", "addr", "add", "10.0.1.1/24", "dev", "out0")
+        self.refused(errno.EADDRNOTAVAIL, f"repin fd={fd} dev=9", "out0")
+        self.assertTrue(self.do(f"inspect fd={fd}").startswith("dead "))
 
 
 class RepinUnprivileged(Repin):

@@ -331,6 +331,8 @@ static void do_send(void)
 
 	msg->msg_namelen = address(option("to"), number("port"), number("scope"), &ss);
 	msg->msg_name = msg->msg_namelen ? &ss : NULL;
+	if (has("nofamily"))
+		ss.ss_family = AF_UNSPEC;
 	msg->msg_iov = &iov;
 	msg->msg_iovlen = 1;
 	msg->msg_controllen = control(option("cmsg"), buf, sizeof(buf));
@@ -365,8 +367,9 @@ static void do_receive(void)
 		answer(-errno, NULL);
 		return;
 	}
+	/* A raw socket has the header, too. */
 	buf[n] = 0;
-	printf("ok %s\n", buf);
+	printf("ok %s\n", has("raw") || n < 20 || buf[0] != 0x45 ? buf : buf + 20);
 }
 
 static void do_membership(void)
