@@ -25,8 +25,9 @@ static const char help_text[] =
 	"Usage: ifpin prove [OPTIONS]\n"
 	"\n"
 	"Build a laboratory out of network namespaces, make every known leak attempt in it without\n"
-	"protection, with bind(), with SO_BINDTODEVICE and with ifpin run, and count the frames that\n"
-	"arrive at the far end of the other interface. Nothing of this host's network is touched.\n"
+	"protection, with bind(), with SO_BINDTODEVICE, through libifpin and with ifpin run, and count\n"
+	"the frames that arrive at the far end of the other interface. Nothing of this host's network\n"
+	"is touched.\n"
 	"\n"
 	"Options:\n"
 	"  --only=CLASS|NAME  only these attempts\n"
@@ -36,8 +37,8 @@ static const char help_text[] =
 	"  --junit=FILE       also write a JUnit report\n"
 	"  -h, --help         this text\n"
 	"\n"
-	"Exit status: 0 if nothing leaked under ifpin run, but for what is reported as not held on\n"
-	"this kernel; 1 if something did or an attempt is broken; 125 if nothing could be proved.\n";
+	"Exit status: 0 if nothing leaked under ifpin run or through libifpin, but for what is reported\n"
+	"as not held on this kernel; 1 if something did or an attempt is broken; 125 if nothing could be proved.\n";
 
 static int attempt(const char *name)
 {

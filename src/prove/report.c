@@ -88,7 +88,7 @@ void ifp_report_table(const struct proof *p, FILE *out, bool colour)
 	totals(p, out);
 	if (!uname(&u))
 		fprintf(out,
-			"\nLinux %s %s; held by cgroup BPF, seccomp, capabilities, mounts%s; "
+			"\nLinux %s %s; ifpin run holds by cgroup BPF, seccomp, capabilities, mounts%s; "
 			"%.1f s\n",
 			u.release, u.machine,
 			ifp_scope_available() ? " and a Landlock scope" : " (no Landlock scopes)",
