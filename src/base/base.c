@@ -71,14 +71,43 @@ int ifp_parse_addr(const char *s, uint8_t ret[16])
 	return -EINVAL;
 }
 
+bool ifp_addr_is_v4(const uint8_t a[16])
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+	return !memcmp(a, mapped, sizeof(mapped));
+}
+
+const char *ifp_addr_text(const uint8_t a[16], char ret[INET6_ADDRSTRLEN])
+{
+	bool four = ifp_addr_is_v4(a);
+
+	return inet_ntop(four ? AF_INET : AF_INET6, a + (four ? 12 : 0), ret, INET6_ADDRSTRLEN);
+}
+
+int ifp_opts_check(const void *opts, size_t known, struct ifpin_error *err)
+{
+	size_t size = *(const size_t *)opts;
+
+	if (size < known)
+		return ifp_fail(err, -EINVAL,
+			"options of %zu bytes; at least %zu (is their size set?)", size, known);
+	if (size > 4096)
+		return ifp_fail(err, -E2BIG, "options of %zu bytes", size);
+	for (size_t i = known; i < size; i++)
+		if (((const char *)opts)[i])
+			return ifp_fail(err, -E2BIG,
+				"the options use what this version of the library does not have");
+	return 0;
+}
+
 bool ifp_addr_is_loopback(const uint8_t a[16])
 {
 	static const uint8_t zero[16], one[16] = {[15] = 1};
-	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
 
 	if (!memcmp(a, zero, 16) || !memcmp(a, one, 16))
 		return true;
-	return !memcmp(a, mapped, 12) && (a[12] == 127 || !memcmp(a + 12, zero, 4));
+	return ifp_addr_is_v4(a) && (a[12] == 127 || !memcmp(a + 12, zero, 4));
 }
 
 int ifp_read_file(const char *path, char **ret)

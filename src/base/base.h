@@ -4,6 +4,7 @@
 
 #include <ifpin/device.h>
 
+#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -56,6 +57,18 @@ int ifp_parse_u32(const char *s, uint32_t min, uint32_t max, uint32_t *ret);
 
 /* IPv4 or IPv6 in numbers, as 16 bytes, IPv4 mapped. Return: 0; -EINVAL. */
 int ifp_parse_addr(const char *s, uint8_t ret[16]);
+
+/* Whether 16 bytes are an IPv4 address, mapped. */
+bool ifp_addr_is_v4(const uint8_t a[16]);
+
+/* The address in numbers. Return: ret. */
+const char *ifp_addr_text(const uint8_t a[16], char ret[INET6_ADDRSTRLEN]);
+
+/*
+ * Whether this version can read an option struct of the caller's, whose first member is its size:
+ * as clone3(2) has it, what this one does not know must be zero. Return: 0; -EINVAL; -E2BIG.
+ */
+int ifp_opts_check(const void *opts, size_t known, struct ifpin_error *err);
 
 /* Whether an address (IPv4 mapped) is loopback or unspecified. */
 bool ifp_addr_is_loopback(const uint8_t a[16]);

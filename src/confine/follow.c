@@ -117,12 +117,10 @@ static int remove_gone(const struct ifp_followed *to, const struct addresses *a)
 
 static void find_primary(const struct ifp_followed *to, const struct addresses *a)
 {
-	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-
 	to->state->device_ip4 = 0;
 	for (size_t i = 0; i < a->n; i++)
 		if (a->all[i].ifindex == to->ifindex && !a->all[i].secondary &&
-			!memcmp(a->all[i].addr, mapped, 12)) {
+			ifp_addr_is_v4(a->all[i].addr)) {
 			memcpy(&to->state->device_ip4, a->all[i].addr + 12, 4);
 			return;
 		}

@@ -234,10 +234,9 @@ static int tell_address(struct ifpin_monitor *m, struct address *a, struct ifpin
 
 	ifp_addr_to_sockaddr(a->a.addr, m->told.ifindex, &ss);
 	four = ss.ss_family == AF_INET;
-	inet_ntop(ss.ss_family, a->a.addr + (four ? 12 : 0), text, sizeof(text));
 	tell(ev, added ? IFPIN_EVENT_ADDRESS_ADDED : IFPIN_EVENT_ADDRESS_REMOVED, &m->told,
-		"%s %s %s/%d", m->told.name, added ? "has" : "has lost", text,
-		a->a.prefixlen - (four ? 96 : 0));
+		"%s %s %s/%d", m->told.name, added ? "has" : "has lost",
+		ifp_addr_text(a->a.addr, text), a->a.prefixlen - (four ? 96 : 0));
 	ev->address = ss;
 	ev->prefixlen = a->a.prefixlen - (four ? 96u : 0);
 	if (added)

@@ -76,13 +76,6 @@ int ifp_addr_dump_on(struct mnl_socket *nl, ifp_nl_cb cb, void *data)
 	return ifp_nl_ask(nl, addr_request(buf), cb, data);
 }
 
-static bool is_mapped(const uint8_t addr[16])
-{
-	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-
-	return !memcmp(addr, mapped, sizeof(mapped));
-}
-
 int ifp_addr_from_sockaddr(const struct sockaddr *sa, socklen_t len, uint8_t ret[16])
 {
 	const struct sockaddr_in *in = (const struct sockaddr_in *)sa;
@@ -107,7 +100,7 @@ void ifp_addr_to_sockaddr(const uint8_t addr[16], uint32_t scope, struct sockadd
 	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ret;
 
 	memset(ret, 0, sizeof(*ret));
-	if (is_mapped(addr)) {
+	if (ifp_addr_is_v4(addr)) {
 		in->sin_family = AF_INET;
 		memcpy(&in->sin_addr, addr + 12, 4);
 		return;
@@ -254,7 +247,7 @@ static int look_up(int family, const uint8_t *dst, uint32_t oif, uint32_t *ret_o
 
 int ifp_route_lookup(const uint8_t dst[16], uint32_t scope, uint32_t *ret_oif)
 {
-	if (is_mapped(dst))
+	if (ifp_addr_is_v4(dst))
 		return look_up(AF_INET, dst + 12, scope, ret_oif);
 	return look_up(AF_INET6, dst, scope, ret_oif);
 }

@@ -247,17 +247,10 @@ static int read_opts(const struct ifpin_connect_opts *opts, struct ifpin_connect
 	struct ifpin_connect_opts o = {.size = sizeof(o)};
 
 	if (opts) {
-		if (opts->size < sizeof(o))
-			return ifp_fail(err, -EINVAL,
-				"options of %zu bytes; at least %zu (is their size set?)",
-				opts->size, sizeof(o));
-		if (opts->size > 4096)
-			return ifp_fail(err, -E2BIG, "options of %zu bytes", opts->size);
-		for (size_t i = sizeof(o); i < opts->size; i++)
-			if (((const char *)opts)[i])
-				return ifp_fail(err, -E2BIG,
-					"the options use what this version of the library does not "
-					"have");
+		int r = ifp_opts_check(opts, sizeof(o), err);
+
+		if (r)
+			return r;
 		o = *opts;
 	}
 	o.timeout_ms = o.timeout_ms ?: 30000;

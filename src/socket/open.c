@@ -26,24 +26,16 @@ int ifp_set_int(int fd, int level, int option, int value)
 	return setsockopt(fd, level, option, &value, sizeof(value)) ? -errno : 0;
 }
 
-/* As clone3(2) has it: what this version does not know must be zero. */
 int ifp_opts_read(const struct ifpin_socket_opts *opts, struct ifpin_socket_opts *ret,
 	struct ifpin_error *err)
 {
 	struct ifpin_socket_opts o = {.size = sizeof(o)};
 
 	if (opts) {
-		if (opts->size < sizeof(o))
-			return ifp_fail(err, -EINVAL,
-				"options of %zu bytes; at least %zu (is their size set?)",
-				opts->size, sizeof(o));
-		if (opts->size > 4096)
-			return ifp_fail(err, -E2BIG, "options of %zu bytes", opts->size);
-		for (size_t i = sizeof(o); i < opts->size; i++)
-			if (((const char *)opts)[i])
-				return ifp_fail(err, -E2BIG,
-					"the options use what this version of the library does not "
-					"have");
+		int r = ifp_opts_check(opts, sizeof(o), err);
+
+		if (r)
+			return r;
 		o = *opts;
 	}
 	if (o.flags & ~(uint32_t)ALL_FLAGS)

@@ -26,7 +26,6 @@ static int on_address(const struct nlmsghdr *nlh, void *data)
 {
 	struct own *o = data;
 	struct ifp_local_addr a;
-	bool four;
 
 	if (ifp_addr_parse(nlh, &a))
 		return 0;
@@ -36,9 +35,8 @@ static int on_address(const struct nlmsghdr *nlh, void *data)
 		else
 			o->owner = a.ifindex;
 	}
-	four = !memcmp(a.addr, (uint8_t[12]){[10] = 0xff, [11] = 0xff}, 12);
-	if (a.ifindex != o->dev->ifindex || four != (o->family == AF_INET) || a.secondary ||
-		!a.usable || (o->has_best && a.scope >= o->best_scope))
+	if (a.ifindex != o->dev->ifindex || ifp_addr_is_v4(a.addr) != (o->family == AF_INET) ||
+		a.secondary || !a.usable || (o->has_best && a.scope >= o->best_scope))
 		return 0;
 	/* The scopes of rtnetlink(7) grow as they get narrower. */
 	memcpy(o->best, a.addr, sizeof(a.addr));
@@ -56,11 +54,10 @@ static bool is_any(const uint8_t addr[16])
 
 static int refuse_source(const struct own *o, struct ifpin_error *err)
 {
-	bool four = !memcmp(o->wanted, (uint8_t[12]){[10] = 0xff, [11] = 0xff}, 12);
 	struct ifpin_device owner = {};
 	char text[INET6_ADDRSTRLEN];
 
-	inet_ntop(four ? AF_INET : AF_INET6, o->wanted + (four ? 12 : 0), text, sizeof(text));
+	ifp_addr_text(o->wanted, text);
 	if (!o->owner || ifp_device_by_index(o->owner, &owner))
 		return ifp_fail(
 			err, -EADDRNOTAVAIL, "%s is not an address of %s", text, o->dev->name);
