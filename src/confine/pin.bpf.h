@@ -144,8 +144,14 @@ static __always_inline int same(const struct ifpin_addr *a, const struct ifpin_a
 	return x[0] == y[0] && x[1] == y[1];
 }
 
+/*
+ * The compiler knows how big the bit can be and leaves a bound out; verifiers before Linux 6.3 or
+ * so do not follow it through an exclusive or. So it is told that it does not know.
+ */
 static __always_inline int maybe_local(__u32 bit)
 {
+	asm volatile("" : "+r"(bit));
+	bit %= IFPIN_FILTER_BITS;
 	return state.local_filter[bit / 64] >> bit % 64 & 1;
 }
 
@@ -155,11 +161,17 @@ static __always_inline int maybe_local(__u32 bit)
  */
 __attribute__((noinline)) int is_local(const struct ifpin_addr *a)
 {
+	struct ifpin_addr key;
+
 	if (!a)
 		return 1;
-	return is_any(a) || is_loopback(a) ||
-	       (maybe_local(ifpin_filter_bit(a->b)) &&
-		       bpf_map_lookup_elem(&local_addrs, a) != NULL);
+	if (is_any(a) || is_loopback(a))
+		return 1;
+	if (!maybe_local(ifpin_filter_bit(a->b)))
+		return 0;
+	/* Before Linux 6.2 or so a key is on the caller's own stack. */
+	key = *a;
+	return bpf_map_lookup_elem(&local_addrs, &key) != NULL;
 }
 
 /* The same for the path that every IPv4 packet takes. */
