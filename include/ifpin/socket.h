@@ -155,7 +155,8 @@ IFPIN_API int ifpin_sendmmsg(int fd, const struct ifpin_device *device, struct m
  *
  * connect(AF_UNSPEC) makes the kernel forget the device of a UDP socket; it is tied again, which
  * needs no privilege. Until then IP_UNICAST_IF holds what other threads send, but for IPv6 with a
- * bound source address, and nothing holds what it receives: let no other thread use it meanwhile.
+ * bound source address, where thousands of packets can leave by another device in that moment, and
+ * nothing holds what it receives: let no other thread use the socket meanwhile.
  *
  * Return: 0; -EXDEV: the scope is another device's, or the socket is not tied to @device;
  * -EINPROGRESS: as connect(2) on a non-blocking socket; -ENODEV, -ESTALE: it could not be tied

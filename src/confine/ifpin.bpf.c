@@ -16,43 +16,10 @@
 /* ---- holding: packets ------------------------------------------------------------------- */
 
 /*
- * A source must be the host's own. Were it not, something outside this confinement would answer it
- * by the route to there: the kernel itself, or a service on the host that is reached over loopback.
- * Where these addresses stand: RFC 791, RFC 8200 (<linux/ipv6.h> cannot be had beside our names).
- */
-static __always_inline int judge_on_wire(struct __sk_buff *skb)
-{
-	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-	struct ifpin_addr src, dst;
-
-	if (skb->protocol == bpf_htons(ETH_P_IP)) {
-		__be32 from, to;
-
-		if (data + 20 > end)
-			return deny(IFPIN_DENY_MALFORMED);
-		from = *(__be32 *)(data + 12);
-		to = *(__be32 *)(data + 16);
-		if (from != state.device_ip4 && from &&
-			(!is_local4(from) ||
-				(from & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000)))
-			return deny(IFPIN_DENY_SOURCE);
-		return is_local4(to) ? deny(IFPIN_DENY_LOCAL_ON_WIRE) : ALLOW;
-	}
-	if (skb->protocol != bpf_htons(ETH_P_IPV6) || data + 40 > end)
-		return deny(IFPIN_DENY_MALFORMED);
-	__builtin_memcpy(&src, data + 8, sizeof(src));
-	__builtin_memcpy(&dst, data + 24, sizeof(dst));
-	/* "::" is the source of those who have none yet, and passes for local. */
-	if (!is_local(&src) || is_loopback(&src))
-		return deny(IFPIN_DENY_SOURCE);
-	return is_local(&dst) ? deny(IFPIN_DENY_LOCAL_ON_WIRE) : ALLOW;
-}
-
-/*
  * ICMP errors of one's own making would have the kernel send again what other connections of the
  * host wait for. Echo and its answer are what is left. Extension headers could hide others.
  */
-static __always_inline int judge_icmp_on_lo(struct __sk_buff *skb, int v4)
+static __always_inline int judge_icmp_to_host(struct __sk_buff *skb, int v4)
 {
 	__u8 proto = 0, type = 0;
 	__u8 ihl = 0;
@@ -89,6 +56,42 @@ static __always_inline int judge_icmp_on_lo(struct __sk_buff *skb, int v4)
 }
 
 /*
+ * A source must be the host's own. Were it not, something outside this confinement would answer it
+ * by the route to there: the kernel itself, or a service on the host that is reached over loopback.
+ * Where these addresses stand: RFC 791, RFC 8200 (<linux/ipv6.h> cannot be had beside our names).
+ */
+static __always_inline int judge_on_wire(struct __sk_buff *skb)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	struct ifpin_addr src, dst;
+
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		__be32 from, to;
+
+		if (data + 20 > end)
+			return deny(IFPIN_DENY_MALFORMED);
+		from = *(__be32 *)(data + 12);
+		to = *(__be32 *)(data + 16);
+		if (from != state.device_ip4 && from &&
+			(!is_local4(from) ||
+				(from & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000)))
+			return deny(IFPIN_DENY_SOURCE);
+		return is_local4(to) ? deny(IFPIN_DENY_LOCAL_ON_WIRE) : ALLOW;
+	}
+	if (skb->protocol != bpf_htons(ETH_P_IPV6) || data + 40 > end)
+		return deny(IFPIN_DENY_MALFORMED);
+	__builtin_memcpy(&src, data + 8, sizeof(src));
+	__builtin_memcpy(&dst, data + 24, sizeof(dst));
+	/* "::" is the source of those who have none yet, and passes for local. */
+	if (!is_local(&src) || is_loopback(&src))
+		return deny(IFPIN_DENY_SOURCE);
+	/* The host hears what goes to a group: a router advertisement would set its addresses. */
+	if (dst.b[0] == 0xff)
+		return judge_icmp_to_host(skb, 0);
+	return is_local(&dst) ? deny(IFPIN_DENY_LOCAL_ON_WIRE) : ALLOW;
+}
+
+/*
  * On loopback the source must stay the host's own while the packet is answered. An address of
  * another device may be taken away meanwhile, and what answers it then leaves by the route to
  * there; so only those of loopback and of the device, and one that talks to itself.
@@ -118,7 +121,7 @@ static __always_inline int judge_on_lo(struct __sk_buff *skb)
 		if (!owner || (*owner != policy.ifindex && *owner != IFPIN_LOOPBACK_IFINDEX))
 			return deny(IFPIN_DENY_SOURCE);
 	}
-	return judge_icmp_on_lo(skb, v4);
+	return judge_icmp_to_host(skb, v4);
 }
 
 SEC("cgroup_skb/egress")

@@ -33,6 +33,7 @@ static const struct {
 	{CAP_SYS_RAWIO, "reach hardware past the kernel"},
 	{CAP_SYS_PTRACE, "act through any process of the host"},
 	{CAP_SYS_BOOT, "start another kernel"},
+	{CAP_SYS_TTY_CONFIG, "hang up the terminal of a process outside"},
 	{CAP_BPF, "use BPF objects that it finds; the filter still refuses bpf(2)"},
 	{CAP_PERFMON, "read data of other processes"},
 	{CAP_MKNOD, "make device nodes; those that reach a wire are still refused"},

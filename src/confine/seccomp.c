@@ -101,7 +101,7 @@ static int refuse_ioctls(scmp_filter_ctx ctx)
 	return r;
 }
 
-static const uint64_t network_namespaces[] = {CLONE_NEWUSER, CLONE_NEWNET};
+static const uint64_t entered[] = {CLONE_NEWUSER, CLONE_NEWNET, CLONE_NEWCGROUP};
 
 static int refuse_calls(scmp_filter_ctx ctx)
 {
@@ -128,12 +128,26 @@ static int refuse_calls(scmp_filter_ctx ctx)
 	 * in the network namespaces that belong to it. A namespace of one's own is made, not
 	 * entered.
 	 */
-	for (size_t i = 0; !r && i < ARRAY_SIZE(network_namespaces); i++)
+	for (size_t i = 0; !r && i < ARRAY_SIZE(entered); i++)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(setns), 1,
-			SCMP_A1(SCMP_CMP_MASKED_EQ, network_namespaces[i], network_namespaces[i]));
+			SCMP_A1(SCMP_CMP_MASKED_EQ, entered[i], entered[i]));
 	if (!r)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(setns), 1,
 			SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffULL, 0));
+	/*
+	 * In a cgroup namespace of its own, cgroupfs can be mounted anew and written, and processes
+	 * of the host be moved there and killed; what dies says goodbye to its peers.
+	 */
+	if (!r)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(unshare), 1,
+			SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_NEWCGROUP, CLONE_NEWCGROUP));
+	if (!r)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
+			SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_NEWCGROUP, CLONE_NEWCGROUP));
+	/* A limit of processor time kills as well as a signal does. One's own has the number 0. */
+	if (!r)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prlimit64), 2,
+			SCMP_A0(SCMP_CMP_NE, 0), SCMP_A2(SCMP_CMP_NE, 0));
 	/* With call-out data the kernel starts a helper of the host, which may ask the DNS. */
 	if (!r)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(request_key), 1,

@@ -463,6 +463,78 @@ class Escapes(Lab):
                     self.ifpin("sh", "-c", script, options=("--dns=system", "--user=nobody"))
                 self.assertRegex(inside.stderr, "not permitted|denied", script)
 
+    def victim(self, prefix=()):
+        """A process outside whose death its peer behind out0 hears of."""
+        server = self.pout.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self.stack.callback(server.close)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(("10.0.2.2", 7100))
+        server.listen()
+        p = self.popen([*prefix, "python3", "-c",
+                        "import socket,sys; s=socket.create_connection(('10.0.2.2',7100));"
+                        "print('ready',flush=True); sys.stdin.readline()\nwhile True: pass"],
+                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.assertEqual(p.stdout.readline(), "ready\n")
+        self.stack.callback(server.accept()[0].close)
+        server.close()
+        self.leaked(any_ip)
+        return p
+
+    def test_killing_processes_outside(self):
+        """By a cgroup of one's own making, or a limit; a dead process sends its last segment."""
+        steal = """unshare -Urm --cgroup sh -c 'mount -t cgroup2 none /mnt && mkdir /mnt/s.$0 &&
+            echo '$0' > /mnt/s.$0/cgroup.procs && echo 1 > /mnt/s.$0/cgroup.kill'"""
+        limit = "prlimit --pid $0 --cpu=1:1"
+        for script, spins in ((steal, False), (limit, True)):
+            for prefix in ([], [IFPIN, "run", "--dns=system", "in0", "--"]):
+                victim = self.victim()
+                if spins:
+                    victim.stdin.write("\n")
+                    victim.stdin.flush()
+                run(*prefix, "sh", "-c", script, victim.pid)
+                if prefix:
+                    with self.assertRaises(subprocess.TimeoutExpired, msg=script):
+                        victim.wait(3 if spins else 0.3)
+                    self.assertEqual(self.leaked(any_ip), 0)
+                    victim.kill()
+                    victim.wait()
+                else:
+                    victim.wait(10)
+                    self.assertGreater(self.leaked(any_ip), 0, script)
+                    run("sh", "-c", f"rmdir /sys/fs/cgroup/s.{victim.pid} "
+                        f"/sys/fs/cgroup/unified/s.{victim.pid}")
+
+    def test_router_advertisements_to_oneself(self):
+        """The host hears what goes to a group, and would take an address from it."""
+        script = ("import socket,struct;s=socket.socket(10,3,58);s.setsockopt(41,18,255);"
+                  f"i={socket.if_nametoindex('in0')};"
+                  "pi=struct.pack('!BBBBIII',3,4,64,0xc0,600,600,0)+"
+                  "socket.inet_pton(10,'2001:db8:f00::');"
+                  "s.sendto(struct.pack('!BBHBBHII',134,0,0,64,0,0,0,0)+pi,('ff02::1',0,0,i))")
+        for path, value in (("in0/accept_ra", "1"), ("in0/forwarding", "0"), ("all/forwarding", "0")):
+            with open(f"/proc/sys/net/ipv6/conf/{path}", "w") as f:
+                f.write(value)
+        p = self.ifpin("python3", "-c", script)
+        self.assertIn("PermissionError", p.stderr)
+        p = self.ifpin("python3", "-c", script, options=("--dns=system", "--isolate"))
+        self.assertIn("PermissionError", p.stderr)
+        self.assertNotIn("2001:db8:f00:", must("ip", "-6", "addr", "show", "dev", "in0"))
+        monitor = self.popen(["ip", "-6", "monitor", "address", "dev", "in0"],
+                             stdout=subprocess.PIPE, text=True)
+        must("ip", "addr", "add", "2001:db8:1::1/64", "dev", "in0", "nodad")
+        while "2001:db8:1::1" not in monitor.stdout.readline():
+            pass
+        must("python3", "-c", script)
+        while "2001:db8:f00:" not in monitor.stdout.readline():
+            pass
+
+    def test_terminal_of_the_caller(self):
+        """vhangup() would have the shell outside act on a signal."""
+        script = ("import ctypes;c=ctypes.CDLL(None,use_errno=True);"
+                  "print(c.vhangup(),ctypes.get_errno())")
+        self.assertEqual(self.ifpin("setsid", "python3", "-c", script).stdout, "-1 1\n")
+        self.assertEqual(run("setsid", "python3", "-c", script).stdout, "0 0\n")
+
     def test_directory_of_another_namespace(self):
         """From there one could walk to a cgroupfs that is not read-only."""
         p = run("unshare", "--mount", "--propagation", "private", "sh", "-c",
