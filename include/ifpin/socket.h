@@ -10,8 +10,8 @@
  * What no option of a socket can settle, and who guards it:
  *  - IP_PKTINFO, IPV6_PKTINFO of one packet, and the scope of a link-local destination, which can
  *    name another device: ifpin_sendmsg(), ifpin_sendmmsg(), ifpin_connect().
- *  - connect(AF_UNSPEC) on an IPv6 datagram socket whose source address is bound, where the kernel
- *    takes IPV6_UNICAST_IF for a hint: ifpin_connect().
+ *  - connect(AF_UNSPEC) on an IPv6 datagram socket with a source address, where the kernel takes
+ *    IPV6_UNICAST_IF for a hint: ifpin_connect() refuses it.
  *  - Joining a group on another device: ifpin_join().
  *  - IP_TTL, IPV6_HOPLIMIT of one packet, which overrule IFPIN_ONE_HOP and IFPIN_GTSM: nobody; do
  *    not send them.
@@ -151,16 +151,16 @@ IFPIN_API int ifpin_sendmmsg(int fd, const struct ifpin_device *device, struct m
  * ifpin_connect - connect(2) that keeps the pin
  * @fd: a pinned socket
  * @device: its device
- * @address, @len: as for connect(2); AF_UNSPEC dissolves the association of a datagram socket
+ * @address, @len: as for connect(2); AF_UNSPEC dissolves the association of an IPv4 datagram socket
  *
  * connect(AF_UNSPEC) makes the kernel forget the device of a UDP socket; it is tied again, which
- * needs no privilege. Until then IP_UNICAST_IF holds what other threads send, but for IPv6 with a
- * bound source address, where thousands of packets can leave by another device in that moment, and
- * nothing holds what it receives: let no other thread use the socket meanwhile.
+ * needs no privilege. Meanwhile IP_UNICAST_IF holds what is sent; nothing holds what is received
+ * from elsewhere in that moment. For IPv6 nothing would hold: it is refused. Connect to another
+ * address, or open another socket.
  *
  * Return: 0; -EXDEV: the scope is another device's, or the socket is not tied to @device;
- * -EINPROGRESS: as connect(2) on a non-blocking socket; -ENODEV, -ESTALE: it could not be tied
- * again; or what connect(2) gave.
+ * -EOPNOTSUPP: AF_UNSPEC on an IPv6 socket; -EINPROGRESS: as connect(2) on a non-blocking socket;
+ * -ENODEV, -ESTALE: it could not be tied again; or what connect(2) gave.
  */
 IFPIN_API int ifpin_connect(
 	int fd, const struct ifpin_device *device, const struct sockaddr *address, socklen_t len);

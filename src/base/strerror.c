@@ -19,6 +19,7 @@ static const struct {
 	{EADDRNOTAVAIL, "The address is not one of the interface's own."},
 	{EAFNOSUPPORT, "Only IPv4 and IPv6 sockets can be held to an interface."},
 	{EPROTONOSUPPORT, "This protocol can use other interfaces of its own accord."},
+	{EOPNOTSUPP, "This cannot be done without letting packets leave elsewhere meanwhile."},
 	{ENOTCONN, "The connection was lost with its interface; open a new one."},
 	{ENOBUFS, "Messages of the kernel were lost."},
 	{EAGAIN, "The kernel's tables changed faster than they could be read; try again."},

@@ -126,20 +126,36 @@ static int is_tied(int fd, const struct ifpin_device *device)
 	return device->ifindex && (uint32_t)bound == device->ifindex ? 0 : -EXDEV;
 }
 
+/* connect(AF_UNSPEC) makes the kernel forget the device of all but TCP; it is tied again at once.
+ */
+static int dissolve(
+	int fd, const struct ifpin_device *device, const struct sockaddr *address, socklen_t len)
+{
+	int domain, r = ifp_get_int(fd, SOL_SOCKET, SO_DOMAIN, &domain);
+
+	if (r)
+		return r;
+	/* Meanwhile IP_UNICAST_IF holds; its IPv6 twin is a hint where there is a source address.
+	 */
+	if (domain == AF_INET6)
+		return -EOPNOTSUPP;
+	if (connect(fd, address, len))
+		return -errno;
+	return is_tied(fd, device) ? ifp_tie(fd, device, NULL) : 0;
+}
+
 int ifpin_connect(
 	int fd, const struct ifpin_device *device, const struct sockaddr *address, socklen_t len)
 {
 	int r = len < sizeof(sa_family_t) ? -EINVAL : is_tied(fd, device);
 
-	if (!r && address->sa_family != AF_UNSPEC)
+	if (!r && address->sa_family == AF_UNSPEC)
+		return dissolve(fd, device, address, len);
+	if (!r)
 		r = judge_address(address, len, device->ifindex);
 	if (r)
 		return r;
-	if (connect(fd, address, len))
-		return -errno;
-	if (address->sa_family != AF_UNSPEC || !is_tied(fd, device))
-		return 0;
-	return ifp_tie(fd, device, NULL);
+	return connect(fd, address, len) ? -errno : 0;
 }
 
 /* ---- multicast ---- */

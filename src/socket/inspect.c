@@ -139,7 +139,7 @@ static void judge_forgetting(struct ifpin_inspection *i)
 	if (i->type == SOCK_STREAM)
 		return;
 	if (hint) {
-		say(i, ", as long as only ifpin_connect() dissolves an association");
+		say(i, ", as long as nobody dissolves an association (connect with AF_UNSPEC)");
 	} else if (i->unicast_ifindex != i->bound_ifindex) {
 		i->verdict = IFPIN_VERDICT_INCOMPLETE;
 		say(i, ", until connect(AF_UNSPEC) makes the kernel forget it (no IP_UNICAST_IF)");
