@@ -135,7 +135,7 @@ enum ifpin_identity {
  * the MAC address of a device without a permanent one makes it another. (A monitor that was open
  * sees that it is not.)
  *
- * Return: 0; as ifpin_device_list().
+ * Return: 0; -EINVAL: @device is all zero; as ifpin_device_list().
  */
 IFPIN_API int ifpin_device_check(const struct ifpin_device *device,
 	enum ifpin_identity *ret_identity, struct ifpin_device *ret_now,

@@ -47,7 +47,8 @@ struct ifpin_connect;
  * @device: the device to use
  * @host: a name, or an address in numbers; link-local ones may have a scope ("fe80::1%eth0")
  * @port: TCP port, host byte order
- * @opts: NULL for the usual; what it points to is needed until ifpin_connect_end()
+ * @opts: NULL for the usual; copied, but @opts->socket and its address, which are needed until
+ *	ifpin_connect_end()
  * @ret_connect: to be released with ifpin_connect_end(), which also cancels
  * @ret_error: may be NULL
  *
@@ -72,7 +73,9 @@ IFPIN_API int ifpin_connect_fd(const struct ifpin_connect *connect);
  * @ret_fd: the connection, the caller's, non-blocking; written if it stands
  * @ret_error: may be NULL; says what was tried and why it failed
  *
- * Never blocks. Call it once after ifpin_connect_start() as well.
+ * Never blocks. Call it once after ifpin_connect_start() as well. The kernel does not tell a
+ * connection in the making that its device is gone: end it at IFPIN_EVENT_GONE, if you follow the
+ * device.
  *
  * Return: 1: connected; 0: not yet; -ENOENT: the name has no address; -ETIMEDOUT: the time is over,
  * or no name server answers; -EREMOTEIO: the name servers refuse to answer; -EINVAL: that can be no

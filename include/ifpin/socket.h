@@ -43,7 +43,7 @@ extern "C" {
 enum ifpin_source {
 	IFPIN_SOURCE_NONE = 0, /* the kernel chooses when it sends; only @port is bound, if any */
 	IFPIN_SOURCE_DEVICE,   /* one of the device's own, chosen by the library */
-	IFPIN_SOURCE_ADDRESS,  /* @address, which must be one of the device's own */
+	IFPIN_SOURCE_ADDRESS,  /* @address: one of the device's own, or a group to receive */
 };
 
 /**
@@ -172,8 +172,10 @@ IFPIN_API int ifpin_connect(
  * @source: NULL for any source; else the one whose packets are wanted (RFC 3678)
  * @ret_error: may be NULL
  *
- * A membership ends with its device and does not come back with it: leave when it is gone, with the
- * device that IFPIN_EVENT_GONE gives, and join again with the one that IFPIN_EVENT_BACK gives.
+ * A socket that is bound to an address of the device does not receive what is sent to a group:
+ * leave the source open, or bind the group. A membership ends with its device and does not come
+ * back with it: leave when it is gone, with the device that IFPIN_EVENT_GONE gives, and join again
+ * with the one that IFPIN_EVENT_BACK gives.
  *
  * Return: 0; -EXDEV: the socket is not tied to @device; -EINVAL: no multicast address, or a source
  * of the other family; -EAFNOSUPPORT; -EADDRINUSE: it is joined already; -ENOBUFS: too many groups
@@ -264,7 +266,7 @@ enum ifpin_repinned {
  * @fd: a socket pinned to the old index
  * @device: the device as it is now (IFPIN_EVENT_BACK)
  * @opts: as when it was opened; source and port are ignored: those of the socket are kept
- * @ret_how: what was done; not NULL
+ * @ret_how: may be NULL; what was done
  * @ret_error: may be NULL
  *
  * With CAP_NET_RAW the socket itself is bound to the new index. Without, a new one is opened, given
@@ -274,8 +276,9 @@ enum ifpin_repinned {
  *
  * Return: 0; -ENOTCONN: a TCP connection cannot be reopened, only the program can; -EADDRNOTAVAIL:
  * the device does not have the socket's address (yet): try again at IFPIN_EVENT_ADDRESS_ADDED;
- * -ENOTSOCK, -EBADF; else as ifpin_socket(). On failure the socket is tied to the index as before,
- * which no device has, so it sends nothing.
+ * where it has another one now, open the socket anew; -EXDEV: the device that it is tied to is
+ * there still; -ENOTSOCK, -EBADF; else as ifpin_socket(). On failure the socket is tied to the
+ * index as before, which no device has, so it sends nothing.
  */
 IFPIN_API int ifpin_repin(int fd, const struct ifpin_device *device,
 	const struct ifpin_socket_opts *opts, enum ifpin_repinned *ret_how,

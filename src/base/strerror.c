@@ -24,7 +24,7 @@ static const struct {
 	{ENOBUFS, "Messages of the kernel were lost."},
 	{EAGAIN, "The kernel's tables changed faster than they could be read; try again."},
 	{ENOENT, "The name has no address."},
-	{EREMOTEIO, "The name servers refuse to answer, or answer nonsense."},
+	{EREMOTEIO, "The name servers refuse to answer, cannot be reached, or answer nonsense."},
 	{ENODATA, "No name server can be asked through this interface."},
 	{ETIMEDOUT, "The time was over before it was done."},
 	{ECANCELED, "It was cancelled."},

@@ -66,7 +66,7 @@ static inline __attribute__((always_inline)) __u32 ifpin_filter_bit(const __u8 a
 	X(SYSCTL, "sysctl", "a setting of the kernel was about to be changed")                     \
 	X(SOURCE, "foreign-source",                                                                \
 		"a source address that is not the host's, or a header made by hand")               \
-	X(ICMP, "icmp", "an ICMP message other than echo was sent to the host, or a group")             \
+	X(ICMP, "icmp", "an ICMP message other than echo was sent to the host, or a group")        \
 	X(NO_WAY_BACK, "no-way-back",                                                              \
 		"a connection came in that would be answered by another device")                   \
 	X(MALFORMED, "malformed", "something no rule of the policy expects")                       \

@@ -343,8 +343,12 @@ int ifpin_device_check(const struct ifpin_device *device, enum ifpin_identity *r
 	_cleanup_(ifp_nl_closep) struct mnl_socket *nl = NULL;
 	struct ifpin_device now = {};
 	enum ifpin_identity identity;
-	int r = ifp_nl_open(NETLINK_ROUTE, &nl);
+	int r;
 
+	if (!device->ifindex)
+		return ifp_fail(
+			ret_error, -EINVAL, "no device: it was never looked up, or it is gone");
+	r = ifp_nl_open(NETLINK_ROUTE, &nl);
 	if (r)
 		return ifp_fail_errno(ret_error, r, "cannot ask the kernel for its interfaces");
 	if (device->netns && device->netns != ifp_netns_of(mnl_socket_get_fd(nl))) {

@@ -298,6 +298,26 @@ static int tell_device(struct ifpin_monitor *m, struct ifpin_event *ev)
 	return tell_flags(m, ev);
 }
 
+static void mac_text(const struct ifpin_device *d, char ret[3 * IFPIN_MAC_SIZE])
+{
+	strcpy(ret, "none");
+	for (size_t i = 0; i < d->mac_len; i++)
+		sprintf(ret + 3 * i, i + 1 < d->mac_len ? "%02x:" : "%02x", d->mac[i]);
+}
+
+static int tell_heir(struct ifpin_monitor *m, struct ifpin_event *ev)
+{
+	char has[3 * IFPIN_MAC_SIZE], had[3 * IFPIN_MAC_SIZE];
+
+	m->told_heir = m->heir.ifindex;
+	mac_text(&m->heir, has);
+	mac_text(&m->told, had);
+	return tell(ev, IFPIN_EVENT_REPLACED, &m->heir,
+		"another device (index %u, MAC address %s, was %s) has the name %s now; it is not "
+		"accepted",
+		m->heir.ifindex, has, had, m->heir.name);
+}
+
 static int difference(struct ifpin_monitor *m, struct ifpin_event *ev)
 {
 	int r;
@@ -319,12 +339,8 @@ static int difference(struct ifpin_monitor *m, struct ifpin_event *ev)
 		return tell(ev, IFPIN_EVENT_BACK, &m->told, "%s is back with index %u", m->now.name,
 			m->now.ifindex);
 	}
-	if (!m->there && m->heir.ifindex && m->told_heir != m->heir.ifindex) {
-		m->told_heir = m->heir.ifindex;
-		return tell(ev, IFPIN_EVENT_REPLACED, &m->heir,
-			"another device (index %u) has the name %s now; it is not accepted",
-			m->heir.ifindex, m->heir.name);
-	}
+	if (!m->there && m->heir.ifindex && m->told_heir != m->heir.ifindex)
+		return tell_heir(m, ev);
 	if (!m->there)
 		return 0;
 	r = tell_device(m, ev);

@@ -127,8 +127,10 @@ int ifpin_device_nameservers(const struct ifpin_device *device,
 		free(s.v);
 		if (r == -ENODATA)
 			return ifp_fail(ret_error, r,
-				"no name server for %s that is not on this host: a resolver here would "
-				"ask by other interfaces",
+				"no name server for %s in " RESOLV_CONF
+				" or in the state of systemd "
+				"that is not on this host, which would ask by other interfaces: give "
+				"one",
 				device->name);
 		return ifp_fail_errno(
 			ret_error, r, "cannot find the name servers of %s", device->name);

@@ -181,8 +181,10 @@ static int failure(struct ifpin_connect *c, struct ifpin_error *err)
 		return c->pin_error.code;
 	}
 	if (ifp_now() >= c->end)
-		return ifp_fail(err, -ETIMEDOUT, "no connection to %s port %d through %s in %u ms",
-			c->host, c->port, c->device.name, c->opts.timeout_ms);
+		return ifp_fail(err, -ETIMEDOUT,
+			"no connection to %s port %d through %s in %u ms%s", c->host, c->port,
+			c->device.name, c->opts.timeout_ms,
+			is_asking(c) ? "; the name servers have not answered" : "");
 	if (c->n_attempts || is_asking(c))
 		return 0;
 	if (!c->last.code)

@@ -297,6 +297,12 @@ int ifp_names_failure(const struct ifpin_connect *c, struct ifpin_error *err)
 		return ifp_fail(err, -ENOMEM, "out of memory");
 	case ARES_EBADNAME:
 		return ifp_fail(err, -EINVAL, "\"%s\" cannot be a host name", c->host);
+	case ARES_ECONNREFUSED:
+	case ARES_EREFUSED:
+	case ARES_ESERVFAIL:
+		return ifp_fail(err, -EREMOTEIO,
+			"the name servers of %s refuse to answer for %s, or cannot be reached",
+			c->device.name, c->host);
 	default:
 		return ifp_fail(err, -EREMOTEIO, "cannot look up %s through %s: %s", c->host,
 			c->device.name, ares_strerror(status));

@@ -2,6 +2,8 @@
 /* What a single packet can name, judged before the kernel sees it. */
 #include "internal.h"
 
+#include "device/device.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -209,6 +211,24 @@ static int membership(int fd, const struct ifpin_device *device, const struct so
 	return r ? same_words(-errno, join, source) : 0;
 }
 
+static int group_failed(struct ifpin_error *err, int r, const char *what,
+	const struct sockaddr *group, const struct ifpin_device *device)
+{
+	char text[INET6_ADDRSTRLEN] = "?";
+	uint8_t addr[16];
+
+	if (!ifp_addr_from_sockaddr(group, sizeof(struct sockaddr_in6), addr))
+		ifp_addr_text(addr, text);
+	if (r == -EADDRINUSE)
+		return ifp_fail(err, r, "%s is joined on %s already", text, device->name);
+	if (r == -EADDRNOTAVAIL)
+		return ifp_fail(err, r, "%s is not joined on %s", text, device->name);
+	if (r == -EINVAL)
+		return ifp_fail(err, r,
+			"%s is no multicast address, or the source is of another family", text);
+	return ifp_fail_errno(err, r, "cannot %s %s on %s", what, text, device->name);
+}
+
 int ifpin_join(int fd, const struct ifpin_device *device, const struct sockaddr *group,
 	const struct sockaddr *source, struct ifpin_error *ret_error)
 {
@@ -220,7 +240,7 @@ int ifpin_join(int fd, const struct ifpin_device *device, const struct sockaddr 
 			device->ifindex);
 	if (!r)
 		r = membership(fd, device, group, source, true);
-	return r ? ifp_fail_errno(ret_error, r, "cannot join the group on %s", device->name) : 0;
+	return r ? group_failed(ret_error, r, "join", group, device) : 0;
 }
 
 int ifpin_leave(int fd, const struct ifpin_device *device, const struct sockaddr *group,
@@ -231,5 +251,5 @@ int ifpin_leave(int fd, const struct ifpin_device *device, const struct sockaddr
 	/* Of a device that is gone only the whole membership can be left. */
 	if (r == -ENODEV && source)
 		r = membership(fd, device, group, NULL, false);
-	return r ? ifp_fail_errno(ret_error, r, "cannot leave the group on %s", device->name) : 0;
+	return r ? group_failed(ret_error, r, "leave", group, device) : 0;
 }

@@ -172,7 +172,12 @@ static void judge(struct ifpin_inspection *i)
 
 static void say_addresses(struct ifpin_inspection *i)
 {
-	if (i->local.ss_family && !is_any(&i->local)) {
+	const struct sockaddr_in *in = (const struct sockaddr_in *)&i->local;
+
+	/* sin_port and sin6_port are at one place. */
+	if (is_any(&i->local) && in->sin_port)
+		say(i, "; local port %d", ntohs(in->sin_port));
+	if (!is_any(&i->local)) {
 		say(i, "; local %s", addr_text(&i->local).text);
 		if (i->local_is_devices)
 			say(i, " is %s%s's", i->local_is_devices == IFPIN_YES ? "" : "not ",

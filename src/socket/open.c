@@ -8,7 +8,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/membarrier.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #define ALL_FLAGS                                                                                  \
 	(IFPIN_ON_LINK | IFPIN_ONE_HOP | IFPIN_GTSM | IFPIN_FOREIGN_SOURCE | IFPIN_REUSE_ADDRESS | \
@@ -43,8 +45,9 @@ int ifp_opts_read(const struct ifpin_socket_opts *opts, struct ifpin_socket_opts
 	if (o.flags & IFPIN_GTSM && o.flags & IFPIN_ONE_HOP)
 		return ifp_fail(
 			err, -EINVAL, "hop limit 1 and hop limit 255 (GTSM) exclude each other");
-	if ((unsigned int)o.source > IFPIN_SOURCE_ADDRESS ||
-		(o.source == IFPIN_SOURCE_ADDRESS) != !!o.address)
+	if ((unsigned int)o.source > IFPIN_SOURCE_ADDRESS)
+		return ifp_fail(err, -EINVAL, "unknown source %d", (int)o.source);
+	if ((o.source == IFPIN_SOURCE_ADDRESS) != !!o.address)
 		return ifp_fail(err, -EINVAL,
 			"an address is needed for IFPIN_SOURCE_ADDRESS, and only for it");
 	*ret = o;
@@ -147,11 +150,8 @@ int ifp_device_current(const struct ifpin_device *dev, struct ifpin_error *err)
 {
 	enum ifpin_identity identity;
 	struct ifpin_device now;
-	int r;
+	int r = ifpin_device_check(dev, &identity, &now, err);
 
-	if (!dev->ifindex)
-		return ifp_fail(err, -EINVAL, "no device: it was never looked up, or it is gone");
-	r = ifpin_device_check(dev, &identity, &now, err);
 	if (r)
 		return r;
 	switch (identity) {
@@ -333,6 +333,9 @@ static int deafen(int fd)
 
 	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)))
 		return -errno;
+	/* On another processor a packet may be past the filter and not yet in the queue. This waits
+	 * until there is none; where it cannot (nohz_full), all that is left is to be slow. */
+	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
 	while (recv(fd, &byte, sizeof(byte), MSG_DONTWAIT) >= 0 || errno == EINTR)
 		;
 	return 0;

@@ -2,8 +2,11 @@
 /* A socket whose device was gone and has come back with another index. */
 #include "internal.h"
 
+#include "device/device.h"
+
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/in6.h>
 #include <string.h>
 
@@ -21,9 +24,11 @@ static const struct {
 	{0, SOL_SOCKET, SO_KEEPALIVE},
 	{0, SOL_SOCKET, SO_PRIORITY},
 	{0, SOL_SOCKET, SO_TIMESTAMP},
+	{0, SOL_SOCKET, SO_DONTROUTE},
 	{0, IPPROTO_IP, IP_TOS},
-	{AF_INET, IPPROTO_IP, IP_TTL},
+	{0, IPPROTO_IP, IP_TTL},
 	{AF_INET, IPPROTO_IP, IP_MULTICAST_TTL},
+	{0, IPPROTO_IP, IP_MINTTL},
 	{0, IPPROTO_IP, IP_MULTICAST_LOOP},
 	{0, IPPROTO_IP, IP_MULTICAST_ALL},
 	{0, IPPROTO_IP, IP_PKTINFO},
@@ -35,6 +40,7 @@ static const struct {
 	{AF_INET6, IPPROTO_IPV6, IPV6_UNICAST_HOPS},
 	{AF_INET6, IPPROTO_IPV6, IPV6_MULTICAST_HOPS},
 	{AF_INET6, IPPROTO_IPV6, IPV6_MULTICAST_LOOP},
+	{AF_INET6, IPPROTO_IPV6, IPV6_MINHOPCOUNT},
 	{AF_INET6, IPPROTO_IPV6, IPV6_RECVPKTINFO},
 	{AF_INET6, IPPROTO_IPV6, IPV6_RECVHOPLIMIT},
 	{AF_INET6, IPPROTO_IPV6, IPV6_RECVERR},
@@ -54,6 +60,22 @@ static void carry_options(int from, int to, int domain)
 		ifp_set_int(to, SOL_SOCKET, SO_RCVBUF, buffer / 2);
 	if (!ifp_get_int(from, SOL_SOCKET, SO_SNDBUF, &buffer))
 		ifp_set_int(to, SOL_SOCKET, SO_SNDBUF, buffer / 2);
+}
+
+/* What a socket does not accept, its heir must not accept either. Classic filters can be read. */
+static int carry_filter(int from, int to)
+{
+	struct sock_filter code[BPF_MAXINSNS];
+	struct sock_fprog prog = {.filter = code};
+	socklen_t n = 0;
+
+	/* The length of a filter is in instructions, unlike that of any other option. */
+	if (getsockopt(from, SOL_SOCKET, SO_GET_FILTER, NULL, &n) || !n)
+		return 0;
+	if (n > BPF_MAXINSNS || getsockopt(from, SOL_SOCKET, SO_GET_FILTER, code, &n))
+		return -EOPNOTSUPP;
+	prog.len = (unsigned short)n;
+	return setsockopt(to, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)) ? -errno : 0;
 }
 
 /* A link-local address names its device by index, and that is another one now. */
@@ -104,6 +126,9 @@ static int reopen(int fd, const struct ifp_kind *k, const struct ifpin_device *d
 	if (fresh < 0)
 		return fresh;
 	carry_options(fd, fresh, k->domain);
+	r = carry_filter(fd, fresh);
+	if (r)
+		return ifp_fail_errno(err, r, "cannot take the socket's filter along");
 	r = same_addresses(fd, fresh, dev, err);
 	if (!r && !(o->flags & IFPIN_FOREIGN_SOURCE))
 		r = ifp_check_source(fresh, dev, err);
@@ -131,11 +156,27 @@ static int rebind(int fd, const struct ifp_kind *k, const struct ifpin_device *d
 	return r;
 }
 
+/* What is followed is a return: a socket whose device is there is not led to another. */
+static int must_be_gone(uint32_t ifindex, const struct ifpin_device *dev, struct ifpin_error *err)
+{
+	struct ifpin_device old;
+	int r = ifp_device_by_index(ifindex, &old);
+
+	if (r == -ENODEV)
+		return 0;
+	if (r)
+		return ifp_fail_errno(err, r, "cannot look up index %u", ifindex);
+	return ifp_fail(err, -EXDEV,
+		"the socket is tied to %s (index %u), which is there; %s is another device",
+		old.name, ifindex, dev->name);
+}
+
 int ifpin_repin(int fd, const struct ifpin_device *device, const struct ifpin_socket_opts *opts,
 	enum ifpin_repinned *ret_how, struct ifpin_error *ret_error)
 {
 	enum ifpin_repinned how = IFPIN_REPIN_KEPT;
 	struct ifpin_socket_opts o;
+	struct ifpin_error err;
 	struct ifp_kind k;
 	int bound, r = ifp_opts_read(opts, &o, ret_error);
 
@@ -152,16 +193,21 @@ int ifpin_repin(int fd, const struct ifpin_device *device, const struct ifpin_so
 	if (r)
 		return r;
 	if ((uint32_t)bound == device->ifindex) {
-		r = ifp_verify(fd, device, ret_error);
+		r = ifp_verify(fd, device, &err);
 	} else {
-		how = IFPIN_REPIN_REBOUND;
-		r = rebind(fd, &k, device, &o, bound, ret_error);
+		r = bound ? must_be_gone((uint32_t)bound, device, &err) : 0;
+		if (!r) {
+			how = IFPIN_REPIN_REBOUND;
+			r = rebind(fd, &k, device, &o, bound, &err);
+		}
 		if (r == -EPERM) {
 			how = IFPIN_REPIN_REOPENED;
-			r = reopen(fd, &k, device, &o, ret_error);
+			r = reopen(fd, &k, device, &o, &err);
 		}
 	}
-	if (!r)
+	if (r && ret_error)
+		*ret_error = err;
+	else if (!r && ret_how)
 		*ret_how = how;
 	return r;
 }

@@ -52,6 +52,11 @@ static bool is_any(const uint8_t addr[16])
 	return !memcmp(addr, zero, sizeof(zero)) || !memcmp(addr, mapped, sizeof(mapped));
 }
 
+static bool is_group(const uint8_t addr[16])
+{
+	return ifp_addr_is_v4(addr) ? addr[12] >> 4 == 14 : addr[0] == 0xff;
+}
+
 static int refuse_source(const struct own *o, struct ifpin_error *err)
 {
 	struct ifpin_device owner = {};
@@ -108,10 +113,13 @@ static int choose(const struct ifp_kind *k, const struct ifpin_device *dev,
 	}
 	if (ifp_addr_from_sockaddr(opts->address, opts->address_len, o.wanted) ||
 		opts->address->sa_family != k->domain)
-		return ifp_fail(err, -EINVAL, "the source address is not of the socket's family");
+		return ifp_fail(err, -EINVAL,
+			"the source address (%u bytes) is not of the socket's family",
+			opts->address_len);
 	memcpy(ret, opts->address,
 		k->domain == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
-	if (is_any(o.wanted) || opts->flags & IFPIN_FOREIGN_SOURCE)
+	/* A group is bound to hear it alone; it is nobody's source. */
+	if (is_any(o.wanted) || is_group(o.wanted) || opts->flags & IFPIN_FOREIGN_SOURCE)
 		return 0;
 	r = look(&o, err);
 	if (!r && !o.is_own)
@@ -159,7 +167,8 @@ int ifp_check_source(int fd, const struct ifpin_device *dev, struct ifpin_error 
 
 	if (getsockname(fd, (struct sockaddr *)&ss, &len))
 		return ifp_fail_errno(err, -errno, "cannot read the socket's address");
-	if (ifp_addr_from_sockaddr((struct sockaddr *)&ss, len, o.wanted) || is_any(o.wanted))
+	if (ifp_addr_from_sockaddr((struct sockaddr *)&ss, len, o.wanted) || is_any(o.wanted) ||
+		is_group(o.wanted))
 		return 0;
 	r = look(&o, err);
 	if (!r && !o.is_own)

@@ -81,6 +81,37 @@ class Abi(unittest.TestCase):
             self.assertEqual(writable.findall(out), [])
 
 
+class Installed(unittest.TestCase):
+    """What a user has after `make install`."""
+
+    def test_examples_of_the_manual(self):
+        with tempfile.TemporaryDirectory(dir="/var/tmp") as d:
+            must("meson", "setup", f"{d}/build", ROOT, f"--prefix={d}/usr", "--libdir=lib",
+                 "-Dtests=false", "-Dconfine=false")
+            must("meson", "install", "-C", f"{d}/build")
+            env = dict(os.environ, PKG_CONFIG_PATH=f"{d}/usr/lib/pkgconfig")
+            compiled = 0
+            for page in sorted(os.listdir(f"{ROOT}/man")):
+                text = read(f"man/{page}")
+                found = re.search(r"# EXAMPLE\n.*?```\n(#include.*?)```", text, re.S)
+                if not found:
+                    continue
+                package = "ifpin-resolve" if "resolve.h" in found.group(1) else "ifpin"
+                flags = must("pkg-config", "--cflags", "--libs", package, env=env).split()
+                source = found.group(1).replace("\\\\", "\\")
+                main = "" if "main(" in source else "int main(void) { return 0; }\n"
+                p = run("gcc", "-xc", "-Wall", "-Wextra", "-Werror", "-o", f"{d}/example", "-",
+                        *flags, f"-Wl,-rpath-link,{d}/usr/lib", input=source + main)
+                self.assertEqual(p.returncode, 0, f"{page}: {p.stderr}")
+                compiled += 1
+            self.assertGreaterEqual(compiled, 8)
+            for example in os.listdir(f"{d}/usr/share/doc/ifpin/examples"):
+                p = run("gcc", "-o", f"{d}/example", f"{d}/usr/share/doc/ifpin/examples/{example}",
+                        *must("pkg-config", "--cflags", "--libs", "ifpin", env=env).split(),
+                        "-D_GNU_SOURCE", f"-Wl,-rpath-link,{d}/usr/lib")
+                self.assertEqual(p.returncode, 0, f"{example}: {p.stderr}")
+
+
 class Embedded(unittest.TestCase):
     """A product that leaves all but the socket ring out, installed, used by pkg-config."""
 

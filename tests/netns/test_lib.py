@@ -430,6 +430,15 @@ class Multicast(LibLab):
     def peer_index(self):
         return int(must(*self.pin.cmd("ip", "-o", "link", "show", "eth0")).split(":")[0])
 
+    def test_bound_to_the_group(self):
+        fd = self.do("socket dev=0 source=239.1.2.3 port=8000")
+        self.do(f"join fd={fd} dev=0 group=239.1.2.3")
+        with self.pin.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("10.0.1.2"))
+            s.sendto(b"other", ("10.0.1.1", 8000))
+            s.sendto(b"beat", ("239.1.2.3", 8000))
+        self.assertEqual(self.do(f"receive fd={fd}"), "beat")
+
     def test_leave_what_is_gone(self):
         for asked in ("", "source=10.0.1.2"):
             self.do("resolve in0 dev=0")
@@ -442,7 +451,7 @@ class Multicast(LibLab):
     def test_refused(self):
         fd = self.do("socket dev=0")
         self.refused(errno.EXDEV, f"join fd={fd} dev=1 group=239.1.2.3", "pin it")
-        self.refused(errno.EINVAL, f"join fd={fd} dev=0 group=10.0.0.1")
+        self.refused(errno.EINVAL, f"join fd={fd} dev=0 group=10.0.0.1", "10.0.0.1 is no multicast")
         self.refused(errno.EINVAL, f"join fd={fd} dev=0 group=239.1.2.3 source=fd00::1")
         plain = self.do("plain")
         self.refused(errno.EXDEV, f"join fd={plain} dev=0 group=239.1.2.3")

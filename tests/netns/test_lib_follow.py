@@ -81,6 +81,7 @@ class Monitor(Follow):
         self.remake("02:00:00:00:01:99")
         seen, rest = self.events("replaced")
         self.assertNotIn("back", seen)
+        self.assertIn("MAC address 02:00:00:00:01:99, was 02:00:00:00:01:01", rest)
         self.assertIn("not accepted", rest)
         self.assertEqual(self.do("next timeout=100"), "none")
         self.remake()
@@ -321,6 +322,23 @@ class Repin(Follow):
             self.do(f"repin fd={fd} dev=0")
         self.assertEqual(caught.exception.code, errno.ESTALE)
         self.assertTrue(self.do(f"inspect fd={fd}").startswith("dead "))
+
+    def test_what_it_accepts(self):
+        """A filter and a hop limit go along, also for who forgets to say so again."""
+        fd = self.do("socket dev=0 port=7000 flags=4")  # IFPIN_GTSM
+        self.again()
+        self.assertEqual(self.do(f"repin fd={fd} dev=9"), self.how)
+        with self.pin.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            for hops, text in ((64, b"far"), (255, b"near")):
+                s.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, hops)
+                s.sendto(text, ("10.0.1.1", 7000))
+        self.assertEqual(self.do(f"receive fd={fd}"), "near")
+
+    def test_its_device_is_there(self):
+        """A return is followed; a living socket is not led to another device."""
+        fd = self.do("socket dev=0")
+        self.refused(errno.EXDEV, f"repin fd={fd} dev=1", "which is there")
+        self.assertTrue(self.do(f"inspect fd={fd} dev=0").startswith("pinned "))
 
     def test_gone_again(self):
         """What fails leaves the socket tied to what is not there."""
