@@ -42,7 +42,7 @@ check: packages
 # Not part of check: each target ends when its time is over, or at the first crash.
 FUZZERS := text netlink options
 FUZZ_SOURCES := src/base/base.c src/base/nl.c src/device/device.c src/device/link.c src/device/route.c \
-	src/device/nameservers.c src/socket/inspect.c src/socket/open.c src/socket/reach.c \
+	src/device/nameservers.c src/socket/deaf.c src/socket/inspect.c src/socket/open.c src/socket/reach.c \
 	src/socket/source.c src/confine/privileges.c src/confine/seccomp.c
 
 fuzz: packages

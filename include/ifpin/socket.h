@@ -15,8 +15,17 @@
  *  - Joining a group on another device: ifpin_join().
  *  - IP_TTL, IPV6_HOPLIMIT of one packet, which overrule IFPIN_ONE_HOP and IFPIN_GTSM: nobody; do
  *    not send them.
- * What a program does behind the library's back (setsockopt with CAP_NET_RAW, AF_PACKET, io_uring,
- * a second socket) this ring does not see: `ifpin run` holds it.
+ *  - What the kernel says for a TCP connection that is closed, or never came about: a reset, and
+ * for IPv6 an acknowledgement of one in TIME_WAIT, goes where the host's routes lead. Nobody; keep
+ *    routes to the device's networks on the device.
+ *  - A device that gets the index of one that is gone (an administrator may choose it, and devices
+ *    that move between namespaces keep theirs): sockets are tied to the index. Stop sending at
+ *    IFPIN_EVENT_GONE, and call ifpin_repin() at IFPIN_EVENT_BACK.
+ *  - Before Linux 5.18 a socket that is tied to a port of a VRF may leave by another port of that
+ * VRF; one that is tied to a VRF may use all of its ports.
+ *
+ * What a program does behind the library's back (setsockopt with CAP_NET_RAW, or of IP_UNICAST_IF
+ * to nothing, AF_PACKET, io_uring, a second socket) this ring does not see: `ifpin run` holds it.
  */
 #pragma once
 
@@ -86,8 +95,9 @@ struct ifpin_socket_opts {
  * is not, one look-up decides whether the device was renamed, which is fine, or replaced; what was
  * opened for the wrong one is closed. Nothing that came by another device is ever in its queue.
  *
- * A device of another network namespace that has the same name and the same index as one here
- * passes for that; ifpin_device_check() tells them apart.
+ * Another device that has the same name and the same index, made since or in another network
+ * namespace, passes for this one; ifpin_device_check() and a monitor tell them apart. Raw sockets
+ * take some milliseconds, for it is waited until nothing is under way to them.
  *
  * Return: a descriptor, the caller's; -EINVAL: bad options, or a device that was never looked up;
  * -E2BIG: options of a later version; -ENODEV: the device is gone; -ESTALE: it is back with another
@@ -95,7 +105,8 @@ struct ifpin_socket_opts {
  * -EAFNOSUPPORT; -EPROTONOSUPPORT: the protocol (MPTCP, SCTP, ...) may use other devices by itself;
  * -EADDRNOTAVAIL: the source address is not the device's, or it has none; -EADDRINUSE, -EACCES: the
  * port is taken, or privileged; -EPERM: raw sockets need CAP_NET_RAW, and before Linux 5.7 all pins
- * do; -ENOPROTOOPT: before Linux 5.1; or what socket(2), setsockopt(2), bind(2) gave.
+ * do; -EAGAIN: the device changes, try again; -ENOPROTOOPT: before Linux 5.1; or what socket(2),
+ * setsockopt(2), bind(2) gave.
  */
 IFPIN_API int ifpin_socket(const struct ifpin_device *device, int domain, int type, int protocol,
 	const struct ifpin_socket_opts *opts, struct ifpin_error *ret_error);
@@ -110,10 +121,12 @@ IFPIN_API int ifpin_socket(const struct ifpin_device *device, int domain, int ty
  * judged: groups joined earlier, packets that are queued already, and copies of the descriptor,
  * which share the socket and are not closed. Where it is tied to @device already, setting
  * IP_UNICAST_IF needs CAP_NET_RAW; without, it stays as it was, and ifpin_inspect() says so. All
- * IPv4 options of the socket (IP_OPTIONS) are cleared, not source routes alone.
+ * IPv4 options of the socket (IP_OPTIONS) are cleared, not source routes alone, sticky packet-info,
+ * and data that is corked. It hears nothing meanwhile, some milliseconds.
  *
- * Return: 0; -EPERM: it is tied to another device, and untying it needs CAP_NET_RAW; -ENOTSOCK,
- * -EBADF; else as ifpin_socket().
+ * Return: 0; -EPERM: it is tied to another device, and untying it needs CAP_NET_RAW; -EINVAL: it
+ * listens already, and may have connections that are not pinned; -EACCES: it has a filter that is
+ * not a classic one; -ENOTSOCK, -EBADF; else as ifpin_socket().
  */
 IFPIN_API int ifpin_pin(int *fd, const struct ifpin_device *device,
 	const struct ifpin_socket_opts *opts, struct ifpin_error *ret_error);
@@ -154,9 +167,9 @@ IFPIN_API int ifpin_sendmmsg(int fd, const struct ifpin_device *device, struct m
  * @address, @len: as for connect(2); AF_UNSPEC dissolves the association of an IPv4 datagram socket
  *
  * connect(AF_UNSPEC) makes the kernel forget the device of a UDP socket; it is tied again, which
- * needs no privilege. Meanwhile IP_UNICAST_IF holds what is sent; nothing holds what is received
- * from elsewhere in that moment. For IPv6 nothing would hold: it is refused. Connect to another
- * address, or open another socket.
+ * needs no privilege. Meanwhile IP_UNICAST_IF holds what is sent, and it hears nothing, some
+ * milliseconds. For IPv6 nothing would hold: it is refused. Connect to another address, or open
+ * another socket.
  *
  * Return: 0; -EXDEV: the scope is another device's, or the socket is not tied to @device;
  * -EOPNOTSUPP: AF_UNSPEC on an IPv6 socket; -EINPROGRESS: as connect(2) on a non-blocking socket;
@@ -278,7 +291,7 @@ enum ifpin_repinned {
  * the device does not have the socket's address (yet): try again at IFPIN_EVENT_ADDRESS_ADDED;
  * where it has another one now, open the socket anew; -EXDEV: the device that it is tied to is
  * there still; -ENOTSOCK, -EBADF; else as ifpin_socket(). On failure the socket is tied to the
- * index as before, which no device has, so it sends nothing.
+ * index as before; as long as no other device gets that, it sends nothing.
  */
 IFPIN_API int ifpin_repin(int fd, const struct ifpin_device *device,
 	const struct ifpin_socket_opts *opts, enum ifpin_repinned *ret_how,

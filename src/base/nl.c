@@ -132,6 +132,14 @@ int ifp_nl_listen(uint32_t groups, struct mnl_socket **ret)
 	return 0;
 }
 
+int ifp_nl_membership(struct mnl_socket *nl, unsigned int group, bool on)
+{
+	return mnl_socket_setsockopt(nl, on ? NETLINK_ADD_MEMBERSHIP : NETLINK_DROP_MEMBERSHIP,
+		       &group, sizeof(group))
+		       ? -errno
+		       : 0;
+}
+
 int ifp_nl_drain(struct mnl_socket *nl, ifp_nl_cb cb, void *data)
 {
 	struct answer a = {.cb = cb, .data = data};

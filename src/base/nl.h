@@ -3,6 +3,7 @@
 #pragma once
 
 #include <libmnl/libmnl.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef int (*ifp_nl_cb)(const struct nlmsghdr *nlh, void *data);
@@ -40,6 +41,9 @@ int ifp_nl_talk_on(int family, struct nlmsghdr *req, ifp_nl_cb cb, void *data);
 
 /* A non-blocking socket that hears the given groups (RTMGRP_*). Return: 0; -errno. */
 int ifp_nl_listen(uint32_t groups, struct mnl_socket **ret);
+
+/* Begins or ends to hear a group (RTNLGRP_*) on a socket of ifp_nl_listen(). Return: 0; -errno. */
+int ifp_nl_membership(struct mnl_socket *nl, unsigned int group, bool on);
 
 /* Hands over what has come in. Return: 0; -ENOBUFS: messages were lost; -errno. */
 int ifp_nl_drain(struct mnl_socket *nl, ifp_nl_cb cb, void *data);

@@ -161,18 +161,12 @@ static int on_change(const struct nlmsghdr *nlh, void *data)
  * after it. Before Linux 6.10 a dump can also pass over a device when one before it is deleted:
  * so one that was interrupted is repeated, and what either saw counts.
  */
-static int list_once(struct mnl_socket *nl, struct table *t)
+static int list_once(struct mnl_socket *nl, struct mnl_socket *changes, struct table *t)
 {
-	_cleanup_(ifp_nl_closep) struct mnl_socket *changes = NULL;
-	int r = ifp_nl_listen(RTMGRP_LINK, &changes), room = 8 << 20;
 	char buf[256] = {};
+	int r = -EINTR;
 
-	if (r)
-		return r;
-	setsockopt(mnl_socket_get_fd(changes), SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
-	setsockopt(mnl_socket_get_fd(changes), SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room));
 	t->n = 0;
-	r = -EINTR;
 	for (int i = 0; i < 3 && r == -EINTR; i++)
 		r = ifp_nl_ask(nl, link_request(buf, 0, NLM_F_DUMP), on_change, t);
 	if (r && r != -EINTR)
@@ -180,20 +174,53 @@ static int list_once(struct mnl_socket *nl, struct table *t)
 	return ifp_nl_drain(changes, on_change, t);
 }
 
-int ifp_device_list_on(struct mnl_socket *nl, struct ifpin_device **ret, size_t *ret_n)
+static int list_hearing(struct mnl_socket *nl, struct mnl_socket *changes, struct table *t)
 {
-	struct table t = {.netns = ifp_netns_of(mnl_socket_get_fd(nl))};
 	int r = -ENOBUFS;
 
 	for (int i = 0; i < 20 && r == -ENOBUFS; i++)
-		r = list_once(nl, &t);
+		r = list_once(nl, changes, t);
+	return r == -ENOBUFS ? -EAGAIN : r;
+}
+
+int ifp_device_list_on(
+	struct mnl_socket *nl, struct mnl_socket *changes, struct ifpin_device **ret, size_t *ret_n)
+{
+	struct table t = {.netns = ifp_netns_of(mnl_socket_get_fd(nl))};
+	int r = ifp_nl_membership(changes, RTNLGRP_LINK, true);
+
+	if (r)
+		return r;
+	r = list_hearing(nl, changes, &t);
+	ifp_nl_membership(changes, RTNLGRP_LINK, false);
+	ifp_nl_flush(changes);
 	if (r) {
 		free(t.v);
-		return r == -ENOBUFS ? -EAGAIN : r;
+		return r;
 	}
 	*ret = t.v;
 	*ret_n = t.n;
 	return 0;
+}
+
+int ifp_changes_open(struct mnl_socket **ret)
+{
+	int r = ifp_nl_listen(0, ret), room = 8 << 20;
+
+	if (r)
+		return r;
+	/* Whichever of the two works: the second asks for CAP_NET_ADMIN. */
+	setsockopt(mnl_socket_get_fd(*ret), SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
+	setsockopt(mnl_socket_get_fd(*ret), SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room));
+	return 0;
+}
+
+static int list_here(struct mnl_socket *nl, struct ifpin_device **ret, size_t *ret_n)
+{
+	_cleanup_(ifp_nl_closep) struct mnl_socket *changes = NULL;
+	int r = ifp_changes_open(&changes);
+
+	return r ?: ifp_device_list_on(nl, changes, ret, ret_n);
 }
 
 int ifpin_device_list(
@@ -203,7 +230,7 @@ int ifpin_device_list(
 	int r = ifp_nl_open(NETLINK_ROUTE, &nl);
 
 	if (!r)
-		r = ifp_device_list_on(nl, ret_devices, ret_n);
+		r = list_here(nl, ret_devices, ret_n);
 	return r ? ifp_fail_errno(ret_error, r, "cannot list the interfaces") : 0;
 }
 
@@ -268,7 +295,7 @@ static int from_list(struct mnl_socket *nl, const struct ifp_spec *s, struct ifp
 	unsigned int hits = 0;
 	char names[768] = "";
 	size_t n = 0;
-	int r = ifp_device_list_on(nl, &v, &n);
+	int r = list_here(nl, &v, &n);
 
 	if (r)
 		return ifp_fail_errno(err, r, "cannot list the interfaces");
@@ -316,7 +343,7 @@ static int find_it(struct mnl_socket *nl, const struct ifpin_device *was, bool a
 	_cleanup_free_ struct ifpin_device *v = NULL;
 	const struct ifpin_device *heir = NULL;
 	size_t n;
-	int r = ifp_device_list_on(nl, &v, &n);
+	int r = list_here(nl, &v, &n);
 
 	if (r)
 		return r;

@@ -18,12 +18,15 @@ struct ifp_link {
 
 struct ifp_local_addr {
 	uint8_t addr[16]; /* IPv4 mapped */
+	uint8_t peer[16]; /* of a point-to-point link, else the same */
 	uint32_t ifindex;
 	uint8_t prefixlen; /* of 128 */
 	uint8_t scope;	   /* RT_SCOPE_* */
 	bool deleted;
 	bool secondary;
 	bool usable; /* as a source: neither tentative nor deprecated */
+	bool ready;  /* to be bound: not, or no longer, tentative */
+	bool failed; /* somebody else has it */
 };
 
 /* A route of a device, and whether the host's own choice for it is that device. */
@@ -63,8 +66,13 @@ int ifp_device_by_index(uint32_t ifindex, struct ifpin_device *ret);
 /* The same over a socket that is there, which decides the namespace. */
 int ifp_device_by_index_on(struct mnl_socket *nl, uint32_t ifindex, struct ifpin_device *ret);
 
-/* All devices of the socket's namespace, as ifpin_device_list(). */
-int ifp_device_list_on(struct mnl_socket *nl, struct ifpin_device **ret, size_t *ret_n);
+/*
+ * All devices of the sockets' namespace, as ifpin_device_list(). The second socket, made by
+ * ifp_changes_open(), hears what changes meanwhile, and nothing at other times.
+ */
+int ifp_device_list_on(struct mnl_socket *nl, struct mnl_socket *changes, struct ifpin_device **ret,
+	size_t *ret_n);
+int ifp_changes_open(struct mnl_socket **ret);
 
 /* Cookie of a socket's network namespace, or 0 where the kernel has none. */
 uint64_t ifp_netns_of(int fd);

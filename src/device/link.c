@@ -122,6 +122,7 @@ static int read_attribute(const struct nlattr *attr, struct ifpin_device *d)
 	return 0;
 }
 
+/* Wireless extensions send messages that look like a device without any properties. */
 int ifp_device_parse(const struct nlmsghdr *nlh, struct ifpin_device *ret)
 {
 	const struct ifinfomsg *ifi = link_header(nlh);
@@ -131,7 +132,7 @@ int ifp_device_parse(const struct nlmsghdr *nlh, struct ifpin_device *ret)
 	if (!ifi)
 		return -EBADMSG;
 	mnl_attr_for_each (attr, nlh, sizeof(*ifi))
-		if (read_attribute(attr, &d))
+		if (mnl_attr_get_type(attr) == IFLA_WIRELESS || read_attribute(attr, &d))
 			return -EBADMSG;
 	d.ifindex = (uint32_t)ifi->ifi_index;
 	d.type = ifi->ifi_type;

@@ -22,7 +22,7 @@ struct address {
 };
 
 struct ifpin_monitor {
-	struct mnl_socket *events, *ask;
+	struct mnl_socket *events, *ask, *changes;
 	struct ifpin_device told, now;
 	bool told_there, there;
 	struct ifpin_device heir; /* another device that has the name */
@@ -30,6 +30,7 @@ struct ifpin_monitor {
 	struct address *addresses;
 	size_t n, size;
 	bool told_resync, stale;
+	bool returned; /* by a message, which says nothing of the addresses that it has */
 	char *pos;
 	int left;
 	char buf[32768] __attribute__((aligned(8)));
@@ -41,6 +42,7 @@ static struct address *find_address(struct ifpin_monitor *m, const struct ifp_lo
 {
 	for (size_t i = 0; i < m->n; i++)
 		if (!memcmp(m->addresses[i].a.addr, a->addr, 16) &&
+			!memcmp(m->addresses[i].a.peer, a->peer, 16) &&
 			m->addresses[i].a.prefixlen == a->prefixlen)
 			return m->addresses + i;
 	return NULL;
@@ -120,10 +122,12 @@ static int on_link(struct ifpin_monitor *m, const struct nlmsghdr *nlh)
 		return 0;
 	d.netns = m->now.netns;
 	/* While it is watched, an index has one device: whatever changed, it is the same. */
-	if (m->there)
+	if (m->there) {
 		m->now = d;
-	else
+	} else {
 		meet(m, &d);
+		m->returned = m->there;
+	}
 	return 0;
 }
 
@@ -134,8 +138,10 @@ static int on_address(struct ifpin_monitor *m, const struct nlmsghdr *nlh)
 
 	if (ifp_addr_parse(nlh, &a) || !m->there || a.ifindex != m->now.ifindex)
 		return 0;
-	if (!a.deleted)
-		return add_address(m, &a);
+	/* One that cannot be bound yet comes again when it can; one that somebody else has, never.
+	 */
+	if (!a.deleted && !a.failed)
+		return a.ready ? add_address(m, &a) : 0;
 	old = find_address(m, &a);
 	if (old)
 		remove_address(m, old);
@@ -155,12 +161,30 @@ static int find_again(struct ifpin_monitor *m)
 {
 	_cleanup_free_ struct ifpin_device *v = NULL;
 	size_t n;
-	int r = ifp_device_list_on(m->ask, &v, &n);
+	int r = ifp_device_list_on(m->ask, m->changes, &v, &n);
 
 	if (r)
 		return r;
 	for (size_t i = 0; i < n && !m->there; i++)
 		meet(m, v + i);
+	return 0;
+}
+
+static int read_addresses(struct ifpin_monitor *m)
+{
+	int r = -EINTR;
+
+	for (size_t i = 0; i < m->n; i++)
+		if (m->addresses[i].state == KNOWN)
+			m->addresses[i].state = UNSEEN;
+	for (int i = 0; i < 20 && r == -EINTR; i++)
+		r = ifp_addr_dump_on(m->ask, on_message, m);
+	if (r)
+		return r == -EINTR ? -EAGAIN : r;
+	for (size_t i = m->n; i-- > 0;)
+		if (m->addresses[i].state == UNSEEN)
+			remove_address(m, m->addresses + i);
+	m->returned = false;
 	return 0;
 }
 
@@ -184,17 +208,9 @@ static int resync(struct ifpin_monitor *m)
 		if (r)
 			return r;
 	}
-	for (size_t i = 0; i < m->n; i++)
-		if (m->addresses[i].state == KNOWN)
-			m->addresses[i].state = UNSEEN;
-	r = -EINTR;
-	for (int i = 0; i < 20 && r == -EINTR; i++)
-		r = ifp_addr_dump_on(m->ask, on_message, m);
+	r = read_addresses(m);
 	if (r)
-		return r == -EINTR ? -EAGAIN : r;
-	for (size_t i = m->n; i-- > 0;)
-		if (m->addresses[i].state == UNSEEN)
-			remove_address(m, m->addresses + i);
+		return r;
 	m->stale = false;
 	return 0;
 }
@@ -203,7 +219,7 @@ static int resync(struct ifpin_monitor *m)
 static int resync_after_loss(struct ifpin_monitor *m)
 {
 	for (int i = 0; i < MAX_STALE; i++)
-		if (mnl_socket_recvfrom(m->events, m->buf, sizeof(m->buf)) < 0 && errno != ENOBUFS)
+		if (mnl_socket_recvfrom(m->events, m->buf, sizeof(m->buf)) < 0 && errno == EAGAIN)
 			break;
 	m->told_resync = false;
 	m->left = 0;
@@ -246,11 +262,30 @@ static int tell_address(struct ifpin_monitor *m, struct address *a, struct ifpin
 	return 1;
 }
 
+/* One address may stand for several peers; it is lost when the last of them is. */
+static bool is_last(const struct ifpin_monitor *m, const struct address *a)
+{
+	for (const struct address *b = m->addresses; b < m->addresses + m->n; b++)
+		if (b != a && b->state != REMOVED && !memcmp(b->a.addr, a->a.addr, 16) &&
+			b->a.prefixlen == a->a.prefixlen)
+			return false;
+	return true;
+}
+
 static int tell_addresses(struct ifpin_monitor *m, struct ifpin_event *ev)
 {
-	for (size_t i = 0; i < m->n; i++)
-		if (m->addresses[i].state == REMOVED || m->addresses[i].state == ADDED)
-			return tell_address(m, m->addresses + i, ev);
+	for (size_t i = m->n; i-- > 0;) {
+		struct address *a = m->addresses + i;
+
+		if (a->state != REMOVED && a->state != ADDED)
+			continue;
+		if (is_last(m, a))
+			return tell_address(m, a, ev);
+		if (a->state == ADDED)
+			a->state = KNOWN;
+		else
+			*a = m->addresses[--m->n];
+	}
 	return 0;
 }
 
@@ -378,7 +413,7 @@ static int take_message(struct ifpin_monitor *m)
 int ifpin_monitor_next(struct ifpin_monitor *m, struct ifpin_event *ret_event)
 {
 	for (;;) {
-		int r = m->stale ? resync_after_loss(m) : 0;
+		int r = m->stale ? resync_after_loss(m) : m->returned ? read_addresses(m) : 0;
 
 		if (!r && difference(m, ret_event))
 			return 1;
@@ -407,6 +442,7 @@ void ifpin_monitor_close(struct ifpin_monitor *m)
 		return;
 	ifp_nl_closep(&m->events);
 	ifp_nl_closep(&m->ask);
+	ifp_nl_closep(&m->changes);
 	free(m->addresses);
 	free(m);
 }
@@ -427,7 +463,8 @@ static int listen_first(struct ifpin_monitor *m)
 	/* Whichever of the two works: the second asks for CAP_NET_ADMIN. */
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room));
-	return ifp_nl_open(NETLINK_ROUTE, &m->ask);
+	r = ifp_nl_open(NETLINK_ROUTE, &m->ask);
+	return r ?: ifp_changes_open(&m->changes);
 }
 
 int ifpin_monitor_open(const struct ifpin_device *device, struct ifpin_monitor **ret_monitor,

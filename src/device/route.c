@@ -38,6 +38,9 @@ int ifp_addr_parse(const struct nlmsghdr *nlh, struct ifp_local_addr *ret)
 	if (len == 4)
 		a.addr[10] = a.addr[11] = 0xff;
 	memcpy(a.addr + 16 - len, mnl_attr_get_payload(local), len);
+	memcpy(a.peer, a.addr, sizeof(a.peer));
+	if (address && mnl_attr_get_payload_len(address) == len)
+		memcpy(a.peer + 16 - len, mnl_attr_get_payload(address), len);
 	a.ifindex = ifa->ifa_index;
 	if (ifa->ifa_prefixlen > 8 * len)
 		return -EBADMSG;
@@ -45,6 +48,9 @@ int ifp_addr_parse(const struct nlmsghdr *nlh, struct ifp_local_addr *ret)
 	a.deleted = nlh->nlmsg_type == RTM_DELADDR;
 	a.scope = ifa->ifa_scope;
 	a.secondary = ifa->ifa_family == AF_INET && ifa->ifa_flags & IFA_F_SECONDARY;
+	a.failed = ifa->ifa_flags & IFA_F_DADFAILED;
+	a.ready = !a.failed &&
+		  (!(ifa->ifa_flags & IFA_F_TENTATIVE) || ifa->ifa_flags & IFA_F_OPTIMISTIC);
 	a.usable = !(ifa->ifa_flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_DEPRECATED));
 	*ret = a;
 	return 0;

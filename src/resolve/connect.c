@@ -59,9 +59,19 @@ static void drop(struct ifpin_connect *c, size_t i)
 static int try_address(struct ifpin_connect *c, const struct sockaddr_storage *to, int *ret_fd)
 {
 	struct epoll_event ev = {.events = EPOLLOUT};
-	struct ifpin_error err;
-	int r, fd = ifpin_socket(&c->device, to->ss_family, SOCK_STREAM | SOCK_NONBLOCK,
-		       IPPROTO_TCP, c->opts.socket, &err);
+	struct ifpin_socket_opts o = {.size = sizeof(o)};
+	struct ifpin_error err = {};
+	const struct ifpin_socket_opts *given = c->opts.socket;
+	int r, fd;
+
+	/* With a port of its own, each attempt has the same. */
+	if (given && given->size == sizeof(o)) {
+		o = *given;
+		o.flags |= IFPIN_REUSE_ADDRESS;
+		given = &o;
+	}
+	fd = ifpin_socket(
+		&c->device, to->ss_family, SOCK_STREAM | SOCK_NONBLOCK, IPPROTO_TCP, given, &err);
 
 	if (fd < 0) {
 		/* An address of the family may be lacking; that the device is, ends it all. */

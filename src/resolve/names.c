@@ -16,7 +16,7 @@
 static ares_socket_t open_pinned(int domain, int type, int protocol, void *data)
 {
 	struct ifpin_connect *c = data;
-	struct ifpin_error err;
+	struct ifpin_error err = {};
 	int fd = ifpin_socket(&c->device, domain, type | SOCK_NONBLOCK, protocol, NULL, &err);
 
 	if (fd >= 0)

@@ -133,17 +133,25 @@ static int is_tied(int fd, const struct ifpin_device *device)
 static int dissolve(
 	int fd, const struct ifpin_device *device, const struct sockaddr *address, socklen_t len)
 {
-	int domain, r = ifp_get_int(fd, SOL_SOCKET, SO_DOMAIN, &domain);
+	const struct ifpin_socket_opts none = {};
+	struct ifp_filter_saved saved;
+	struct ifp_kind k;
+	int r = ifp_kind_of(fd, &k), r2;
 
 	if (r)
 		return r;
+	if (k.type == SOCK_STREAM)
+		return connect(fd, address, len) ? -errno : 0;
 	/* Meanwhile IP_UNICAST_IF holds; its IPv6 twin is a hint where there is a source address.
 	 */
-	if (domain == AF_INET6)
+	if (k.domain == AF_INET6)
 		return -EOPNOTSUPP;
-	if (connect(fd, address, len))
-		return -errno;
-	return is_tied(fd, device) ? ifp_tie(fd, device, NULL) : 0;
+	r = ifp_deafen(fd, &saved, NULL);
+	if (r)
+		return r;
+	r = connect(fd, address, len) ? -errno : ifp_hold_again(fd, &k, device, &none, NULL);
+	r2 = ifp_hear_again(fd, &saved, false, NULL);
+	return r ?: r2;
 }
 
 int ifpin_connect(

@@ -102,7 +102,8 @@ static int look_at_peer(int fd, struct ifpin_inspection *i)
 	return r;
 }
 
-static int look_at_device(int fd, const struct ifpin_device *wanted, struct ifpin_inspection *i)
+static int look_at_device(int fd, const struct ifp_kind *k, const struct ifpin_device *wanted,
+	struct ifpin_inspection *i)
 {
 	bool six = i->domain == AF_INET6;
 	int bound, unicast, r = ifp_get_int(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &bound);
@@ -113,6 +114,11 @@ static int look_at_device(int fd, const struct ifpin_device *wanted, struct ifpi
 	if (i->type != SOCK_STREAM && !ifp_get_int(fd, six ? IPPROTO_IPV6 : IPPROTO_IP,
 					      six ? IPV6_UNICAST_IF : IP_UNICAST_IF, &unicast))
 		i->unicast_ifindex = ntohl((uint32_t)unicast);
+	/* An IPv6 socket speaks IPv4 as well, and is held by the weaker of the two. */
+	if (six && !k->v6only && i->type == SOCK_DGRAM &&
+		!ifp_get_int(fd, IPPROTO_IP, IP_UNICAST_IF, &unicast) &&
+		ntohl((uint32_t)unicast) != i->unicast_ifindex)
+		i->unicast_ifindex = 0;
 	if (!bound)
 		return 0;
 	r = ifp_device_by_index(i->bound_ifindex, &i->device);
@@ -146,7 +152,7 @@ static void judge_forgetting(struct ifpin_inspection *i)
 	}
 }
 
-static void judge(struct ifpin_inspection *i)
+static void judge(const struct ifp_kind *k, struct ifpin_inspection *i)
 {
 	if (!i->bound_ifindex) {
 		i->verdict = IFPIN_VERDICT_UNPINNED;
@@ -161,9 +167,9 @@ static void judge(struct ifpin_inspection *i)
 	} else {
 		say(i, "tied to %s (index %u, %s)", i->device.name, i->bound_ifindex,
 			i->device.flags & IFPIN_DEVICE_UP ? "up" : "down");
-		if (i->protocol == IPPROTO_MPTCP) {
+		if (ifp_kind_check(k, NULL)) {
 			i->verdict = IFPIN_VERDICT_INCOMPLETE;
-			say(i, ", and multipath TCP opens connections by other devices");
+			say(i, ", and its protocol may use other devices by itself");
 		} else {
 			judge_forgetting(i);
 		}
@@ -247,7 +253,7 @@ int ifpin_inspect(int fd, const struct ifpin_device *device,
 	if (!r) {
 		i.type = k.type;
 		i.protocol = k.protocol;
-		r = look_at_device(fd, device, &i);
+		r = look_at_device(fd, &k, device, &i);
 	}
 	if (!r)
 		r = look_at_local(fd, &i);
@@ -256,7 +262,7 @@ int ifpin_inspect(int fd, const struct ifpin_device *device,
 	if (r)
 		return ifp_fail_errno(ret_error, r, "cannot look at descriptor %d", fd);
 	say(&i, "IPv%d %s socket, ", i.domain == AF_INET ? 4 : 6, protocol_name(&i));
-	judge(&i);
+	judge(&k, &i);
 	say_addresses(&i);
 	*ret_inspection = i;
 	return 0;

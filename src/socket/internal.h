@@ -6,6 +6,8 @@
 
 #include "base/base.h"
 
+#include <linux/filter.h>
+
 #ifndef SO_BINDTOIFINDEX
 #define SO_BINDTOIFINDEX 62
 #endif
@@ -46,8 +48,26 @@ int ifp_tie(int fd, const struct ifpin_device *dev, struct ifpin_error *err);
 int ifp_verify(int fd, const struct ifpin_device *dev, struct ifpin_error *err);
 
 /* Every setting of a socket that may have had another device. Return: as ifpin_pin(). */
-int ifp_hold_again(
-	int fd, const struct ifp_kind *k, const struct ifpin_device *dev, struct ifpin_error *err);
+int ifp_hold_again(int fd, const struct ifp_kind *k, const struct ifpin_device *dev,
+	const struct ifpin_socket_opts *o, struct ifpin_error *err);
+
+/* deaf.c */
+struct ifp_filter_saved {
+	size_t n; /* instructions; 0: no filter */
+	struct sock_filter code[BPF_MAXINSNS];
+};
+
+/* A socket's classic filter. Return: 0; -EACCES: it has another one; -errno. */
+int ifp_filter_read(int fd, struct ifp_filter_saved *ret);
+int ifp_filter_write(int fd, const struct ifp_filter_saved *f);
+/* From here on a socket receives nothing. On failure it is as it was. Return: 0; -errno. */
+int ifp_deafen(int fd, struct ifp_filter_saved *ret_saved, struct ifpin_error *err);
+/*
+ * It does again, once nothing is under way to it; drain: and without what is in its queue. Takes
+ * some milliseconds. Return: 0; -errno.
+ */
+int ifp_hear_again(
+	int fd, const struct ifp_filter_saved *saved, bool drain, struct ifpin_error *err);
 
 /* reach.c: hop limits, and what is accepted. Return: 0; -errno. */
 int ifp_set_reach(int fd, const struct ifp_kind *k, uint32_t flags, struct ifpin_error *err);

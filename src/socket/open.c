@@ -7,10 +7,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/membarrier.h>
 #include <string.h>
-#include <sys/syscall.h>
 
 #define ALL_FLAGS                                                                                  \
 	(IFPIN_ON_LINK | IFPIN_ONE_HOP | IFPIN_GTSM | IFPIN_FOREIGN_SOURCE | IFPIN_REUSE_ADDRESS | \
@@ -176,8 +173,6 @@ int ifp_device_current(const struct ifpin_device *dev, struct ifpin_error *err)
 
 int ifp_verify(int fd, const struct ifpin_device *dev, struct ifpin_error *err)
 {
-	char name[IF_NAMESIZE] = "";
-	socklen_t len = sizeof(name);
 	int bound, r = ifp_get_int(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &bound);
 
 	if (r)
@@ -188,10 +183,7 @@ int ifp_verify(int fd, const struct ifpin_device *dev, struct ifpin_error *err)
 	if (dev->netns && dev->netns != ifp_netns_of(fd))
 		return ifp_fail(err, -EXDEV, "%s is of another network namespace than the socket",
 			dev->name);
-	/* The cheapest way to know whether the index has the device still. */
-	if (getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, &len) && errno != ENODEV)
-		return ifp_fail_errno(err, -errno, "cannot read back what the socket is tied to");
-	return strcmp(name, dev->name) ? ifp_device_current(dev, err) : 0;
+	return ifp_device_current(dev, err);
 }
 
 int ifp_tie(int fd, const struct ifpin_device *dev, struct ifpin_error *err)
@@ -239,8 +231,10 @@ static int hold(int fd, const struct ifp_kind *k, const struct ifpin_device *dev
 {
 	int r = dev->ifindex ? set_interfaces(fd, k, dev->ifindex) : -ENODEV;
 
-	if (r == -ENODEV)
-		return ifp_device_current(dev, err) ?: -EAGAIN;
+	if (r == -ENODEV) {
+		r = ifp_device_current(dev, err);
+		return r ?: ifp_fail(err, -EAGAIN, "%s changes; try again", dev->name);
+	}
 	if (r)
 		return ifp_fail_errno(
 			err, r, "cannot set the socket's interfaces to %s", dev->name);
@@ -302,13 +296,33 @@ static int loosen(
 	return r ? ifp_fail_errno(err, r, "cannot untie the socket from index %d", bound) : 0;
 }
 
-int ifp_hold_again(
-	int fd, const struct ifp_kind *k, const struct ifpin_device *dev, struct ifpin_error *err)
+int ifp_hold_again(int fd, const struct ifp_kind *k, const struct ifpin_device *dev,
+	const struct ifpin_socket_opts *o, struct ifpin_error *err)
 {
-	const struct ifpin_socket_opts none = {};
-	int r = loosen(fd, k, dev, err);
+	struct ifp_filter_saved saved;
+	int bound, r, r2;
 
-	return r ?: hold(fd, k, dev, &none, false, err);
+	r = ifp_get_int(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &bound);
+	if (r)
+		return ifp_fail_errno(err, r, "cannot read what the socket is tied to");
+	/* TCP is never untied, and has connections that a filter would hurt. */
+	if (k->type == SOCK_STREAM) {
+		r = hold(fd, k, dev, o, false, err);
+		if (r)
+			ifp_set_int(fd, SOL_SOCKET, SO_BINDTOIFINDEX, bound);
+		return r;
+	}
+	r = ifp_deafen(fd, &saved, err);
+	if (r)
+		return r;
+	r = loosen(fd, k, dev, err);
+	if (!r)
+		r = hold(fd, k, dev, o, false, err);
+	/* What fails leaves it tied as it was. */
+	if (r)
+		ifp_set_int(fd, SOL_SOCKET, SO_BINDTOIFINDEX, bound);
+	r2 = ifp_hear_again(fd, &saved, false, r ? NULL : err);
+	return r ?: r2;
 }
 
 /* Of a socket that was made for this the kind is known, but for what others turn TCP into. */
@@ -321,57 +335,23 @@ static int check_protocol(int fd, struct ifp_kind *k, struct ifpin_error *err)
 	return ifp_kind_check(k, err);
 }
 
-/*
- * A raw socket receives from its first moment on, and a bound one before it is tied: nothing of
- * another device may be in its queue. So it hears nothing until it is tied.
- */
-static int deafen(int fd)
-{
-	struct sock_filter code = BPF_STMT(BPF_RET | BPF_K, 0);
-	struct sock_fprog prog = {.len = 1, .filter = &code};
-	char byte;
-
-	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)))
-		return -errno;
-	/* On another processor a packet may be past the filter and not yet in the queue. This waits
-	 * until there is none; where it cannot (nohz_full), all that is left is to be slow. */
-	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
-	while (recv(fd, &byte, sizeof(byte), MSG_DONTWAIT) >= 0 || errno == EINTR)
-		;
-	return 0;
-}
-
-static int undeafen(int fd, const struct ifp_kind *k, uint32_t flags)
-{
-	int none = 0;
-
-	/* A filter takes the place of another. */
-	if (flags & IFPIN_GTSM)
-		return ifp_set_reach(fd, k, flags, NULL);
-	return setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof(none)) ? -errno : 0;
-}
-
 static int settle(int fd, const struct ifp_kind *k, const struct ifpin_device *dev,
 	const struct ifpin_socket_opts *o, bool by_name, struct ifpin_error *err)
 {
 	bool deaf =
 		k->type == SOCK_RAW || (k->type == SOCK_DGRAM && o->flags & IFPIN_FOREIGN_SOURCE);
+	struct ifp_filter_saved saved;
 	int r = 0;
 
 	if (o->flags & (IFPIN_ON_LINK | IFPIN_ONE_HOP | IFPIN_GTSM))
 		r = ifp_set_reach(fd, k, o->flags, err);
-	if (!r && deaf) {
-		r = deafen(fd);
-		if (r)
-			return ifp_fail_errno(err, r, "cannot keep the socket from receiving");
-	}
+	/* It receives from its first moment on, or before it is tied. */
+	if (!r && deaf)
+		r = ifp_deafen(fd, &saved, err);
 	if (!r)
 		r = hold(fd, k, dev, o, by_name, err);
-	if (!r && deaf) {
-		r = undeafen(fd, k, o->flags);
-		if (r)
-			return ifp_fail_errno(err, r, "cannot let the socket receive");
-	}
+	if (!r && deaf)
+		r = ifp_hear_again(fd, &saved, true, err);
 	return r;
 }
 
@@ -413,9 +393,19 @@ int ifpin_socket(const struct ifpin_device *device, int domain, int type, int pr
 }
 
 /* What a socket may have from its earlier life. */
-static int clear_source_route(int fd, const struct ifp_kind *k)
+static int clear_former_life(int fd, const struct ifp_kind *k)
 {
+	static const char too_much[65535];
+	struct in6_pktinfo none = {};
 	int r = 0;
+
+	/* What is corked has its route already. A send that is too long throws it away. */
+	if (k->type != SOCK_STREAM &&
+		send(fd, too_much, sizeof(too_much), MSG_DONTWAIT | MSG_MORE | MSG_NOSIGNAL) >= 0)
+		return -EBUSY;
+	if (k->domain == AF_INET6 &&
+		setsockopt(fd, IPPROTO_IPV6, IPV6_PKTINFO, &none, sizeof(none)))
+		return -errno;
 
 	if (speaks(k, AF_INET) && setsockopt(fd, IPPROTO_IP, IP_OPTIONS, NULL, 0))
 		r = -errno;
@@ -429,7 +419,7 @@ static int pin(int fd, const struct ifpin_device *dev, const struct ifpin_socket
 {
 	struct ifpin_socket_opts o;
 	struct ifp_kind k;
-	int r = ifp_opts_read(opts, &o, err);
+	int listening = 0, r = ifp_opts_read(opts, &o, err);
 
 	if (r)
 		return r;
@@ -441,14 +431,19 @@ static int pin(int fd, const struct ifpin_device *dev, const struct ifpin_socket
 		return r;
 	if (fcntl(fd, F_SETFD, o.flags & IFPIN_INHERITABLE ? 0 : FD_CLOEXEC))
 		return ifp_fail_errno(err, -errno, "cannot set close-on-exec");
-	r = clear_source_route(fd, &k);
+	if (dev->netns && dev->netns != ifp_netns_of(fd))
+		return ifp_fail(err, -EXDEV, "%s is of another network namespace than the socket",
+			dev->name);
+	if (!ifp_get_int(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening) && listening)
+		return ifp_fail(err, -EINVAL,
+			"the socket listens already, and may have connections that are not pinned: "
+			"pin it before listen(2)");
+	r = clear_former_life(fd, &k);
 	if (r)
-		return ifp_fail_errno(err, r, "cannot clear the socket's source route");
+		return ifp_fail_errno(err, r, "cannot clear what the socket has from before");
 	r = ifp_set_reach(fd, &k, o.flags, err);
 	if (!r)
-		r = loosen(fd, &k, dev, err);
-	if (!r)
-		r = hold(fd, &k, dev, &o, false, err);
+		r = ifp_hold_again(fd, &k, dev, &o, err);
 	if (!r && !(o.flags & IFPIN_FOREIGN_SOURCE))
 		r = ifp_check_source(fd, dev, err);
 	return r;

@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
 #include <linux/in6.h>
 #include <string.h>
 
@@ -62,22 +61,6 @@ static void carry_options(int from, int to, int domain)
 		ifp_set_int(to, SOL_SOCKET, SO_SNDBUF, buffer / 2);
 }
 
-/* What a socket does not accept, its heir must not accept either. Classic filters can be read. */
-static int carry_filter(int from, int to)
-{
-	struct sock_filter code[BPF_MAXINSNS];
-	struct sock_fprog prog = {.filter = code};
-	socklen_t n = 0;
-
-	/* The length of a filter is in instructions, unlike that of any other option. */
-	if (getsockopt(from, SOL_SOCKET, SO_GET_FILTER, NULL, &n) || !n)
-		return 0;
-	if (n > BPF_MAXINSNS || getsockopt(from, SOL_SOCKET, SO_GET_FILTER, code, &n))
-		return -EOPNOTSUPP;
-	prog.len = (unsigned short)n;
-	return setsockopt(to, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)) ? -errno : 0;
-}
-
 /* A link-local address names its device by index, and that is another one now. */
 static void rescope(struct sockaddr_storage *ss, const struct ifpin_device *dev)
 {
@@ -106,10 +89,21 @@ static int same_addresses(int from, int to, const struct ifpin_device *dev, stru
 	return 0;
 }
 
+/* What a socket does not accept, its heir must not accept either. */
+static int take_filter(int from, int to, struct ifp_filter_saved *saved, struct ifpin_error *err)
+{
+	int r = ifp_filter_read(from, saved);
+
+	if (r)
+		return ifp_fail_errno(err, r, "cannot take the socket's filter along");
+	return ifp_hear_again(to, saved, true, err);
+}
+
 static int reopen(int fd, const struct ifp_kind *k, const struct ifpin_device *dev,
 	const struct ifpin_socket_opts *o, struct ifpin_error *err)
 {
 	struct ifpin_socket_opts fresh_opts = {.size = sizeof(fresh_opts), .flags = o->flags};
+	struct ifp_filter_saved saved;
 	_cleanup_close_ int fresh = -1;
 	int listening = 0, r = 0;
 
@@ -126,10 +120,13 @@ static int reopen(int fd, const struct ifp_kind *k, const struct ifpin_device *d
 	if (fresh < 0)
 		return fresh;
 	carry_options(fd, fresh, k->domain);
-	r = carry_filter(fd, fresh);
-	if (r)
-		return ifp_fail_errno(err, r, "cannot take the socket's filter along");
-	r = same_addresses(fd, fresh, dev, err);
+	/* Between bind() and connect() it would hear others than its peer. */
+	if (k->type != SOCK_STREAM)
+		r = ifp_deafen(fresh, &saved, err);
+	if (!r)
+		r = same_addresses(fd, fresh, dev, err);
+	if (!r && k->type != SOCK_STREAM)
+		r = take_filter(fd, fresh, &saved, err);
 	if (!r && !(o->flags & IFPIN_FOREIGN_SOURCE))
 		r = ifp_check_source(fresh, dev, err);
 	if (!r && listening && listen(fresh, SOMAXCONN))
@@ -142,18 +139,13 @@ static int reopen(int fd, const struct ifp_kind *k, const struct ifpin_device *d
 	return 0;
 }
 
-/* What fails leaves the socket tied to an index that no device has. */
 static int rebind(int fd, const struct ifp_kind *k, const struct ifpin_device *dev,
-	const struct ifpin_socket_opts *o, int old, struct ifpin_error *err)
+	const struct ifpin_socket_opts *o, struct ifpin_error *err)
 {
+	const struct ifpin_socket_opts none = {};
 	int r = o->flags & IFPIN_FOREIGN_SOURCE ? 0 : ifp_check_source(fd, dev, err);
 
-	if (r)
-		return r;
-	r = ifp_hold_again(fd, k, dev, err);
-	if (r)
-		ifp_set_int(fd, SOL_SOCKET, SO_BINDTOIFINDEX, old);
-	return r;
+	return r ?: ifp_hold_again(fd, k, dev, &none, err);
 }
 
 /* What is followed is a return: a socket whose device is there is not led to another. */
@@ -188,6 +180,9 @@ int ifpin_repin(int fd, const struct ifpin_device *device, const struct ifpin_so
 	if (r)
 		return ifp_fail_errno(ret_error, r, "descriptor %d", fd);
 	r = ifp_kind_check(&k, ret_error);
+	if (!r && device->netns && device->netns != ifp_netns_of(fd))
+		r = ifp_fail(ret_error, -EXDEV,
+			"%s is of another network namespace than the socket", device->name);
 	if (!r)
 		r = ifp_device_current(device, ret_error);
 	if (r)
@@ -198,7 +193,7 @@ int ifpin_repin(int fd, const struct ifpin_device *device, const struct ifpin_so
 		r = bound ? must_be_gone((uint32_t)bound, device, &err) : 0;
 		if (!r) {
 			how = IFPIN_REPIN_REBOUND;
-			r = rebind(fd, &k, device, &o, bound, &err);
+			r = rebind(fd, &k, device, &o, &err);
 		}
 		if (r == -EPERM) {
 			how = IFPIN_REPIN_REOPENED;

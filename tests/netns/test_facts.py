@@ -99,6 +99,29 @@ class Facts(Lab):
             peer.sendto(MARKER, ("10.0.1.1", 7000))
         self.assertEqual(s.recv(100), MARKER)
 
+    def test_reset_of_a_closed_attempt(self):
+        """Behind a gateway of the device, with routes that lead elsewhere."""
+        s = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"in0\0")
+        s.bind(("10.0.1.1", 7777))
+        must("ip", "route", "add", "198.51.100.0/24", "via", "10.0.1.2", "dev", "in0", "metric", "9")
+        s.connect_ex(("198.51.100.9", 7000))
+        s.close()
+        must(*self.pin.cmd("ip", "addr", "add", "198.51.100.9/32", "dev", "lo"))
+        must("ip", "route", "add", "198.51.100.9/32", "via", "10.0.2.2")
+        self.leaked()
+        with self.pin.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP) as raw:
+            raw.bind(("198.51.100.9", 0))
+            header = struct.pack("!HHIIBBHHH", 7000, 7777, 1, 1, 0x50, 0x12, 1000, 0, 0)
+            pseudo = socket.inet_aton("198.51.100.9") + socket.inet_aton("10.0.1.1") + \
+                struct.pack("!BBH", 0, 6, 20)
+            total = sum(struct.unpack("!16H", pseudo + header))
+            total = (total & 0xffff) + (total >> 16)
+            total = ~((total & 0xffff) + (total >> 16)) & 0xffff
+            raw.sendto(header[:16] + struct.pack("!H", total) + header[18:], ("10.0.1.1", 0))
+        reset = struct.pack("!HH", 7777, 7000)
+        self.assertEqual(self.leaked(reset), 1)
+
     def test_ipv6_knows_no_dontroute(self):
         must("ip", "-6", "route", "add", "2001:db8:5::/48", "via", "fd00:1::2", "dev", "in0")
         s = self.bound(socket.AF_INET6)

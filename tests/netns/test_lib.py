@@ -9,7 +9,7 @@ import threading
 import unittest
 
 from lab import MARKER, Wire, must, run
-from pinned import BUILD, LibLab
+from pinned import BUILD, LibLab, Refused
 
 ON_LINK, ONE_HOP, GTSM, FOREIGN = 1, 2, 4, 8
 IP_PKTINFO, IPV6_PKTINFO = 8, 50
@@ -189,27 +189,115 @@ class Sockets(LibLab):
         return got
 
 
+class Flood:
+    """Datagrams that come by the other device, as many as there is time for."""
+
+    def __init__(self, sock, to):
+        self.sock, self.to, self.over = sock, to, threading.Event()
+        self.thread = threading.Thread(target=self.run)
+
+    def run(self):
+        while not self.over.is_set():
+            self.sock.sendto(b"outside", self.to)
+
+    def __enter__(self):
+        self.thread.start()
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
+        self.sock.close()
+
+
+class Queue(LibLab):
+    """Nothing of another device gets into a queue while a socket is not tied."""
+
+    def flood(self, port):
+        s = self.pout.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        return Flood(s, ("10.0.2.1", port))
+
+    def test_dissolved(self):
+        plain = self.do("plain")
+        self.do(f"bind fd={plain} to=0.0.0.0 port=5001")
+        fd = self.do("socket dev=0 port=5000")
+        with self.flood(5001):
+            self.assertEqual(self.do(f"receive fd={plain}"), "outside")
+        with self.flood(5000):
+            for _ in range(50):
+                self.do(f"connect fd={fd} dev=0 to=10.0.1.2 port=9")
+                self.do(f"connect fd={fd} dev=0")
+        self.refused(errno.ETIMEDOUT, f"receive fd={fd} timeout=50")
+
+    def test_rebound(self):
+        fd = self.do("socket dev=0 port=5000")
+        with self.flood(5000):
+            for _ in range(3):
+                self.remake()
+                self.do("resolve in0 dev=0")
+                self.do(f"repin fd={fd} dev=0")
+        self.refused(errno.ETIMEDOUT, f"receive fd={fd} timeout=50")
+
+    def test_tied_to_another_before(self):
+        fd = self.do("socket dev=1 port=5000")
+        self.do(f"pin fd={fd} dev=0")
+        with self.flood(5000):
+            for _ in range(20):
+                self.do(f"pin fd={fd} dev=0")
+        self.refused(errno.ETIMEDOUT, f"receive fd={fd} timeout=50")
+
+    def test_filter_is_kept(self):
+        """What the socket did not accept before, it does not accept after."""
+        fd = self.do(f"socket dev=0 port=5000 flags={GTSM}")
+        self.do(f"connect fd={fd} dev=0 to=10.0.1.2 port=9")
+        self.do(f"connect fd={fd} dev=0")
+        with self.pin.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            for hops, text in ((64, b"far"), (255, b"near")):
+                s.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, hops)
+                s.sendto(text, ("10.0.1.1", 5000))
+        self.assertEqual(self.do(f"receive fd={fd}"), "near")
+
+
+class FormerLife(LibLab):
+    def test_corked_data(self):
+        """It has its route already, by whichever device that was."""
+        for family, far in (("inet", "10.0.2.2"), ("inet6", "fd00:2::2")):
+            for last in ("plain", "dev=0"):
+                fd = self.do(f"plain {family}")
+                self.do(f"send more plain fd={fd} to={far} port=9 text=early")
+                if last == "dev=0":
+                    self.do(f"pin fd={fd} dev=0")
+                try:
+                    self.do(f"send {last} fd={fd} to={far} port=9")
+                except Refused:
+                    pass
+                n = self.leaked()
+                self.assertEqual(n > 0, last == "plain", (family, last, n))
+
+    def test_listener(self):
+        fd = self.do("plain stream")
+        self.do(f"bind fd={fd} to=0.0.0.0 port=6003")
+        self.do(f"listen fd={fd}")
+        self.refused(errno.EINVAL, f"pin fd={fd} dev=0", "before listen")
+
+    def test_of_another_namespace(self):
+        fd, tcp = self.do("plain"), self.do("plain stream")
+        self.do("netns")
+        self.do("resolve lo dev=2")
+        for it in (fd, tcp):
+            self.refused(errno.EXDEV, f"pin fd={it} dev=2", "namespace")
+
+
 class Raw(LibLab):
     def test_hears_nothing_of_others(self):
         """Packets that come by the other device while the socket is opened."""
-        with self.pout.socket(socket.AF_INET, socket.SOCK_RAW, 253) as s:
-            flood = threading.Event()
-
-            def run_it():
-                while not flood.is_set():
-                    s.sendto(b"outside", ("10.0.2.1", 0))
-            t = threading.Thread(target=run_it)
-            t.start()
-            try:
-                plain = self.do("plain raw protocol=253")
-                self.assertIn("outside", self.do(f"receive fd={plain}"))
-                for _ in range(100):
-                    fd = self.do("socket raw protocol=253 dev=0")
-                    self.refused(errno.ETIMEDOUT, f"receive fd={fd} timeout=1")
-                    self.do(f"close fd={fd}")
-            finally:
-                flood.set()
-                t.join()
+        s = self.pout.socket(socket.AF_INET, socket.SOCK_RAW, 253)
+        with Flood(s, ("10.0.2.1", 0)):
+            plain = self.do("plain raw protocol=253")
+            self.assertIn("outside", self.do(f"receive fd={plain}"))
+            for _ in range(100):
+                fd = self.do("socket raw protocol=253 dev=0")
+                self.refused(errno.ETIMEDOUT, f"receive fd={fd} timeout=1")
+                self.do(f"close fd={fd}")
         fd = self.do("socket raw protocol=253 dev=0")
         with self.pin.socket(socket.AF_INET, socket.SOCK_RAW, 253) as s:
             s.sendto(b"inside", ("10.0.1.1", 0))

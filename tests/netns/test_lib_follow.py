@@ -171,6 +171,52 @@ class Monitor(Follow):
         self.assertIn("gone", seen)
         self.assertNotIn("back", seen)
 
+    def test_addresses_that_came_before_the_name(self):
+        """A device that is made, configured, and only then given its MAC address."""
+        self.follow()
+        self.remake("02:00:00:00:01:99")
+        self.events("replaced")
+        must("ip", "link", "set", "in0", "address", "02:00:00:00:01:01")
+        self.events("back")
+        told = {self.do("next timeout=5000").split(" ", 2)[2] for _ in range(2)}
+        self.assertLessEqual({"in0 has 10.0.1.1/24", "in0 has fd00:1::1/64"},
+                             told | {self.do("next timeout=100").split(" ", 2)[-1]})
+
+    def test_tentative_addresses(self):
+        """Told when it can be bound, not before."""
+        for path in ("in0/accept_dad", "all/accept_dad"):
+            with open(f"/proc/sys/net/ipv6/conf/{path}", "w") as f:
+                f.write("1")
+        self.follow()
+        must("ip", "addr", "add", "fd00:7::1/64", "dev", "in0")
+        _, rest = self.events("address-added")
+        self.assertIn("fd00:7::1/64", rest)
+        self.do("socket inet6 dev=0 source=fd00:7::1")
+
+    def test_one_address_for_two_peers(self):
+        self.follow()
+        for peer in ("10.9.9.1", "10.9.9.2"):
+            must("ip", "addr", "add", "10.6.0.1", "peer", peer, "dev", "in0")
+        self.events("address-added")
+        must("ip", "addr", "del", "10.6.0.1", "peer", "10.9.9.1", "dev", "in0")
+        self.assertEqual(self.do("next timeout=100"), "none")
+        must("ip", "addr", "del", "10.6.0.1", "peer", "10.9.9.2", "dev", "in0")
+        _, rest = self.events("address-removed")
+        self.assertIn("10.6.0.1/32", rest)
+
+    def test_caller_in_another_namespace(self):
+        """The monitor stays where it was opened, also when it reads all devices anew."""
+        self.follow()
+        self.do("netns")
+        must("nsenter", f"--net=/proc/{self.program.pid}/ns/net", "ip", "link", "add", "in0",
+             "address", "02:00:00:00:01:01", "type", "bridge")
+        self.do("shrink")
+        must("ip", "-batch", "-", input="".join(
+            f"link add lose{i} type bridge\nlink del lose{i}\n" for i in range(50)))
+        must("ip", "link", "del", "in0")
+        seen, _ = self.events("gone")
+        self.assertEqual(self.do("next timeout=200"), "none")
+
     def test_already_gone(self):
         must("ip", "link", "del", "in0")
         self.do("monitor dev=0")

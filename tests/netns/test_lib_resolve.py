@@ -127,6 +127,14 @@ class Resolve(LibLab):
         self.assertGreater(self.took, 0.24)
         self.assertLess(self.took, 2)
 
+    def test_port_of_ones_own(self):
+        """Several attempts at a time have the same one."""
+        self.serve_names({A: (0, ["10.0.1.2"]), AAAA: (0, ["fd00:1::77"])})
+        self.serve("10.0.1.2")
+        self.assertIn("peer 10.0.1.2", self.host(rest="servers=10.0.1.2 own-port=3333"))
+        self.serve_names({A: (0, ["10.0.1.77", "10.0.1.2"]), AAAA: (0, [])}, address="fd00:1::2")
+        self.assertIn("peer 10.0.1.2", self.host(rest="servers=fd00:1::2 own-port=3333"))
+
     def test_next_address_when_one_refuses(self):
         self.serve_names({A: (0, ["10.0.1.2"]), AAAA: (0, ["fd00:1::2"])})
         self.serve("10.0.1.2")

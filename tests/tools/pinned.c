@@ -342,7 +342,7 @@ static void do_send(void)
 		.msg_iov = &iov,
 		.msg_iovlen = 1};
 	if (has("plain")) {
-		ssize_t n = sendmsg(fd(), msg, 0);
+		ssize_t n = sendmsg(fd(), msg, has("more") ? MSG_MORE : 0);
 
 		answer(n < 0 ? -errno : n, NULL);
 	} else if (has("two")) {
@@ -480,13 +480,16 @@ static void do_host(void)
 					: 0,
 		.timeout_ms = (uint32_t)number("timeout"),
 		.attempt_delay_ms = (uint32_t)number("delay")};
+	struct ifpin_socket_opts s = {.size = sizeof(s), .port = (uint16_t)number("own-port")};
 	struct ifpin_error err = {};
 	int cancel = -1, r;
 
+	o.socket = s.port ? &s : NULL;
+
 	if (option("servers")) {
 		snprintf(list, sizeof(list), "%s", option("servers"));
-		for (char *s = strtok_r(list, ",", &save); s; s = strtok_r(NULL, ",", &save))
-			address(s, number("dns-port"), 0, servers + o.n_servers++);
+		for (char *w = strtok_r(list, ",", &save); w; w = strtok_r(NULL, ",", &save))
+			address(w, number("dns-port"), 0, servers + o.n_servers++);
 		o.servers = servers;
 	}
 	if (option("cancel")) {
