@@ -12,7 +12,7 @@ endif
 
 FUZZ_SECONDS ?= 60
 
-.PHONY: all packages demo check fuzz bench install clean
+.PHONY: all packages demo check check-kernels fuzz bench install clean
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -63,6 +63,12 @@ bench: packages
 	$(MAKE) --no-print-directory all
 	$(SUDO) unshare --net --mount --propagation private python3 bench/bench.py $(BUILD) \
 		--json $(BUILD)/bench.json
+
+# The proof and the core of the tests on other kernels, in emulated machines; writes docs/kernels.md.
+KERNELS ?= 5.10 6.1 6.12 7.2
+check-kernels: packages
+	$(MAKE) --no-print-directory all
+	tests/vm/kernels.py --build $(BUILD) --write $(KERNELS)
 
 install: all
 	meson install -C $(BUILD)
