@@ -4,6 +4,7 @@ SANITIZE ?=
 CC ?= cc
 SUDO := $(shell test `id -u` = 0 || echo sudo)
 PACKAGES := $(shell sed 's/\#.*//' dist/packages)
+VM_PACKAGES := $(shell sed 's/\#.*//' dist/packages-vm)
 
 ifeq ($(SANITIZE),1)
 BUILD := build-sanitize
@@ -66,6 +67,7 @@ bench: packages
 
 # The proof and the core of the tests on other kernels, in emulated machines; writes docs/kernels.md.
 KERNELS ?= 5.10 6.1 6.12 7.2
+check-kernels: PACKAGES += $(VM_PACKAGES)
 check-kernels: packages
 	$(MAKE) --no-print-directory all
 	tests/vm/kernels.py --build $(BUILD) --write $(KERNELS)
