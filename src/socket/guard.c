@@ -149,7 +149,7 @@ static int dissolve(
 	r = ifp_deafen(fd, &saved, NULL);
 	if (r)
 		return r;
-	r = connect(fd, address, len) ? -errno : ifp_hold_again(fd, &k, device, &none, NULL);
+	r = connect(fd, address, len) ? -errno : ifp_hold(fd, &k, device, &none, false, NULL);
 	r2 = ifp_hear_again(fd, &saved, false, NULL);
 	return r ?: r2;
 }

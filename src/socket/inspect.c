@@ -227,10 +227,7 @@ static int check_namespace(int fd, const struct ifpin_device *wanted, struct ifp
 		return ifp_fail_errno(err, -errno, "cannot ask for the network namespace");
 	if (ifp_netns_of(fd) != ifp_netns_of(mine))
 		return ifp_fail(err, -EXDEV, "the socket is of another network namespace");
-	if (wanted && wanted->netns && wanted->netns != ifp_netns_of(fd))
-		return ifp_fail(err, -EXDEV, "%s is of another network namespace than the socket",
-			wanted->name);
-	return 0;
+	return wanted ? ifp_check_netns(fd, wanted, err) : 0;
 }
 
 int ifpin_inspect(int fd, const struct ifpin_device *device,

@@ -45,7 +45,12 @@ int ifp_device_current(const struct ifpin_device *dev, struct ifpin_error *err);
 
 /* Ties a socket to a device and reads it back. Return: as ifpin_socket(). */
 int ifp_tie(int fd, const struct ifpin_device *dev, struct ifpin_error *err);
-int ifp_verify(int fd, const struct ifpin_device *dev, struct ifpin_error *err);
+/* Whether socket and device are of one namespace. Return: 0; -EXDEV. */
+int ifp_check_netns(int fd, const struct ifpin_device *dev, struct ifpin_error *err);
+/* Puts the device into every setting of a socket that is not tied, or fails. by_name: of a fresh
+ * one. Return: as ifpin_socket(). */
+int ifp_hold(int fd, const struct ifp_kind *k, const struct ifpin_device *dev,
+	const struct ifpin_socket_opts *o, bool by_name, struct ifpin_error *err);
 
 /* Every setting of a socket that may have had another device. Return: as ifpin_pin(). */
 int ifp_hold_again(int fd, const struct ifp_kind *k, const struct ifpin_device *dev,

@@ -134,7 +134,9 @@ static int set_interfaces(int fd, const struct ifp_kind *k, uint32_t ifindex)
 	static const int families[] = {AF_INET, AF_INET6};
 	int r = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(families) && !r && k->type != SOCK_STREAM; i++)
+	if (k->type == SOCK_STREAM)
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(families) && !r; i++)
 		if (speaks(k, families[i])) {
 			r = set_unicast_if(fd, families[i], ifindex);
 			if (!r)
@@ -171,7 +173,15 @@ int ifp_device_current(const struct ifpin_device *dev, struct ifpin_error *err)
 	}
 }
 
-int ifp_verify(int fd, const struct ifpin_device *dev, struct ifpin_error *err)
+int ifp_check_netns(int fd, const struct ifpin_device *dev, struct ifpin_error *err)
+{
+	if (dev->netns && dev->netns != ifp_netns_of(fd))
+		return ifp_fail(err, -EXDEV, "%s is of another network namespace than the socket",
+			dev->name);
+	return 0;
+}
+
+static int verify(int fd, const struct ifpin_device *dev, struct ifpin_error *err)
 {
 	int bound, r = ifp_get_int(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &bound);
 
@@ -180,10 +190,8 @@ int ifp_verify(int fd, const struct ifpin_device *dev, struct ifpin_error *err)
 	if (!bound || (uint32_t)bound != dev->ifindex)
 		return ifp_fail(err, -EXDEV, "the socket is tied to index %d, not to %u (%s)",
 			bound, dev->ifindex, dev->name);
-	if (dev->netns && dev->netns != ifp_netns_of(fd))
-		return ifp_fail(err, -EXDEV, "%s is of another network namespace than the socket",
-			dev->name);
-	return ifp_device_current(dev, err);
+	r = ifp_check_netns(fd, dev, err);
+	return r ?: ifp_device_current(dev, err);
 }
 
 int ifp_tie(int fd, const struct ifpin_device *dev, struct ifpin_error *err)
@@ -201,7 +209,7 @@ int ifp_tie(int fd, const struct ifpin_device *dev, struct ifpin_error *err)
 			dev->name);
 	if (r)
 		return ifp_fail_errno(err, r, "cannot tie the socket to %s", dev->name);
-	return ifp_verify(fd, dev, err);
+	return verify(fd, dev, err);
 }
 
 /*
@@ -225,8 +233,7 @@ static int tie_by_name(int fd, const struct ifpin_device *dev, struct ifpin_erro
 	return bound && (uint32_t)bound == dev->ifindex ? 0 : -ESTALE;
 }
 
-/* The device is in every setting, or the call fails. */
-static int hold(int fd, const struct ifp_kind *k, const struct ifpin_device *dev,
+int ifp_hold(int fd, const struct ifp_kind *k, const struct ifpin_device *dev,
 	const struct ifpin_socket_opts *o, bool by_name, struct ifpin_error *err)
 {
 	int r = dev->ifindex ? set_interfaces(fd, k, dev->ifindex) : -ENODEV;
@@ -274,16 +281,14 @@ static bool unicast_if_is_hint(int fd, const struct ifp_kind *k)
  * IP_UNICAST_IF still holds. Where it would not, and for TCP, which looks at the tie alone, the tie
  * is replaced without such a moment.
  */
-static int loosen(
-	int fd, const struct ifp_kind *k, const struct ifpin_device *dev, struct ifpin_error *err)
+static int loosen(int fd, const struct ifp_kind *k, const struct ifpin_device *dev, int bound,
+	struct ifpin_error *err)
 {
-	int bound, r = ifp_get_int(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &bound);
+	int r;
 
-	if (r)
-		return ifp_fail_errno(err, r, "cannot read what the socket is tied to");
 	if (bound && (uint32_t)bound != dev->ifindex && unicast_if_is_hint(fd, k))
 		return ifp_tie(fd, dev, err);
-	if (!bound || k->type == SOCK_STREAM ||
+	if (!bound ||
 		((uint32_t)bound == dev->ifindex && unicast_if_is(fd, k, AF_INET, dev->ifindex) &&
 			unicast_if_is(fd, k, AF_INET6, dev->ifindex)))
 		return 0;
@@ -307,7 +312,7 @@ int ifp_hold_again(int fd, const struct ifp_kind *k, const struct ifpin_device *
 		return ifp_fail_errno(err, r, "cannot read what the socket is tied to");
 	/* TCP is never untied, and has connections that a filter would hurt. */
 	if (k->type == SOCK_STREAM) {
-		r = hold(fd, k, dev, o, false, err);
+		r = ifp_hold(fd, k, dev, o, false, err);
 		if (r)
 			ifp_set_int(fd, SOL_SOCKET, SO_BINDTOIFINDEX, bound);
 		return r;
@@ -315,9 +320,9 @@ int ifp_hold_again(int fd, const struct ifp_kind *k, const struct ifpin_device *
 	r = ifp_deafen(fd, &saved, err);
 	if (r)
 		return r;
-	r = loosen(fd, k, dev, err);
+	r = loosen(fd, k, dev, bound, err);
 	if (!r)
-		r = hold(fd, k, dev, o, false, err);
+		r = ifp_hold(fd, k, dev, o, false, err);
 	/* What fails leaves it tied as it was. */
 	if (r)
 		ifp_set_int(fd, SOL_SOCKET, SO_BINDTOIFINDEX, bound);
@@ -341,15 +346,13 @@ static int settle(int fd, const struct ifp_kind *k, const struct ifpin_device *d
 	bool deaf =
 		k->type == SOCK_RAW || (k->type == SOCK_DGRAM && o->flags & IFPIN_FOREIGN_SOURCE);
 	struct ifp_filter_saved saved;
-	int r = 0;
+	int r = ifp_set_reach(fd, k, o->flags, err);
 
-	if (o->flags & (IFPIN_ON_LINK | IFPIN_ONE_HOP | IFPIN_GTSM))
-		r = ifp_set_reach(fd, k, o->flags, err);
 	/* It receives from its first moment on, or before it is tied. */
 	if (!r && deaf)
 		r = ifp_deafen(fd, &saved, err);
 	if (!r)
-		r = hold(fd, k, dev, o, by_name, err);
+		r = ifp_hold(fd, k, dev, o, by_name, err);
 	if (!r && deaf)
 		r = ifp_hear_again(fd, &saved, true, err);
 	return r;
@@ -406,7 +409,6 @@ static int clear_former_life(int fd, const struct ifp_kind *k)
 	if (k->domain == AF_INET6 &&
 		setsockopt(fd, IPPROTO_IPV6, IPV6_PKTINFO, &none, sizeof(none)))
 		return -errno;
-
 	if (speaks(k, AF_INET) && setsockopt(fd, IPPROTO_IP, IP_OPTIONS, NULL, 0))
 		r = -errno;
 	if (!r && speaks(k, AF_INET6) && setsockopt(fd, IPPROTO_IPV6, IPV6_RTHDR, NULL, 0))
@@ -431,9 +433,9 @@ static int pin(int fd, const struct ifpin_device *dev, const struct ifpin_socket
 		return r;
 	if (fcntl(fd, F_SETFD, o.flags & IFPIN_INHERITABLE ? 0 : FD_CLOEXEC))
 		return ifp_fail_errno(err, -errno, "cannot set close-on-exec");
-	if (dev->netns && dev->netns != ifp_netns_of(fd))
-		return ifp_fail(err, -EXDEV, "%s is of another network namespace than the socket",
-			dev->name);
+	r = ifp_check_netns(fd, dev, err);
+	if (r)
+		return r;
 	if (!ifp_get_int(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening) && listening)
 		return ifp_fail(err, -EINVAL,
 			"the socket listens already, and may have connections that are not pinned: "

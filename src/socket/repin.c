@@ -180,16 +180,13 @@ int ifpin_repin(int fd, const struct ifpin_device *device, const struct ifpin_so
 	if (r)
 		return ifp_fail_errno(ret_error, r, "descriptor %d", fd);
 	r = ifp_kind_check(&k, ret_error);
-	if (!r && device->netns && device->netns != ifp_netns_of(fd))
-		r = ifp_fail(ret_error, -EXDEV,
-			"%s is of another network namespace than the socket", device->name);
+	if (!r)
+		r = ifp_check_netns(fd, device, ret_error);
 	if (!r)
 		r = ifp_device_current(device, ret_error);
 	if (r)
 		return r;
-	if ((uint32_t)bound == device->ifindex) {
-		r = ifp_verify(fd, device, &err);
-	} else {
+	if ((uint32_t)bound != device->ifindex) {
 		r = bound ? must_be_gone((uint32_t)bound, device, &err) : 0;
 		if (!r) {
 			how = IFPIN_REPIN_REBOUND;
