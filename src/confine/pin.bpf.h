@@ -51,8 +51,8 @@ const volatile struct ifpin_policy policy = {};
 /* Written by the supervisor or the daemon through a shared mapping. */
 struct ifpin_state state = {};
 __u32 watching = 0; /* how many watch */
-__u64 denials[IFPIN_REASON_COUNT] = {};
-__u64 untold[IFPIN_REASON_COUNT] = {}; /* of these, what was not told to those who watch */
+__u64 denials[IFPIN_REASON_SLOTS] = {};
+__u64 untold[IFPIN_REASON_SLOTS] = {}; /* of these, what was not told to those who watch */
 __u64 lost[IFPIN_WATCHERS] = {};       /* what did not fit into the buffer of one who watches */
 
 /* Shared by all confinements that are followed together. */

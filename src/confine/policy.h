@@ -12,7 +12,7 @@
 #define IFPIN_FILTER_BITS 512
 #define IFPIN_WATCHERS 8
 #define IFPIN_EVENTS_PER_SECOND 1000 /* of one confinement; what is above is counted */
-#define IFPIN_OPTVAL_LEN 32
+#define IFPIN_OPTVAL_LEN 24
 
 /*
  * setsockopt() with this level and the id of a confinement as option succeeds on the sockets that
@@ -26,7 +26,9 @@ struct ifpin_policy {
 	__u32 id;	       /* by which a socket's programs are told from those of others */
 	__u32 loopback;	       /* 0: refuse, 1: allow */
 	__u32 guard_resolvers; /* 1: refuse port 53 of the host itself */
+	__u32 tells;	       /* 1: denials are told to those who watch */
 	__u32 knows_task;      /* 1: packet programs may ask who sends (Linux 6.10) */
+	__u32 pad;
 	__u64 allowed_majors[IFPIN_MAJORS / 64]; /* character devices that are no wires */
 };
 
@@ -80,6 +82,8 @@ static inline __attribute__((always_inline)) __u32 ifpin_filter_bit(const __u8 a
 {
 	return (addr[15] ^ (__u32)addr[14] << 1) % IFPIN_FILTER_BITS;
 }
+
+#define IFPIN_REASON_SLOTS 32 /* a power of two, and as many as there is room for in a summary */
 
 /* Why something was denied. The order is the index into the counters. */
 #define IFPIN_REASONS(X)                                                                           \

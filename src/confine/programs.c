@@ -98,7 +98,8 @@ static int make_policy(
 	struct ifpin_policy p = {
 		.loopback = opts->loopback,
 		.guard_resolvers = opts->guard_resolvers,
-		.knows_task = knows_task(),
+		.tells = opts->tells,
+		.knows_task = opts->tells && knows_task(),
 	};
 	uint64_t cookie = 0;
 	int r = netns_cookie(&cookie);

@@ -11,12 +11,14 @@ struct ifp_programs;
  * struct ifp_programs_opts - how to load the programs
  * @ifindex: of the device, which is held until it is deleted
  * @loopback, @guard_resolvers: as in struct ifpin_attach_opts
+ * @tells: whether denials can be watched; takes longer to load
  * @armed: whether they hold from the moment they are attached; else ifp_programs_arm() says when
  * @shared: maps of the host that others keep true, or NULL: make some of their own
  */
 struct ifp_programs_opts {
 	uint32_t ifindex;
 	bool loopback, guard_resolvers;
+	bool tells;
 	bool armed;
 	const struct ifp_host_maps *shared;
 };

@@ -89,6 +89,7 @@ static int load(struct run *r, struct ifpin_error *err)
 		.ifindex = r->opts->device.ifindex,
 		.loopback = r->opts->loopback,
 		.guard_resolvers = r->opts->dns != IFPIN_DNS_SYSTEM,
+		.tells = r->opts->name,
 		.armed = true,
 	};
 	struct ifp_followed followed = {.ifindex = o.ifindex};
