@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A confinement: a process tree that can use one network interface only. */
+/* A confinement: a process tree, or a cgroup, that can use one network interface only. */
 #pragma once
 
 #include <ifpin/device.h>
@@ -121,6 +121,269 @@ IFPIN_API int ifpin_confine_run(const struct ifpin_confine_opts *opts,
  * Return: 0; -ENOSYS: no cgroup v2; or the errno of the directory walk.
  */
 IFPIN_API int ifpin_confine_gc(unsigned int *ret_removed, struct ifpin_error *ret_error);
+
+/* ---- confining what runs already ---------------------------------------------------------- */
+
+#define IFPIN_PIN_NAME_SIZE 49 /* 1 to 48 letters, digits, '.', '_' or '-', and a NUL */
+#define IFPIN_CGROUP_PATH_SIZE 1024
+
+/** enum ifpin_existing - what to do about sockets that do not conform to the confinement */
+enum ifpin_existing {
+	IFPIN_EXISTING_REFUSE, /* list them and change nothing */
+	IFPIN_EXISTING_PIN,    /* tie them to the device; refuse if one cannot be tied */
+	IFPIN_EXISTING_KILL,   /* abort those that cannot be tied as well */
+};
+
+/**
+ * struct ifpin_attach_opts - how to confine processes that run already
+ * @size: sizeof(struct ifpin_attach_opts)
+ * @device: the only interface, from ifpin_device_resolve()
+ * @name: of the confinement, or NULL: that of the cgroup, without ".service"
+ * @cgroup: path of the cgroup, from the root of cgroup v2 or of the file system; NULL: by @unit or
+ *	@pid
+ * @unit: name of a system service of systemd, or NULL
+ * @pid: a process, or 0. Where its cgroup has others than its descendants, it is moved with these
+ *	into one of its own, and what sockets it has are foreign there
+ * @existing: what to do about sockets that are there already
+ * @loopback: whether 127.0.0.0/8, ::1 and the host's own addresses may be talked to
+ * @guard_resolvers: refuse ports 53 and 853 of the host itself, whose resolver asks by other
+ *devices
+ * @rebind: when the device has come back, tie what was tied to it to the new index
+ * @abort: when the device has come back, abort TCP connections that were tied to it
+ * @log, @log_ctx: as in struct ifpin_confine_opts
+ */
+struct ifpin_attach_opts {
+	size_t size;
+	struct ifpin_device device;
+	const char *name;
+	const char *cgroup;
+	const char *unit;
+	pid_t pid;
+	enum ifpin_existing existing;
+	bool loopback;
+	bool guard_resolvers;
+	bool rebind;
+	bool abort;
+	void (*log)(void *log_ctx, const char *line);
+	void *log_ctx;
+};
+
+/**
+ * ifpin_attach - confine the processes of a cgroup, those of today and those to come
+ * @opts: see above
+ * @ret_name: name of the confinement, at least IFPIN_PIN_NAME_SIZE bytes; may be NULL
+ * @ret_error: written on failure; lists the sockets that do not conform, with peer and owner
+ *
+ * The links and maps are pinned in bpffs, which is mounted if need be; they outlive the caller. A
+ * confinement of the same name, device and cgroup is taken over as it is: options are updated. One
+ * whose cgroup is gone is replaced. All or nothing: killed at any moment, either nothing has
+ * changed, or everything is in place. Two callers at once are serialised.
+ *
+ * Once it returns 0, no internet socket that a process of the cgroup holds can use another device;
+ * each was looked at. What holds sockets of other families, or can leave the cgroup, is told to
+ * @log (see ifpin(8)): seccomp filters and capabilities are the business of whoever starts the
+ * service.
+ *
+ * Needs Linux 6.1, CAP_SYS_ADMIN, CAP_NET_ADMIN, CAP_BPF, CAP_SYS_PTRACE, CAP_NET_RAW.
+ *
+ * Return: 0; -EINVAL: bad options; -EPERM: privileges are missing; -ENOENT: no such cgroup, unit or
+ * process; -EBUSY: sockets do not conform, or cannot be tied; -EEXIST: there is a confinement of
+ * this name for another cgroup or device; -EXDEV: processes are in another network namespace;
+ * -ENOSYS: the kernel lacks a feature; -ENOSPC, -ENOMEM, or the errno of the step that failed.
+ */
+IFPIN_API int ifpin_attach(
+	const struct ifpin_attach_opts *opts, char *ret_name, struct ifpin_error *ret_error);
+
+/**
+ * ifpin_detach - end a confinement made by ifpin_attach()
+ *
+ * From then on its processes use any device. Sockets that were tied stay tied.
+ *
+ * Return: 0; -ENOENT: there is none of this name; -EPERM; or the errno of unlink(2).
+ */
+IFPIN_API int ifpin_detach(const char *name, struct ifpin_error *ret_error);
+
+/** enum ifpin_pin_state - in which state a confinement is */
+enum ifpin_pin_state {
+	IFPIN_PIN_HELD,	       /* the device is there */
+	IFPIN_PIN_DEVICE_GONE, /* closed until it comes back */
+	IFPIN_PIN_REPLACED,    /* closed; another device has its name or index */
+	IFPIN_PIN_CGROUP_GONE, /* its processes have ended; gc removes it */
+	IFPIN_PIN_OTHER_NETNS, /* of another network namespace than the caller's */
+	IFPIN_PIN_BROKEN,      /* somebody has taken parts of it away */
+};
+
+/**
+ * struct ifpin_pin_info - a confinement that is in force
+ * @name: its name
+ * @cgroup: path from the root of cgroup v2; if gone, as it was
+ * @cgroup_id: inode number of the cgroup
+ * @device: as it was when it was last followed
+ * @state: see above
+ * @attached: whether it was made by ifpin_attach(); else it is one of ifpin_confine_run()
+ * @loopback, @guard_resolvers, @rebind, @abort: as in struct ifpin_attach_opts
+ * @since: when it was made, seconds since 1970; 0: not known
+ */
+struct ifpin_pin_info {
+	char name[IFPIN_PIN_NAME_SIZE];
+	char cgroup[IFPIN_CGROUP_PATH_SIZE];
+	uint64_t cgroup_id;
+	struct ifpin_device device;
+	enum ifpin_pin_state state;
+	bool attached, loopback, guard_resolvers, rebind, abort;
+	int64_t since;
+};
+
+/**
+ * ifpin_pins - all confinements that are in force
+ * @ret_pins: by name; to be released with free(3)
+ * @ret_n: how many
+ *
+ * Return: 0; -EPERM; or the errno of the step that failed.
+ */
+IFPIN_API int ifpin_pins(
+	struct ifpin_pin_info **ret_pins, size_t *ret_n, struct ifpin_error *ret_error);
+
+/**
+ * struct ifpin_pin_counts - what has passed a confinement, and what has not
+ * @packets_out, @packets_in: on the device and on loopback, since it was made
+ * @n_denials, @denials: as in struct ifpin_summary
+ * @processes: that live in the cgroup
+ */
+struct ifpin_pin_counts {
+	uint64_t packets_out, packets_in;
+	size_t n_denials;
+	struct ifpin_denial denials[IFPIN_MAX_REASONS];
+	unsigned int processes;
+};
+
+/** ifpin_pin_count - read the counters of a confinement. Return: 0; -ENOENT; -errno. */
+IFPIN_API int ifpin_pin_count(const struct ifpin_pin_info *pin, struct ifpin_pin_counts *ret_counts,
+	struct ifpin_error *ret_error);
+
+/* ---- following devices ---------------------------------------------------------------------- */
+
+/** enum ifpin_change_type - what the follower did */
+enum ifpin_change_type {
+	IFPIN_CHANGE_GONE,     /* the device of a pin is gone; the pin is closed */
+	IFPIN_CHANGE_BACK,     /* it is back: open again */
+	IFPIN_CHANGE_REPLACED, /* another device has its name; refused */
+	IFPIN_CHANGE_RENAMED,
+	IFPIN_CHANGE_CGROUP,   /* the cgroup of a pin is gone */
+	IFPIN_CHANGE_RESYNCED, /* messages of the kernel were lost; all was read anew */
+	IFPIN_CHANGE_FAILED,   /* something could not be done; the pin stays closed */
+};
+
+/**
+ * struct ifpin_change - one change
+ * @type: what
+ * @pin: name of the pin, or empty
+ * @rebound, @aborted: sockets, for IFPIN_CHANGE_BACK
+ * @text: the same in a sentence
+ */
+struct ifpin_change {
+	enum ifpin_change_type type;
+	char pin[IFPIN_PIN_NAME_SIZE];
+	unsigned int rebound, aborted;
+	char text[512];
+};
+
+/** struct ifpin_follower - keeps all pins of this network namespace true; opaque */
+struct ifpin_follower;
+
+/**
+ * ifpin_follower_open - begin to follow
+ * @on_change: called from ifpin_follower_step() for each change, in the order in which they came
+ * @ctx: handed to @on_change
+ *
+ * Brings every pin to the state of the host at once. One follower at a time is enough; a second one
+ * does no harm.
+ *
+ * Return: 0; -EPERM; or the errno of the step that failed.
+ */
+IFPIN_API int ifpin_follower_open(void (*on_change)(void *ctx, const struct ifpin_change *change),
+	void *ctx, struct ifpin_follower **ret_follower, struct ifpin_error *ret_error);
+
+/** ifpin_follower_fd - what to poll for reading; owned by the follower */
+IFPIN_API int ifpin_follower_fd(const struct ifpin_follower *follower);
+
+/** ifpin_follower_timeout - milliseconds until ifpin_follower_step() has work; -1: none */
+IFPIN_API int ifpin_follower_timeout(const struct ifpin_follower *follower);
+
+/**
+ * ifpin_follower_step - apply what has happened; never blocks for long
+ *
+ * Return: 0; -errno: try again after a while; nothing has opened meanwhile.
+ */
+IFPIN_API int ifpin_follower_step(struct ifpin_follower *follower, struct ifpin_error *ret_error);
+
+/** ifpin_follower_reload - look which pins there are, after attach and detach by others */
+IFPIN_API int ifpin_follower_reload(struct ifpin_follower *follower, struct ifpin_error *ret_error);
+
+/** ifpin_follower_close - end it; NULL is fine. What is in force stays in force. */
+IFPIN_API void ifpin_follower_close(struct ifpin_follower *follower);
+
+/* ---- watching ------------------------------------------------------------------------------- */
+
+/**
+ * struct ifpin_denied - something that was denied just now
+ * @pin: name of the confinement
+ * @reason, @text: as in struct ifpin_denial
+ * @time: nanoseconds since 1970
+ * @pid, @comm: the process, where it is known; else 0 and empty: the kernel did it for a socket
+ * @uid: user of the process, else of the socket
+ * @ifindex: the device that was attempted, or 0
+ * @family, @protocol: of the socket or packet; 0: not known
+ * @src, @dst: addresses, IPv4 mapped; zero where not known
+ * @sport, @dport: ports, host order
+ * @level, @option: of setsockopt(2), or 0
+ */
+struct ifpin_denied {
+	char pin[IFPIN_PIN_NAME_SIZE];
+	const char *reason, *text;
+	uint64_t time;
+	uint32_t pid, uid, ifindex;
+	char comm[16];
+	uint16_t family, protocol, sport, dport;
+	uint8_t src[16], dst[16];
+	uint32_t level, option;
+};
+
+/**
+ * struct ifpin_burst - denials that were counted, not told: they came too fast
+ * @pin, @reason, @text: as above
+ * @count: how many
+ * @lost: whether the watcher was too slow, else the programs did not send them
+ */
+struct ifpin_burst {
+	char pin[IFPIN_PIN_NAME_SIZE];
+	const char *reason, *text;
+	uint64_t count;
+	bool lost;
+};
+
+/** struct ifpin_watcher - hears denials; up to eight at once for a pin; opaque */
+struct ifpin_watcher;
+
+/**
+ * ifpin_watcher_open - begin to hear denials
+ * @name: of one confinement, or NULL: all, also those to come
+ * @on_denied, @on_burst: called from ifpin_watcher_step()
+ *
+ * Return: 0; -ENOENT: none of this name; -EPERM; -EUSERS: eight watchers are there already; -errno.
+ */
+IFPIN_API int ifpin_watcher_open(const char *name,
+	void (*on_denied)(void *ctx, const struct ifpin_denied *denied),
+	void (*on_burst)(void *ctx, const struct ifpin_burst *burst), void *ctx,
+	struct ifpin_watcher **ret_watcher, struct ifpin_error *ret_error);
+/** ifpin_watcher_fd - what to poll for reading; owned by the watcher */
+IFPIN_API int ifpin_watcher_fd(const struct ifpin_watcher *watcher);
+/** ifpin_watcher_timeout - milliseconds until ifpin_watcher_step() has work; -1: none */
+IFPIN_API int ifpin_watcher_timeout(const struct ifpin_watcher *watcher);
+/** ifpin_watcher_step - tell what has come. Return: 0; -errno. */
+IFPIN_API int ifpin_watcher_step(struct ifpin_watcher *watcher, struct ifpin_error *ret_error);
+/** ifpin_watcher_close - end it; NULL is fine */
+IFPIN_API void ifpin_watcher_close(struct ifpin_watcher *watcher);
 
 /** ifpin_cap_bit - number of a capability by its name, with or without "cap_"; -EINVAL */
 IFPIN_API int ifpin_cap_bit(const char *name);
