@@ -15,14 +15,17 @@ BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
 
 def unit_tests():
     """Passed and failed tests of the cmocka programs."""
-    p = subprocess.run([os.path.join(BUILD, "test_parse")], capture_output=True, text=True)
-    text = p.stdout + p.stderr
-    failed = len(re.findall(r"^\[  FAILED  \] \w+$", text, re.M))
-    passed = len(re.findall(r"^\[       OK \]", text, re.M))
-    if p.returncode and not failed:
-        failed = 1
-    if failed:
-        print(text)
+    passed = failed = 0
+    for name in "test_parse", "test_host":
+        p = subprocess.run([os.path.join(BUILD, name)], capture_output=True, text=True)
+        text = p.stdout + p.stderr
+        bad = len(re.findall(r"^\[  FAILED  \] \w+$", text, re.M))
+        passed += len(re.findall(r"^\[       OK \]", text, re.M))
+        if p.returncode and not bad:
+            bad = 1
+        if bad:
+            print(text)
+        failed += bad
     return passed, failed
 
 
