@@ -524,17 +524,17 @@ class Devices(AttachLab):
         self.follower = None
 
     def follow(self):
-        self.follower = self.popen([FOLLOWER], stdout=subprocess.PIPE, text=True)
+        self.follower = self.popen([FOLLOWER], stdout=subprocess.PIPE, bufsize=0)
         self.until("ready")
 
     def until(self, word):
         """The line that begins with this word; those before it are kept."""
-        end = time.monotonic() + 20
-        while time.monotonic() < end:
-            line = self.follower.stdout.readline()
-            if line.split(" ")[0].strip() == word:
-                return line
-        self.fail(f"the follower never said {word}")
+        said = []
+        while select.select([self.follower.stdout], [], [], 20)[0]:
+            said.append(self.follower.stdout.readline().decode())
+            if said[-1].split(" ")[0].strip() == word:
+                return said[-1]
+        self.fail(f"the follower never said {word}, but {said}")
 
     def make_in0(self, mac="02:00:00:00:01:01", name="in0", index=""):
         for line in (f"link add {name} {index} address {mac} type veth peer name eth1 "
