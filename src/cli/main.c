@@ -13,6 +13,7 @@ static const struct command {
 } commands[] = {
 	{"run", cmd_run, "run a command that can use one interface only"},
 	{"prove", cmd_prove, "attempt every known leak in a laboratory and count frames"},
+	{"sockets", cmd_sockets, "list sockets: which interface each can use, and who holds it"},
 	{"gc", cmd_gc, "remove what a killed ifpin left behind"},
 };
 

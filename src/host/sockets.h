@@ -42,8 +42,8 @@ struct ifp_sock {
  * (raw sockets often; ICMP always), the lists of /proc/net tell less: see brief.
  *
  * The kernel resumes a list by counting: a socket may be passed over while others of its hash
- * bucket end. Who must not miss one asks again until two answers agree. Device and cgroup of TCP
- * connections in TIME_WAIT and of half-open ones: the former has no cgroup. Cgroups: Linux 5.8.
+ * bucket end. Who must not miss one asks again until two answers agree. Cgroups are told since
+ * Linux 5.8, and not of connections in TIME_WAIT or half open.
  *
  * Return: 0, and a bit in *ret_unseen for each kind of which there may be sockets and is no list;
  * -EAGAIN: a list kept changing; -EBADMSG; -ENOMEM; what cb returned; errno of socket calls.

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "audit/sockets.h"
 #include "base/base.h"
 #include "host/cgroup.h"
 #include "host/processes.h"
@@ -199,6 +200,95 @@ static void mount_lines(void **state)
 		ifp_mountinfo_parse("40 31 0:34 / /mnt rw - cgroup cgroup2 rw", path, sizeof(path)),
 		-ENOENT);
 	assert_int_equal(ifp_mountinfo_parse("40 - cgroup2 none rw", path, sizeof(path)), -ENOENT);
+}
+
+/* Each rule of ifpin-sockets(8). */
+static void verdicts(void **state)
+{
+	enum { IN = 3, OUT = 4, GONE = 5 };
+	static const struct {
+		int family, bound, confined; /* confined: index; 0: not; -1: its device is gone */
+		bool foreign, brief, unknown_place;
+		enum ifpin_socket_verdict want;
+	} rules[] = {
+		{AF_INET, 0, 0, false, false, false, IFPIN_SOCKET_UNPINNED},
+		{AF_INET6, OUT, 0, false, false, false, IFPIN_SOCKET_PINNED},
+		{AF_INET, GONE, 0, false, false, false, IFPIN_SOCKET_DEAD},
+		{AF_INET, 0, IN, false, false, false, IFPIN_SOCKET_PINNED},
+		{AF_INET, IN, IN, false, false, false, IFPIN_SOCKET_PINNED},
+		{AF_INET, 1, IN, false, false, false, IFPIN_SOCKET_PINNED}, /* loopback */
+		{AF_INET, OUT, IN, false, false, false, IFPIN_SOCKET_ELSEWHERE},
+		{AF_INET, GONE, IN, false, false, false, IFPIN_SOCKET_DEAD},
+		{AF_INET, 0, -1, false, false, false, IFPIN_SOCKET_DEAD},
+		{AF_INET, 0, 0, true, false, false, IFPIN_SOCKET_FOREIGN},
+		{AF_INET, IN, 0, true, false, false, IFPIN_SOCKET_FOREIGN},
+		{AF_INET, 0, 0, false, true, false, IFPIN_SOCKET_UNKNOWN},
+		{AF_INET, 0, 0, false, false, true, IFPIN_SOCKET_UNKNOWN},
+		{AF_INET, OUT, 0, false, false, true, IFPIN_SOCKET_PINNED},
+		{AF_PACKET, OUT, 0, false, false, false, IFPIN_SOCKET_UNPINNED},
+		{AF_PACKET, IN, IN, false, false, false, IFPIN_SOCKET_UNHELD},
+		{AF_PACKET, IN, 0, true, false, false, IFPIN_SOCKET_FOREIGN},
+		{AF_XDP, 0, 0, false, false, false, IFPIN_SOCKET_UNPINNED},
+		{AF_XDP, OUT, 0, false, false, false, IFPIN_SOCKET_PINNED},
+		{AF_XDP, GONE, 0, false, false, false, IFPIN_SOCKET_DEAD},
+		{AF_XDP, IN, IN, false, false, false, IFPIN_SOCKET_PINNED},
+		{AF_XDP, 0, IN, false, false, false, IFPIN_SOCKET_UNHELD},
+		{AF_XDP, OUT, IN, false, false, false, IFPIN_SOCKET_UNHELD},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
+		struct ifp_sock s = {
+			.family = (uint8_t)rules[i].family,
+			.bound_ifindex = (uint32_t)rules[i].bound,
+			.brief = rules[i].brief,
+		};
+		struct ifp_socket_facts f = {
+			.s = &s,
+			.confined = rules[i].confined,
+			.unknown_place = rules[i].unknown_place,
+			.foreign = rules[i].foreign,
+			.confined_ifindex = rules[i].confined > 0 ? IN : 0,
+			.bound_alive = rules[i].bound && rules[i].bound != GONE,
+			.confined_alive = rules[i].confined > 0,
+		};
+
+		if (ifp_socket_judge(&f) != rules[i].want)
+			fail_msg(
+				"rule %zu: %s", i, ifpin_socket_verdict_name(ifp_socket_judge(&f)));
+	}
+	for (int v = 0; v < IFPIN_SOCKET_VERDICTS; v++)
+		assert_true(*ifpin_socket_verdict_name((enum ifpin_socket_verdict)v) &&
+			    *ifpin_socket_verdict_text((enum ifpin_socket_verdict)v));
+}
+
+static void places(void **state)
+{
+	static const struct ifpin_confined confined[] = {
+		{.cgroup_id = 1ULL << 60, .name = "outer"}, {.name = "inner"}, {.name = "gone"}};
+	char outer[] = "/a", inner[] = "/a/b";
+	char *paths[] = {outer, inner, NULL};
+	struct ifp_places p = {.confined = confined, .n = 3, .paths = paths, .root_fd = -1};
+
+	(void)state;
+	assert_int_equal(ifp_place_of_path(&p, "/"), IFP_PLACE_NONE);
+	assert_int_equal(ifp_place_of_path(&p, "/ab"), IFP_PLACE_NONE);
+	assert_int_equal(ifp_place_of_path(&p, "/a"), 0);
+	assert_int_equal(ifp_place_of_path(&p, "/a/bc"), 0);
+	assert_int_equal(ifp_place_of_path(&p, "/a/b/c"), 1);
+	assert_true(ifp_place_encloses(&p, 0, 1));
+	assert_true(ifp_place_encloses(&p, 2, 2));
+	assert_false(ifp_place_encloses(&p, 1, 0));
+	assert_false(ifp_place_encloses(&p, 0, 2));
+	assert_false(ifp_place_encloses(&p, 0, IFP_PLACE_NONE));
+	/* Each cgroup is looked up once; of one that is gone, nothing is claimed. */
+	for (uint64_t id = 9; id; id--)
+		assert_int_equal(ifp_place_of_cgroup(&p, id), IFP_PLACE_UNKNOWN);
+	assert_int_equal(ifp_place_of_cgroup(&p, 1ULL << 60), 0);
+	assert_int_equal(p.n_known, 10);
+	for (size_t i = 1; i < p.n_known; i++)
+		assert_true(p.known[i - 1].cgroup_id < p.known[i].cgroup_id);
+	free(p.known);
 }
 
 /* ---- for real: this process and sockets of its own on loopback ---- */
@@ -490,6 +580,8 @@ int main(void)
 		cmocka_unit_test(descriptor_links),
 		cmocka_unit_test(cgroup_lines),
 		cmocka_unit_test(mount_lines),
+		cmocka_unit_test(verdicts),
+		cmocka_unit_test(places),
 		cmocka_unit_test(lists),
 		cmocka_unit_test(dump_ends_when_told),
 		cmocka_unit_test(destroy),
