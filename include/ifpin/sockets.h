@@ -107,7 +107,7 @@ struct ifpin_socket_info {
  *	holders, too
  * @ret_n: how many
  * @ret_unread: may be NULL; processes that the caller may not look into, so that sockets without a
- *	holder may have one all the same; 0 for root
+ *	holder may have one all the same
  * @ret_error: may be NULL
  *
  * By sock_diag(7), which tells the device and (Linux 5.8) the cgroup in which a socket was made; by

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define N_COLUMNS 8
 #define IPPROTO_MPTCP_NUMBER 262
@@ -457,9 +458,10 @@ static int list(bool all, bool json, uint32_t ifindex)
 	r = !shown ? 125 : json ? write_json(shown, n_shown, unread) : write_table(shown, n_shown);
 	if (unread && !json)
 		fprintf(stderr,
-			"ifpin: %u processes could not be looked into; what they hold is shown without "
-			"them (run it with sudo)\n",
-			unread);
+			"ifpin: %u process%s may not be looked into (ptrace(2)%s); sockets are shown "
+			"without %s\n",
+			unread, unread > 1 ? "es" : "", geteuid() ? "; run it with sudo" : "",
+			unread > 1 ? "them" : "it");
 	free(shown);
 	free(sockets);
 	return r;
