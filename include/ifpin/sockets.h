@@ -117,8 +117,8 @@ struct ifpin_socket_info {
  * confinement these were made, its programs are asked (@probe). A host is not seen at one instant:
  * what comes or ends meanwhile may be missing.
  *
- * Needs CAP_SYS_PTRACE (and root's rights in /proc) for other users' processes, CAP_NET_ADMIN for
- * nothing. What is only held by an io_uring, or waits in a message, has no holder.
+ * Needs CAP_SYS_PTRACE to look into other users' processes. What is only held by an io_uring, or
+ *waits in a message, has no holder.
  *
  * Return: 0; -EAGAIN: a list kept changing; -ENOMEM; -EBADMSG; errno of socket calls, and of
  *opening /proc.
