@@ -87,29 +87,15 @@ static int on_socket(const struct ifp_sock *s, void *data)
 	return add_socket(&w->c, &f);
 }
 
-/* The column of /proc/net/{unix,netlink} that is the inode: fields are parted by blanks. */
-static int read_others(struct inodes *o, const char *name, int column)
+static int on_other(uint64_t inode, void *data)
 {
-	_cleanup_fclose_ FILE *f = NULL;
-	_cleanup_free_ char *line = NULL;
-	size_t room = 0;
-	char path[64];
+	struct inodes *o = data;
+	uint64_t *v = grow(o->v, o->n, &o->room, sizeof(*v));
 
-	snprintf(path, sizeof(path), "/proc/thread-self/net/%s", name);
-	f = fopen(path, "re");
-	/* Where there is no such list, they are looked into, and are found to be no concern. */
-	while (f && getline(&line, &room, f) >= 0) {
-		char *save = NULL, *word = strtok_r(line, " \n", &save);
-		uint64_t *v = grow(o->v, o->n, &o->room, sizeof(*v));
-
-		if (!v)
-			return -ENOMEM;
-		o->v = v;
-		for (int i = 0; word && i < column; i++)
-			word = strtok_r(NULL, " \n", &save);
-		if (word)
-			v[o->n++] = strtoull(word, NULL, 10);
-	}
+	if (!v)
+		return -ENOMEM;
+	o->v = v;
+	v[o->n++] = inode;
 	return 0;
 }
 
@@ -260,7 +246,7 @@ int ifp_collect(struct ifp_places *places, struct ifp_collection *ret)
 	/* Of what is unseen, there are the descriptors. */
 	if (!r && w.c.n)
 		qsort(w.c.sockets, w.c.n, sizeof(*w.c.sockets), by_inode);
-	r = r ?: read_others(&w.others, "unix", 6) ?: read_others(&w.others, "netlink", 9);
+	r = r ?: ifp_sockets_others(on_other, &w.others);
 	if (!r && w.others.n)
 		qsort(w.others.v, w.others.n, sizeof(*w.others.v), by_number);
 	r = r ?: ifp_processes_each(-1, on_process, &w);

@@ -23,6 +23,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 static void proc_lines(void **state)
@@ -385,6 +386,44 @@ static int stop(const struct ifp_sock *s, void *data)
 	return -ECANCELED;
 }
 
+static int on_inode(uint64_t inode, void *data)
+{
+	struct wanted *w = data;
+
+	w->found += inode == w->inode;
+	return 0;
+}
+
+/* Unix and netlink sockets, and nothing that only says so in its name. */
+static void other_families(void **state)
+{
+	static const char forged[] = "\n0000000000000000: 2 0 0 0002 01 99999999 x";
+	_cleanup_close_ int u = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), n = -1;
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	struct wanted w = {.inode = inode_of(u)};
+
+	(void)state;
+	memcpy(sun.sun_path + 1, forged, sizeof(forged));
+	assert_int_equal(
+		bind(u, (struct sockaddr *)&sun,
+			(socklen_t)(offsetof(struct sockaddr_un, sun_path) + sizeof(forged))),
+		0);
+	assert_int_equal(ifp_sockets_others(on_inode, &w), 0);
+	if (!w.found)
+		skip(); /* no CONFIG_UNIX_DIAG */
+	assert_int_equal(w.found, 1);
+	w = (struct wanted){.inode = 99999999};
+	assert_int_equal(ifp_sockets_others(on_inode, &w), 0);
+	assert_int_equal(w.found, 0);
+	n = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(n, (struct sockaddr *)&(struct sockaddr_nl){.nl_family = AF_NETLINK},
+				 sizeof(struct sockaddr_nl)),
+		0);
+	w = (struct wanted){.inode = inode_of(n)};
+	assert_int_equal(ifp_sockets_others(on_inode, &w), 0);
+	assert_true(w.found <= 1);
+}
+
 static void dump_ends_when_told(void **state)
 {
 	_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -535,6 +574,22 @@ static int on_process(pid_t pid, void *data)
 	return 0;
 }
 
+struct processes_seen {
+	pid_t pid;
+	int found, others;
+};
+
+static int on_seen(pid_t pid, void *data)
+{
+	struct processes_seen *s = data;
+
+	if (pid == s->pid)
+		s->found++;
+	else
+		s->others++;
+	return 0;
+}
+
 static void processes(void **state)
 {
 	char comm[16];
@@ -545,6 +600,43 @@ static void processes(void **state)
 	assert_int_equal(found, 1);
 	assert_int_equal(ifp_process_comm(getpid(), comm), 0);
 	assert_string_equal(comm, "test_host");
+}
+
+/* A threaded cgroup has a list of threads only: they are told as the process whose they are. */
+static void threaded_cgroups(void **state)
+{
+	_cleanup_close_ int root = ifp_cgroup_root(), domain = -1, threaded = -1;
+	struct processes_seen seen = {};
+	char name[64], nested[80], pid[16];
+	int ready[2];
+
+	(void)state;
+	snprintf(name, sizeof(name), "test_host.%d", (int)getpid());
+	snprintf(nested, sizeof(nested), "%s/t", name);
+	if (root < 0 || mkdirat(root, name, 0755))
+		skip();
+	assert_int_equal(mkdirat(root, nested, 0755), 0);
+	domain = openat(root, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	threaded = openat(root, nested, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+	seen.pid = fork();
+	if (!seen.pid) {
+		close(ready[1]);
+		_exit((int)read(ready[0], pid, 1));
+	}
+	snprintf(pid, sizeof(pid), "%d", (int)seen.pid);
+	assert_int_equal(ifp_write_file(threaded, "cgroup.type", "threaded"), 0);
+	assert_int_equal(ifp_write_file(threaded, "cgroup.procs", pid), 0);
+	assert_int_equal(ifp_processes_each(threaded, on_seen, &seen), 0);
+	assert_true(seen.found && !seen.others);
+	seen.found = 0;
+	assert_int_equal(ifp_processes_each(domain, on_seen, &seen), 0);
+	assert_true(seen.found && !seen.others);
+	close(ready[0]);
+	close(ready[1]);
+	assert_int_equal(waitpid(seen.pid, NULL, 0), seen.pid);
+	assert_int_equal(unlinkat(root, nested, AT_REMOVEDIR), 0);
+	assert_int_equal(unlinkat(root, name, AT_REMOVEDIR), 0);
 }
 
 /* From the path to the id and back, and the processes of a cgroup are those that say so. */
@@ -583,6 +675,7 @@ int main(void)
 		cmocka_unit_test(verdicts),
 		cmocka_unit_test(places),
 		cmocka_unit_test(lists),
+		cmocka_unit_test(other_families),
 		cmocka_unit_test(dump_ends_when_told),
 		cmocka_unit_test(destroy),
 		cmocka_unit_test(own_descriptors),
@@ -590,6 +683,7 @@ int main(void)
 		cmocka_unit_test(the_dead),
 		cmocka_unit_test(processes),
 		cmocka_unit_test(cgroups),
+		cmocka_unit_test(threaded_cgroups),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
