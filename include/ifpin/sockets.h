@@ -71,7 +71,7 @@ struct ifpin_socket_holder {
  * @state: TCP_* of <netinet/tcp.h>; of datagram sockets TCP_CLOSE or TCP_ESTABLISHED; else 0
  * @v6only: an IPv6 socket that has no part in IPv4
  * @subflow: belongs to an MPTCP socket, which is in the list as well
- * @unused: neither bound nor connected, and in no list of the kernel; seen by its descriptor
+ * @unused: neither bound nor connected
  * @bound_ifindex: the device that it is tied to, or 0; of packet and XDP sockets, bound to
  * @ifindex: the only device that it can use, or 0; where it is dead, the one that is gone (if
  * known)
