@@ -18,6 +18,7 @@ extern "C" {
  * struct ifpin_confined - a cgroup whose sockets are held, as ifpin_sockets() has to know it
  * @cgroup_id: inode number of the cgroup
  * @ifindex: the device; 0: it is gone, and nothing passes
+ * @netns: cookie of the network namespace in which sockets can be made there; 0: not known
  * @probe: the option by which its programs answer for their sockets; 0: not known
  * @name: of the confinement
  *
@@ -25,6 +26,7 @@ extern "C" {
  */
 struct ifpin_confined {
 	uint64_t cgroup_id;
+	uint64_t netns;
 	uint32_t ifindex;
 	uint32_t probe;
 	char name[IFPIN_CONFINED_NAME_SIZE];

@@ -6,9 +6,11 @@
 #include "device/device.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 /* Descriptors that are no concern of ours, so that nobody's unix sockets are looked into. */
@@ -21,7 +23,8 @@ struct collecting {
 	struct ifp_collection c;
 	struct ifp_places *places;
 	struct inodes others;
-	uint64_t netns;
+	uint64_t netns;	     /* cookie of the caller's, or 0 before Linux 5.14 */
+	uint64_t netns_file; /* inode of the same */
 };
 
 /* Makes room for one more. Return: the array; NULL: no memory, and it is as it was. */
@@ -82,7 +85,7 @@ static int on_socket(const struct ifp_sock *s, void *data)
 
 	if (s->cgroup_id)
 		f.place = ifp_place_of_cgroup(w->places, s->cgroup_id);
-	else if (!w->places->n)
+	else if (!ifp_places_any(w->places, w->netns))
 		f.place = IFP_PLACE_NONE;
 	return add_socket(&w->c, &f);
 }
@@ -161,6 +164,18 @@ static int take(const struct collecting *w, size_t first, size_t n)
 	return -ENOENT;
 }
 
+/* Before Linux 5.14 the namespace itself is opened, for which there has to be CAP_NET_ADMIN. */
+static bool is_of_namespace(const struct collecting *w, int fd)
+{
+	_cleanup_close_ int ns = -1;
+	struct stat st;
+
+	if (w->netns)
+		return ifp_netns_of(fd) == w->netns;
+	ns = ioctl(fd, SIOCGSKNS);
+	return ns >= 0 && !fstat(ns, &st) && st.st_ino == w->netns_file;
+}
+
 static bool is_unused(const struct ifp_sock *s)
 {
 	if (s->family == AF_XDP)
@@ -174,10 +189,10 @@ static int ask_unlisted(struct collecting *w, size_t first, size_t n)
 	_cleanup_close_ int fd = take(w, first, n);
 	struct ifp_found f = {.first = first, .n = n};
 
-	if (fd < 0 || ifp_netns_of(fd) != w->netns || ifp_socket_ask(fd, &f.s))
+	if (fd < 0 || !is_of_namespace(w, fd) || ifp_socket_ask(fd, &f.s))
 		return 0;
 	f.unused = is_unused(&f.s);
-	f.place = ifp_place_by_probe(w->places, fd);
+	f.place = ifp_place_by_probe(w->places, fd, w->netns);
 	return add_socket(&w->c, &f);
 }
 
@@ -192,7 +207,7 @@ static void ask_listed(struct collecting *w, struct ifp_found *f)
 	if (fd < 0)
 		return;
 	if (f->place == IFP_PLACE_UNKNOWN)
-		f->place = ifp_place_by_probe(w->places, fd);
+		f->place = ifp_place_by_probe(w->places, fd, w->netns);
 	if (f->s.brief && !ifp_socket_ask(fd, &asked)) {
 		f->s.bound_ifindex = asked.bound_ifindex;
 		f->s.cookie = asked.cookie;
@@ -229,20 +244,25 @@ static int join(struct collecting *w)
 	return r;
 }
 
-static uint64_t own_netns(void)
+static int find_namespace(struct collecting *w)
 {
 	_cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0);
+	struct stat st;
 
-	return fd < 0 ? 0 : ifp_netns_of(fd);
+	if (fd < 0 || stat("/proc/thread-self/ns/net", &st))
+		return -errno;
+	w->netns = ifp_netns_of(fd);
+	w->netns_file = st.st_ino;
+	return 0;
 }
 
 int ifp_collect(struct ifp_places *places, struct ifp_collection *ret)
 {
-	struct collecting w = {.places = places, .netns = own_netns()};
+	struct collecting w = {.places = places};
 	unsigned int unseen;
-	int r;
+	int r = find_namespace(&w);
 
-	r = ifp_sockets_dump(IFP_SOCKS_ALL, on_socket, &w, &unseen);
+	r = r ?: ifp_sockets_dump(IFP_SOCKS_ALL, on_socket, &w, &unseen);
 	/* Of what is unseen, there are the descriptors. */
 	if (!r && w.c.n)
 		qsort(w.c.sockets, w.c.n, sizeof(*w.c.sockets), by_inode);

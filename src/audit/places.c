@@ -115,19 +115,35 @@ bool ifp_place_encloses(const struct ifp_places *p, int outer, int inner)
 	       is_within(p->paths[outer], p->paths[inner]);
 }
 
-int ifp_place_by_probe(const struct ifp_places *p, int fd)
+/* The programs of a confinement refuse sockets of another namespace than its own. */
+static bool can_have_made(const struct ifpin_confined *c, uint64_t netns)
+{
+	return !c->netns || !netns || c->netns == netns;
+}
+
+bool ifp_places_any(const struct ifp_places *p, uint64_t netns)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (can_have_made(&p->confined[i], netns))
+			return true;
+	return false;
+}
+
+int ifp_place_by_probe(const struct ifp_places *p, int fd, uint64_t netns)
 {
 	int best = IFP_PLACE_NONE;
 	bool all = true;
 	int v = 0;
 
 	for (size_t i = 0; i < p->n; i++) {
-		if (!p->confined[i].probe) {
-			all = false;
+		const struct ifpin_confined *c = &p->confined[i];
+
+		if (!can_have_made(c, netns))
 			continue;
-		}
-		if (!setsockopt(fd, IFPIN_SOL_PROBE, (int)p->confined[i].probe, &v, sizeof(v)) &&
-			(best < 0 || ifp_place_encloses(p, best, (int)i)))
+		if (!c->probe)
+			all = false;
+		else if (!setsockopt(fd, IFPIN_SOL_PROBE, (int)c->probe, &v, sizeof(v)) &&
+			 (best < 0 || ifp_place_encloses(p, best, (int)i)))
 			best = (int)i;
 	}
 	return best < 0 && !all ? IFP_PLACE_UNKNOWN : best;

@@ -39,8 +39,12 @@ int ifp_place_of_cgroup(struct ifp_places *p, uint64_t cgroup_id);
 /* Whether all that is in one is in the other as well. */
 bool ifp_place_encloses(const struct ifp_places *p, int outer, int inner);
 
-/* The innermost one whose programs say that they judge a socket; UNKNOWN: not all can be asked. */
-int ifp_place_by_probe(const struct ifp_places *p, int fd);
+/* Whether a socket of a network namespace can have been made in one of them. */
+bool ifp_places_any(const struct ifp_places *p, uint64_t netns);
+
+/* The innermost one whose programs say that they judge a socket of a namespace; UNKNOWN: not all
+ * can be asked. */
+int ifp_place_by_probe(const struct ifp_places *p, int fd, uint64_t netns);
 
 /* ---- collect.c: sockets and who holds them ---- */
 

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT
-/* Which cgroups are confined: those to which our programs are attached, whoever holds these. */
+/*
+ * Which cgroups are confined: those to which our programs are attached, whoever holds these. The
+ * programs may be of another version, so their maps are read by the names of what is in them (BTF).
+ */
 #include "programs.h"
 
 #include "host/cgroup.h"
 
 #include <ifpin/sockets.h>
 
-#include "ifpin.skel.h"
-
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
@@ -20,37 +22,120 @@
 
 _Static_assert(IFPIN_SOL_PROBE == IFPIN_PROBE_LEVEL, "the programs answer to another level");
 
-struct found {
-	struct ifpin_confined *v;
-	size_t n, room;
-};
-
 static int get_info(int fd, void *info, uint32_t size)
 {
 	return bpf_obj_get_info_by_fd(fd, info, &size) ? -errno : 0;
 }
 
-/* What a map of one of our programs tells. */
-struct reading {
-	struct ifpin_confined confined;
-	bool is_ours, armed;
+static void btf_freep(struct btf **btf)
+{
+	btf__free(*btf);
+}
+
+/* Where a variable begins among those of a map, and what it is made of. */
+static const struct btf_type *find_variable(
+	const struct btf *btf, uint32_t section, const char *name, uint32_t *ret_offset)
+{
+	const struct btf_type *t = btf__type_by_id(btf, section);
+
+	if (!t || !btf_is_datasec(t))
+		return NULL;
+	for (int i = 0; i < btf_vlen(t); i++) {
+		const struct btf_var_secinfo *info = btf_var_secinfos(t) + i;
+		const struct btf_type *v = btf__type_by_id(btf, info->type);
+
+		if (v && btf_is_var(v) && !strcmp(btf__name_by_offset(btf, v->name_off), name)) {
+			*ret_offset = info->offset;
+			return btf__type_by_id(btf, (uint32_t)btf__resolve_type(btf, v->type));
+		}
+	}
+	return NULL;
+}
+
+/* Where a number of size bytes that is a member of a variable is. Return: offset; -1: nowhere. */
+static int64_t find_member(const struct btf *btf, uint32_t section, const char *variable,
+	const char *member, size_t size)
+{
+	uint32_t offset;
+	const struct btf_type *t = find_variable(btf, section, variable, &offset);
+
+	if (!t || !btf_is_struct(t))
+		return -1;
+	for (int i = 0; i < btf_vlen(t); i++) {
+		const struct btf_member *m = btf_members(t) + i;
+
+		if (!strcmp(btf__name_by_offset(btf, m->name_off), member) &&
+			btf__resolve_size(btf, m->type) == (int64_t)size)
+			return offset + btf_member_bit_offset(t, (uint32_t)i) / 8;
+	}
+	return -1;
+}
+
+/* Where things are in the maps of a program, which its tag tells from those of other versions. */
+struct layout {
+	uint8_t tag[BPF_TAG_SIZE];
+	bool has_rodata, has_bss;
+	int64_t id, netns, armed;
 };
 
-/* A map of another version, whose layout is another, tells nothing but that it is ours. */
-static void read_map(int fd, const struct bpf_map_info *info, struct reading *r)
+/* What the maps of one of our programs tell. */
+struct reading {
+	struct ifpin_confined confined;
+	bool is_ours, unarmed;
+};
+
+static void find_layout(const struct bpf_map_info *info, bool rodata, struct layout *l)
 {
-	struct ifpin_bpf__rodata rodata;
-	struct ifpin_bpf__bss bss;
+	_cleanup_(btf_freep) struct btf *btf = btf__load_from_kernel_by_id(info->btf_id);
+	uint32_t section = info->btf_value_type_id;
+
+	if (rodata) {
+		l->has_rodata = true;
+		l->id = btf ? find_member(btf, section, "policy", "id", 4) : -1;
+		l->netns = btf ? find_member(btf, section, "policy", "netns_cookie", 8) : -1;
+	} else {
+		l->has_bss = true;
+		l->armed = btf ? find_member(btf, section, "state", "armed", 4) : -1;
+	}
+}
+
+static bool copy(
+	const struct bpf_map_info *info, const char *value, int64_t at, void *ret, size_t size)
+{
+	if (at < 0 || (uint64_t)at + size > info->value_size)
+		return false;
+	memcpy(ret, value + at, size);
+	return true;
+}
+
+static void read_variables(
+	int fd, const struct bpf_map_info *info, bool rodata, struct layout *l, struct reading *r)
+{
+	_cleanup_free_ char *value = calloc(1, info->value_size ?: 1);
+	uint32_t zero = 0, armed;
+
+	if (rodata ? !l->has_rodata : !l->has_bss)
+		find_layout(info, rodata, l);
+	if (!value || bpf_map_lookup_elem(fd, &zero, value))
+		return;
+	if (rodata) {
+		copy(info, value, l->id, &r->confined.probe, sizeof(r->confined.probe));
+		copy(info, value, l->netns, &r->confined.netns, sizeof(r->confined.netns));
+	} else if (copy(info, value, l->armed, &armed, sizeof(armed))) {
+		r->unarmed = !armed;
+	}
+}
+
+static void read_map(int fd, const struct bpf_map_info *info, struct layout *l, struct reading *r)
+{
 	uint32_t zero = 0, ifindex;
 
-	if (!strcmp(info->name, "ifpin_bp.rodata")) {
+	if (info->type == BPF_MAP_TYPE_ARRAY && !strcmp(info->name, "ifpin_bp.rodata")) {
 		r->is_ours = true;
-		if (info->value_size == sizeof(rodata) && !bpf_map_lookup_elem(fd, &zero, &rodata))
-			r->confined.probe = rodata.policy.id;
-	} else if (!strcmp(info->name, "ifpin_bp.bss")) {
-		r->armed = info->value_size != sizeof(bss) ||
-			   bpf_map_lookup_elem(fd, &zero, &bss) || bss.state.armed;
-	} else if (info->type == BPF_MAP_TYPE_DEVMAP) {
+		read_variables(fd, info, true, l, r);
+	} else if (info->type == BPF_MAP_TYPE_ARRAY && !strcmp(info->name, "ifpin_bp.bss")) {
+		read_variables(fd, info, false, l, r);
+	} else if (info->type == BPF_MAP_TYPE_DEVMAP && info->value_size == sizeof(ifindex)) {
 		/* The kernel empties it when the device is gone. */
 		if (!bpf_map_lookup_elem(fd, &zero, &ifindex))
 			r->confined.ifindex = ifindex;
@@ -58,7 +143,7 @@ static void read_map(int fd, const struct bpf_map_info *info, struct reading *r)
 }
 
 /* Return: 0; -ENOENT: it is gone; -errno. */
-static int read_program(uint32_t id, struct reading *r)
+static int read_program(uint32_t id, struct layout *l, struct reading *r)
 {
 	_cleanup_close_ int fd = bpf_prog_get_fd_by_id(id);
 	uint32_t maps[MAX_MAPS];
@@ -71,16 +156,26 @@ static int read_program(uint32_t id, struct reading *r)
 	if (fd < 0)
 		return -errno;
 	err = get_info(fd, &info, sizeof(info));
+	if (memcmp(l->tag, info.tag, sizeof(l->tag)) != 0) {
+		*l = (struct layout){};
+		memcpy(l->tag, info.tag, sizeof(l->tag));
+	}
 	for (uint32_t i = 0; !err && i < info.nr_map_ids && i < MAX_MAPS; i++) {
 		_cleanup_close_ int map = bpf_map_get_fd_by_id(maps[i]);
 		struct bpf_map_info map_info = {};
 
 		err = map < 0 ? -errno : get_info(map, &map_info, sizeof(map_info));
 		if (!err)
-			read_map(map, &map_info, r);
+			read_map(map, &map_info, l, r);
 	}
 	return err;
 }
+
+struct found {
+	struct ifpin_confined *v;
+	size_t n, room;
+	struct layout layout; /* of the program that was looked at last */
+};
 
 static void name_of(const char *cgroup, char ret[IFPIN_CONFINED_NAME_SIZE])
 {
@@ -123,10 +218,10 @@ static int look_at(const char *path, const char *name, struct found *f)
 	for (uint32_t i = 0; i < n; i++) {
 		struct reading reading = {};
 
-		r = read_program(ids[i], &reading);
+		r = read_program(ids[i], &f->layout, &reading);
 		if (r && r != -ENOENT)
 			return r;
-		if (r || !reading.is_ours || !reading.armed)
+		if (r || !reading.is_ours || reading.unarmed)
 			continue;
 		name_of(name, reading.confined.name);
 		return ifp_cgroup_id(fd, &reading.confined.cgroup_id)

@@ -254,6 +254,7 @@ for line in sys.stdin:
         """A process in a confinement that is given sockets from outside."""
         path = os.path.join(self.tempdir(), "socket")
         with socket.socket(socket.AF_UNIX) as listener:
+            listener.settimeout(20)  # whoever cannot start does not connect
             listener.bind(path)
             listener.listen()
             p = self.popen([*self.inside("receiver"), sys.executable, "-c", self.RECEIVER, path],
@@ -305,6 +306,7 @@ for line in sys.stdin:
         """What was made inside is held wherever it goes."""
         path = os.path.join(self.tempdir(), "socket")
         with socket.socket(socket.AF_UNIX) as listener:
+            listener.settimeout(20)  # whoever cannot start does not connect
             listener.bind(path)
             listener.listen()
             p = self.popen([*self.inside("giver"), sys.executable, "-c", f"""
