@@ -253,8 +253,8 @@ struct ifpin_confined;
  * @ret_error: may be NULL
  *
  * Asks every cgroup for its programs (BPF_PROG_QUERY), and these for their maps: what is in force is
- * found, whoever made it, and nothing else. The name is that of the cgroup, without "ifpin." and
- * ".service". Needs CAP_SYS_ADMIN.
+ * found, whoever made it, and nothing else. The name is what ifpin_pins() has for the cgroup, else that
+ * of the cgroup, without "ifpin." and ".service". Needs CAP_SYS_ADMIN.
  *
  * Return: 0; -EPERM: not privileged; -ENOMEM; errno of mounting cgroup v2, or of the walk.
  */

@@ -20,6 +20,7 @@
 #define MAX_PROGRAMS 64 /* BPF_CGROUP_MAX_PROGS */
 #define MAX_MAPS 64
 
+_Static_assert(IFPIN_CONFINED_NAME_SIZE == IFPIN_PIN_NAME_SIZE, "names of two sizes");
 _Static_assert(IFPIN_SOL_PROBE == IFPIN_PROBE_LEVEL, "the programs answer to another level");
 
 static int get_info(int fd, void *info, uint32_t size)
@@ -249,6 +250,21 @@ static int walk(int root, struct found *f)
 	return r;
 }
 
+/* A confinement that was made by ifpin_attach() need not have the name of its cgroup. */
+static int set_names(struct found *f, struct ifpin_error *err)
+{
+	struct ifpin_pin_info *pins = NULL;
+	size_t n;
+	int r = ifpin_pins(&pins, &n, err);
+
+	for (size_t i = 0; !r && i < n; i++)
+		for (size_t k = 0; k < f->n; k++)
+			if (f->v[k].cgroup_id == pins[i].cgroup_id)
+				strcpy(f->v[k].name, pins[i].name);
+	free(pins);
+	return r;
+}
+
 int ifpin_confined_list(
 	struct ifpin_confined **ret_confined, size_t *ret_n, struct ifpin_error *ret_error)
 {
@@ -262,6 +278,11 @@ int ifpin_confined_list(
 	if (r) {
 		free(f.v);
 		return ifp_fail_errno(ret_error, r, "cannot tell which cgroups are confined");
+	}
+	r = set_names(&f, ret_error);
+	if (r) {
+		free(f.v);
+		return r;
 	}
 	*ret_confined = f.v;
 	*ret_n = f.n;
