@@ -61,7 +61,7 @@ class Sockets(Lab):
         with open(f"/proc/{pid}/task/{pid}/children") as f:
             return int(f.read().split()[0])
 
-    def cgroup(self, name):
+    def path_of(self, name):
         return must("find", "/sys/fs/cgroup", "-name", f"ifpin.{name}", "-type", "d").strip()
 
 
@@ -172,7 +172,7 @@ s.bind(("0.0.0.0", 5012)); s.listen()""", self.inside(device="gone0"))
         """Tied to another device before its cgroup was confined."""
         name = f"late-{os.getpid()}"
         holder = self.living("holder")
-        confined = self.cgroup("holder")
+        confined = self.path_of("holder")
         late = os.path.join(os.path.dirname(confined), f"ifpin.{name}")
         os.mkdir(late)
         self.stack.callback(os.rmdir, late)
@@ -192,7 +192,7 @@ s.bind(("0.0.0.0", 5013))""", entering(late))
     def test_unheld(self):
         """Neither filter nor capabilities hold a process that was moved into a confinement."""
         holder = self.living("holder")
-        path = self.cgroup("holder")
+        path = self.path_of("holder")
         p = self.opener("""
 p = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
 x = socket.socket(44, socket.SOCK_RAW, 0)
@@ -206,10 +206,37 @@ sockets = p, x, r, u""", entering(path))
         self.assertEqual((s["unused"], s["verdict"], s["device"]), (True, "pinned", "in0"))
         holder.stdin.close()
 
+    def test_attached(self):
+        """A service that is confined while it runs, under a name that is not its cgroup's."""
+        must("mount", "-t", "bpf", "bpf", "/sys/fs/bpf")
+        self.stack.callback(must, "umount", "/sys/fs/bpf")
+        holder = self.living("holder")
+        name = f"sockets-{os.getpid()}.service"
+        path = os.path.join(os.path.dirname(self.path_of("holder")), name)
+        holder.stdin.close()
+        os.mkdir(path)
+        self.stack.callback(os.rmdir, path)
+        p = self.opener("""u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+u.bind(("0.0.0.0", 5015))
+l = socket.socket(); l.bind(("0.0.0.0", 5016)); l.listen()""", entering(path))
+        self.assertEqual({(s["verdict"], s["confinement"]) for s in self.of(p.pid)},
+                         {("unpinned", None)})
+        must(IFPIN, "attach", "in0", f"--cgroup={path}", "--name=control", "--existing=pin")
+        found = self.of(p.pid, "in0")
+        self.assertEqual(len(found), 2)
+        for s in found:
+            self.assertEqual((s["verdict"], s["confinement"], s["device"]),
+                             ("pinned", "control", "in0"))
+        must(IFPIN, "detach", "control")
+        # What was tied stays tied.
+        for s in self.of(p.pid):
+            self.assertEqual((s["verdict"], s["confinement"]),
+                             ("pinned" if s["bound_ifindex"] else "unpinned", None))
+
     def test_made_in_a_nested_cgroup(self):
         """Below a confinement, and where that cgroup is gone: its programs are asked."""
         holder = self.living("holder")
-        path = os.path.join(self.cgroup("holder"), "nested")
+        path = os.path.join(self.path_of("holder"), "nested")
         os.mkdir(path)
         p = self.opener("""u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 u.bind(("0.0.0.0", 5014))""", entering(path))
