@@ -691,6 +691,22 @@ class Options(Sockets):
         self.assertEqual(p.stderr, "ifpin: cannot tell which cgroups are confined: Operation not "
                                    "permitted (run it with sudo)\n")
 
+    def test_hidden_cgroupfs(self):
+        """`ip netns exec` hides cgroupfs; nested cgroups are found all the same."""
+        p = self.opener("""u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+u.bind(("0.0.0.0", 6305))""", self.inside("hidden"))
+        pid = self.child_of(p.pid)
+        nested = os.path.join(self.path_of("hidden"), "nested")
+        os.mkdir(nested)
+        q = self.opener("""u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+u.bind(("0.0.0.0", 6306))""", entering(nested))
+        doc = json.loads(must("unshare", "--mount", "sh", "-c", "umount -R /sys/fs/cgroup && "
+                              f"! ls /sys/fs/cgroup/* 2>/dev/null && exec {IFPIN} sockets --json"))
+        found = {h["pid"]: (s["verdict"], s["confinement"], h["confinement"], h["foreign"])
+                 for s in doc["sockets"] for h in s["processes"] if h["pid"] in (pid, q.pid)}
+        self.assertEqual(found, {n: ("pinned", "hidden", "hidden", False) for n in (pid, q.pid)})
+        p.stdin.close()
+
     def test_no_descriptor_is_kept(self):
         """What was looked at by a copy of its descriptor is closed when its owner closes it."""
         a, b = socket.socketpair()
