@@ -567,6 +567,26 @@ v.bind(("0.0.0.0", 6205))""")
         for s in there, raw:
             self.assertNotIn(os.fstat(s.fileno()).st_ino, inodes)
 
+    def test_while_all_changes(self):
+        """Processes and sockets that come and go: what stays is in every list, with its holder."""
+        steady = self.opener("""
+for i in range(200):
+    s = socket.socket(); s.bind(("0.0.0.0", 0)); s.listen(); sockets.append(s)""")
+        churn = self.popen([sys.executable, "-c", """
+import os, socket
+print("churn", flush=True)
+while os.getppid() != 1:
+    if not os.fork():
+        for i in range(30):
+            t = socket.socket(); t.bind(("0.0.0.0", 0)); t.listen()
+            u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.bind(("0.0.0.0", 0))
+        os._exit(0)
+    os.wait()"""], stdout=subprocess.PIPE)
+        churn.stdout.readline()
+        for _ in range(20):
+            self.assertEqual(len(self.of(steady.pid)), 200)
+        self.assertIsNone(churn.poll())
+
     def test_names_of_processes(self):
         """A process may call itself what it likes, and spoils neither table nor JSON."""
         for name, shown in ((b'a"b\\c', "a?b?c"), (b"\x1b[31mred\n", "?[31mred?"),
