@@ -78,10 +78,17 @@ static int by_holder(const void *x, const void *y)
 
 /* ---- the kernel's lists ---- */
 
+static bool is_unused(const struct ifp_sock *s)
+{
+	if (s->family == AF_XDP)
+		return !s->bound_ifindex;
+	return s->type != SOCK_RAW && !s->lport && !s->pport && s->state == TCP_CLOSE;
+}
+
 static int on_socket(const struct ifp_sock *s, void *data)
 {
 	struct collecting *w = data;
-	struct ifp_found f = {.s = *s, .place = IFP_PLACE_UNKNOWN};
+	struct ifp_found f = {.s = *s, .unused = is_unused(s), .place = IFP_PLACE_UNKNOWN};
 
 	if (s->cgroup_id)
 		f.place = ifp_place_of_cgroup(w->places, s->cgroup_id);
@@ -174,13 +181,6 @@ static bool is_of_namespace(const struct collecting *w, int fd)
 		return ifp_netns_of(fd) == w->netns;
 	ns = ioctl(fd, SIOCGSKNS);
 	return ns >= 0 && !fstat(ns, &st) && st.st_ino == w->netns_file;
-}
-
-static bool is_unused(const struct ifp_sock *s)
-{
-	if (s->family == AF_XDP)
-		return !s->bound_ifindex;
-	return s->type != SOCK_RAW && !s->lport && !s->pport && s->state == TCP_CLOSE;
 }
 
 /* A socket of our kinds that is in no list. */

@@ -51,7 +51,7 @@ int ifp_place_by_probe(const struct ifp_places *p, int fd, uint64_t netns);
 /* A socket as it was found, before it is judged. */
 struct ifp_found {
 	struct ifp_sock s;
-	bool unused;	 /* in no list of the kernel */
+	bool unused;	 /* neither bound nor connected */
 	int place;	 /* the confinement in which it was made */
 	size_t first, n; /* its holders */
 };
