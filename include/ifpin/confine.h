@@ -150,6 +150,7 @@ enum ifpin_existing {
  *devices
  * @rebind: when the device has come back, tie what was tied to it to the new index
  * @abort: when the device has come back, abort TCP connections that were tied to it
+ * @configured: it stands in a configuration, and whoever finds it there no longer may end it
  * @log, @log_ctx: as in struct ifpin_confine_opts
  */
 struct ifpin_attach_opts {
@@ -164,6 +165,7 @@ struct ifpin_attach_opts {
 	bool guard_resolvers;
 	bool rebind;
 	bool abort;
+	bool configured;
 	void (*log)(void *log_ctx, const char *line);
 	void *log_ctx;
 };
@@ -221,7 +223,7 @@ enum ifpin_pin_state {
  * @device: as it was when it was last followed
  * @state: see above
  * @attached: whether it was made by ifpin_attach(); else it is one of ifpin_confine_run()
- * @loopback, @guard_resolvers, @rebind, @abort: as in struct ifpin_attach_opts
+ * @loopback, @guard_resolvers, @rebind, @abort, @configured: as in struct ifpin_attach_opts
  * @since: when it was made, seconds since 1970; 0: not known
  */
 struct ifpin_pin_info {
@@ -230,7 +232,7 @@ struct ifpin_pin_info {
 	uint64_t cgroup_id;
 	struct ifpin_device device;
 	enum ifpin_pin_state state;
-	bool attached, loopback, guard_resolvers, rebind, abort;
+	bool attached, loopback, guard_resolvers, rebind, abort, configured;
 	int64_t since;
 };
 
