@@ -21,7 +21,7 @@ struct parser {
 	uint64_t seen[2];	      /* keys, by section */
 	struct ifpin_config *config;
 	bool run_loopback_set;
-	bool failed, no_memory;
+	bool failed, unreadable, no_memory;
 	ifpin_config_error_fn *on_error;
 	void *ctx;
 };
@@ -372,27 +372,25 @@ static bool check_section(struct parser *p, const char *line, size_t len)
 /* What inih would let pass, or cut off. A line that is wrong is an empty one for it. */
 static bool check_line(struct parser *p, const char *line, size_t len, size_t room)
 {
-	size_t key;
+	size_t blanks = 0;
 
 	if (len > room) {
 		complain(p, p->line, "the line is longer than %zu bytes", room);
 		return false;
 	}
-	if (!check_bytes(p, line, len) || !len)
+	if (!check_bytes(p, line, len))
 		return false;
-	if (line[0] == ' ' || line[0] == '\t') {
-		if (strspn(line, " \t") >= len)
-			return false;
+	while (blanks < len && (line[blanks] == ' ' || line[blanks] == '\t'))
+		blanks++;
+	if (blanks == len || line[0] == '#' || line[0] == ';')
+		return true;
+	if (blanks) {
 		complain(p, p->line, "the line begins with a blank; values have one line");
 		return false;
 	}
 	if (line[0] == '[')
 		return check_section(p, line, len);
-	if (line[0] == '#' || line[0] == ';')
-		return true;
-	for (key = 0; key < len && line[key] != '='; key++)
-		;
-	if (key == len || !key) {
+	if (line[0] == '=' || !memchr(line, '=', len)) {
 		complain(p, p->line, "neither a [section] nor KEY=VALUE");
 		return false;
 	}
@@ -414,8 +412,10 @@ static char *next_line(char *buf, int size, void *ctx)
 	p->left -= end ? len + 1 : len;
 	if (len && line[len - 1] == '\r')
 		len--;
-	if (!check_line(p, line, len, (size_t)size - 3))
+	if (!check_line(p, line, len, (size_t)size - 3)) {
+		p->unreadable = true;
 		len = 0;
+	}
 	memcpy(buf, line, len);
 	strcpy(buf + len, "\n");
 	return buf;
@@ -465,7 +465,8 @@ int ifp_config_parse(const char *text, size_t len, ifpin_config_error_fn *on_err
 	/* A line that is neither is told by next_line(); inih has nothing of its own to add. */
 	if (ini_parse_stream(next_line, &p, on_key, &p) < 0)
 		p.no_memory = true;
-	if (!p.no_memory)
+	/* What is missing may stand in a line that could not be read. */
+	if (!p.no_memory && !p.unreadable)
 		check_whole(&p);
 	return p.no_memory ? -ENOMEM : p.failed ? -EINVAL : 0;
 }
