@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/rtnetlink.h>
 #include <stdbool.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -36,6 +37,19 @@ static bool take_interrupted(void *buf, size_t len)
 		nlh->nlmsg_flags &= (uint16_t)~NLM_F_DUMP_INTR;
 	}
 	return found;
+}
+
+/* A dump that cannot be made ends with its error, which libmnl passes over. */
+static int dump_error(const void *buf, size_t len, uint32_t sequence)
+{
+	const struct nlmsghdr *nlh = buf;
+	int left = (int)len, err = 0;
+
+	for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left))
+		if (nlh->nlmsg_type == NLMSG_DONE && nlh->nlmsg_seq == sequence &&
+			mnl_nlmsg_get_payload_len(nlh) >= sizeof(err))
+			memcpy(&err, mnl_nlmsg_get_payload(nlh), sizeof(err));
+	return err < 0 ? err : 0;
 }
 
 int ifp_nl_open(int family, struct mnl_socket **ret)
@@ -92,6 +106,10 @@ int ifp_nl_ask(struct mnl_socket *nl, struct nlmsghdr *req, ifp_nl_cb cb, void *
 			buf, (size_t)n, req->nlmsg_seq, mnl_socket_get_portid(nl), on_message, &a);
 		if (r < 0)
 			return a.err ?: -errno;
+		if (r == MNL_CB_STOP && req->nlmsg_flags & NLM_F_DUMP)
+			a.err = dump_error(buf, (size_t)n, req->nlmsg_seq);
+		if (a.err)
+			return a.err;
 	} while (r > MNL_CB_STOP && (req->nlmsg_flags & (NLM_F_DUMP | NLM_F_ACK)));
 	return interrupted ? -EINTR : 0;
 }

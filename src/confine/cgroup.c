@@ -2,6 +2,8 @@
 /* The kernel holds the state: a confinement is a cgroup named ifpin.*, nothing else. */
 #include "internal.h"
 
+#include "host/cgroup.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +13,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 
 #define PREFIX "ifpin."
@@ -24,60 +25,14 @@ static int open_dir(int parent_fd, const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
-/* Where cgroup v2 is mounted, from mountinfo: beside v1 it is not /sys/fs/cgroup. */
-static int open_mounted(void)
-{
-	_cleanup_free_ char *text = NULL;
-	char *line, *save = NULL;
-	int r = ifp_read_file("/proc/self/mountinfo", &text);
-
-	if (r)
-		return r;
-	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		char point[1024];
-
-		if (strstr(line, " - cgroup2 ") && sscanf(line, "%*s %*s %*s / %1023s", point) == 1)
-			return open_dir(AT_FDCWD, point);
-	}
-	return -ENOENT;
-}
-
-/* `ip netns exec` hides cgroupfs: then we mount it where nobody sees it, for as long as we run. */
-static int open_unseen(void)
-{
-	_cleanup_close_ int fs = fsopen("cgroup2", FSOPEN_CLOEXEC);
-
-	if (fs < 0 || fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
-		return -errno;
-	return fsmount(fs, FSMOUNT_CLOEXEC, 0);
-}
-
 static int open_top(struct ifpin_error *err)
 {
-	int fd = open_mounted();
+	int fd = ifp_cgroup_root();
 
-	if (fd < 0)
-		fd = open_unseen();
 	return fd >= 0 ? fd
 		       : ifp_fail(err, -ENOSYS,
 				 "cgroup v2 is not mounted and cannot be (kernel option "
 				 "CONFIG_CGROUPS; try: mount -t cgroup2 none /sys/fs/cgroup/unified)");
-}
-
-static int own_path(char *ret, size_t size)
-{
-	_cleanup_free_ char *text = NULL;
-	int r = ifp_read_file("/proc/self/cgroup", &text);
-	char *p;
-
-	if (r)
-		return r;
-	p = !strncmp(text, "0::", 3) ? text : strstr(text, "\n0::");
-	if (!p)
-		return -ENOSYS;
-	p = strstr(p, "0::") + 3;
-	snprintf(ret, size, "%.*s", (int)strcspn(p, "\n"), p);
-	return 0;
 }
 
 /* A cgroup whose cgroup.procs a user owns lets that user move processes out of what is below. */
@@ -114,7 +69,7 @@ static int open_parent(struct ifpin_error *err)
 
 	if (top < 0)
 		return ifp_take_fd(&top);
-	r = own_path(path, sizeof(path));
+	r = ifp_cgroup_own_path(path, sizeof(path));
 	if (r)
 		return ifp_fail_errno(err, r, "cannot tell the cgroup of this process");
 	/* A path that leads up is of another cgroup namespace, and shows nothing here. */

@@ -2,9 +2,6 @@
 /* What the host changes while a confinement lives: names, addresses, routes. */
 #include "follow.h"
 
-#include "device/device.h"
-
-#include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/rtnetlink.h>
 #include <string.h>
@@ -22,11 +19,6 @@ struct ifp_follow {
 	int64_t routes_due; /* 0: nothing to do */
 };
 
-struct addresses {
-	struct ifp_local_addr *all;
-	size_t n, room;
-};
-
 static int64_t now_ms(void)
 {
 	struct timespec ts;
@@ -35,7 +27,7 @@ static int64_t now_ms(void)
 	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
 }
 
-static void set_name(struct ifpin_state *s, const char *name)
+void ifp_state_name(struct ifpin_state *s, const char *name)
 {
 	size_t len = strlen(name);
 
@@ -48,157 +40,61 @@ static void set_name(struct ifpin_state *s, const char *name)
 	s->name_len = (uint32_t)len;
 }
 
-static int collect(const struct nlmsghdr *nlh, void *data)
+static bool is_ours(uint32_t ifindex, void *data)
 {
-	struct addresses *a = data;
-	struct ifp_local_addr addr;
+	return ifindex == *(const uint32_t *)data;
+}
 
-	if (ifp_addr_parse(nlh, &addr))
-		return 0;
-	if (a->n == a->room) {
-		size_t room = a->room ? 2 * a->room : 64;
-		void *all = reallocarray(a->all, room, sizeof(*a->all));
+static int read_addresses(const struct ifp_followed *to, struct ifp_addrs *ret)
+{
+	struct ifp_addrs a = {};
+	int r = ifp_addrs_read(&a);
 
-		if (!all)
-			return -ENOMEM;
-		a->all = all;
-		a->room = room;
+	if (!r) {
+		to->state->device_ip4 = ifp_addrs_primary(&a, to->ifindex);
+		r = ifp_addrs_write(&a, &to->host);
 	}
-	a->all[a->n++] = addr;
-	return 0;
-}
-
-static int by_address(const void *a, const void *b)
-{
-	return memcmp(((const struct ifp_local_addr *)a)->addr,
-		((const struct ifp_local_addr *)b)->addr, 16);
-}
-
-static bool elsewhere(const struct ifp_local_addr *a, const struct ifp_local_addr *b)
-{
-	return !by_address(a, b) && a->ifindex != b->ifindex;
-}
-
-/* An address that two devices have belongs to neither: then its owner is 0. */
-static int put_all(const struct ifp_followed *to, const struct addresses *a)
-{
-	int r = 0;
-
-	for (size_t i = 0; i < a->n && !r; i++) {
-		const struct ifp_local_addr *x = &a->all[i];
-		uint32_t owner = x->ifindex, bit = ifpin_filter_bit(x->addr);
-
-		if ((i && elsewhere(x, x - 1)) || (i + 1 < a->n && elsewhere(x, x + 1)))
-			owner = 0;
-		r = bpf_map__update_elem(
-			to->local_addrs, x->addr, 16, &owner, sizeof(owner), BPF_ANY);
-		to->state->local_filter[bit / 64] |= 1ULL << bit % 64;
-	}
+	if (r)
+		ifp_addrs_free(&a);
+	else
+		*ret = a;
 	return r;
 }
 
-static int remove_gone(const struct ifp_followed *to, const struct addresses *a)
+/* A network of another device counts at once; what leads to ours is judged when all is settled. */
+static int apply_addresses(const struct ifp_followed *to)
 {
-	struct ifp_local_addr key, *next = NULL;
-	uint8_t here[16], there[16];
-	int r = bpf_map__get_next_key(to->local_addrs, NULL, here, 16);
+	struct ifp_addrs a = {};
+	struct ifp_ways w = {};
+	int r = read_addresses(to, &a);
 
-	while (!r) {
-		/* The next one first: behind one that is deleted the walk would begin anew. */
-		r = bpf_map__get_next_key(to->local_addrs, here, there, 16);
-		memcpy(key.addr, here, 16);
-		next = a->n ? bsearch(&key, a->all, a->n, sizeof(key), by_address) : NULL;
-		if (!next)
-			bpf_map__delete_elem(to->local_addrs, here, 16, 0);
-		memcpy(here, there, 16);
-	}
-	return r == -ENOENT ? 0 : r;
-}
-
-static void find_primary(const struct ifp_followed *to, const struct addresses *a)
-{
-	to->state->device_ip4 = 0;
-	for (size_t i = 0; i < a->n; i++)
-		if (a->all[i].ifindex == to->ifindex && !a->all[i].secondary &&
-			ifp_addr_is_v4(a->all[i].addr)) {
-			memcpy(&to->state->device_ip4, a->all[i].addr + 12, 4);
-			return;
-		}
-}
-
-/* The networks that are linked to other devices; what leads to ours comes from judge_routes(). */
-static int put_networks(const struct ifp_followed *to, const struct addresses *a)
-{
-	int r = 0;
-
-	for (size_t i = 0; i < a->n && !r; i++) {
-		struct ifpin_network key = {.prefixlen = a->all[i].prefixlen};
-
-		if (a->all[i].ifindex == to->ifindex)
-			continue;
-		memcpy(key.addr, a->all[i].addr, 16);
-		r = bpf_map__update_elem(
-			to->ways, &key, sizeof(key), &a->all[i].ifindex, sizeof(uint32_t), BPF_ANY);
-	}
+	if (!r)
+		r = ifp_ways_add_networks(&w, &a, is_ours, (void *)&to->ifindex);
+	if (!r)
+		r = ifp_ways_write(&w, &to->host, false);
+	ifp_addrs_free(&a);
+	ifp_ways_free(&w);
 	return r;
 }
 
-static int put_way(const struct ifp_route *route, void *data)
+static int apply_all(const struct ifp_followed *to)
 {
-	const struct ifp_followed *to = data;
-	struct ifpin_network key = {.prefixlen = route->prefixlen};
-	uint32_t owner = route->leads_there ? to->ifindex : 0;
+	struct ifp_addrs a = {};
+	struct ifp_ways w = {};
+	bool agree[2] = {};
+	int r = read_addresses(to, &a);
 
-	memcpy(key.addr, route->dst, 16);
-	return bpf_map__update_elem(to->ways, &key, sizeof(key), &owner, sizeof(owner), BPF_ANY);
-}
-
-/* A network that is gone is one that no answer goes to. */
-static void forget_ways(const struct ifp_followed *to)
-{
-	struct ifpin_network key;
-
-	while (!bpf_map__get_next_key(to->ways, NULL, &key, sizeof(key)))
-		if (bpf_map__delete_elem(to->ways, &key, sizeof(key), 0))
-			return;
-}
-
-static int read_addresses(const struct ifp_followed *to)
-{
-	struct addresses a = {};
-	int r = ifp_addr_dump(collect, &a);
-
-	/* In the order of the dump, the first one is the kernel's own choice. */
 	if (!r)
-		find_primary(to, &a);
-	if (!r && a.n)
-		qsort(a.all, a.n, sizeof(*a.all), by_address);
+		r = ifp_ways_judge(&w, to->ifindex, agree);
 	if (!r)
-		r = put_all(to, &a);
+		r = ifp_ways_add_networks(&w, &a, is_ours, (void *)&to->ifindex);
 	if (!r)
-		r = remove_gone(to, &a);
-	if (!r)
-		r = put_networks(to, &a);
-	free(a.all);
+		r = ifp_ways_write(&w, &to->host, true);
+	for (int i = 0; i < 2; i++)
+		to->state->routes_agree[i] = !r && agree[i];
+	ifp_addrs_free(&a);
+	ifp_ways_free(&w);
 	return r;
-}
-
-static int judge_routes(const struct ifp_followed *to)
-{
-	static const int families[] = {AF_INET, AF_INET6};
-
-	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
-		bool agree = false;
-		int r = ifp_routes_agree(families[i], to->ifindex, &agree, put_way, (void *)to);
-
-		/* A host without IPv6 has no route that could lead elsewhere. */
-		if (r == -EOPNOTSUPP && families[i] == AF_INET6)
-			agree = true;
-		else if (r)
-			return r;
-		to->state->routes_agree[i] = agree;
-	}
-	return 0;
 }
 
 static int on_event(const struct nlmsghdr *nlh, void *data)
@@ -222,7 +118,7 @@ static int on_event(const struct nlmsghdr *nlh, void *data)
 	default:
 		if (ifp_link_parse(nlh, &l) || l.ifindex != f->to.ifindex)
 			return 0;
-		set_name(f->to.state, l.deleted ? "" : l.name);
+		ifp_state_name(f->to.state, l.deleted ? "" : l.name);
 	}
 	if (!f->routes_due)
 		f->routes_due = now_ms() + ROUTES_SETTLE_MS;
@@ -237,7 +133,7 @@ static int read_name(const struct ifp_followed *to, struct ifpin_error *err)
 
 	snprintf(spec, sizeof(spec), "index:%u", to->ifindex);
 	r = ifpin_device_resolve(spec, &now, err);
-	set_name(to->state, r ? "" : now.name);
+	ifp_state_name(to->state, r ? "" : now.name);
 	return r;
 }
 
@@ -261,12 +157,11 @@ int ifp_follow_start(
 	r = read_name(to, err);
 	if (r)
 		return r;
-	r = read_addresses(to);
-	if (r)
-		return ifp_fail_errno(err, r, "cannot learn the host's own addresses (at most %d)",
-			IFPIN_MAX_LOCAL_ADDRS);
-	r = judge_routes(to);
-	return r ? ifp_fail_errno(err, r, "cannot read the host's routes") : 0;
+	r = apply_all(to);
+	if (r == -E2BIG)
+		return ifp_fail(
+			err, r, "the host has more than %d addresses", IFPIN_MAX_LOCAL_ADDRS);
+	return r ? ifp_fail_errno(err, r, "cannot read the host's addresses and routes") : 0;
 }
 
 int ifp_follow_fd(const struct ifp_follow *f)
@@ -296,13 +191,11 @@ int ifp_follow_apply(struct ifp_follow *f)
 	}
 	if (f->addresses_changed) {
 		f->addresses_changed = false;
-		r2 = read_addresses(&f->to);
+		r2 = apply_addresses(&f->to);
 	}
 	if (f->routes_due && f->routes_due <= now_ms()) {
 		f->routes_due = 0;
-		forget_ways(&f->to);
-		r2 = r2 ?: read_addresses(&f->to);
-		r2 = judge_routes(&f->to) ?: r2;
+		r2 = apply_all(&f->to) ?: r2;
 	}
 	return r ?: r2;
 }

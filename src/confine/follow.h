@@ -2,15 +2,13 @@
 /* Keeps the state of a confinement's BPF programs true to the host. */
 #pragma once
 
+#include "host.h"
 #include "internal.h"
-
-struct bpf_map;
 
 struct ifp_followed {
 	uint32_t ifindex;
-	struct ifpin_state *state;   /* what the programs read */
-	struct bpf_map *local_addrs; /* address to device */
-	struct bpf_map *ways;	     /* network to the device by which answers go there */
+	struct ifpin_state *state; /* what the programs read */
+	struct ifp_host_maps host;
 };
 
 struct ifp_follow;
@@ -28,3 +26,6 @@ int ifp_follow_timeout(const struct ifp_follow *f);
 /* Return: 0; -errno: the state may be old. */
 int ifp_follow_apply(struct ifp_follow *f);
 void ifp_follow_free(struct ifp_follow *f);
+
+/* The device's name as the programs compare it; "": it has none. */
+void ifp_state_name(struct ifpin_state *s, const char *name);

@@ -10,7 +10,6 @@
  *
  * UAPI headers only: with a vmlinux.h libbpf would parse the kernel's whole BTF at each start.
  */
-#include "pin.bpf.h"
 #include "sockopt.bpf.h"
 
 /* ---- holding: packets ------------------------------------------------------------------- */
@@ -118,23 +117,29 @@ static __always_inline int judge_on_lo(struct __sk_buff *skb)
 		return deny(IFPIN_DENY_SOURCE);
 	if (!is_loopback(&src) && !same(&src, &dst)) {
 		owner = bpf_map_lookup_elem(&local_addrs, &src);
-		if (!owner || (*owner != policy.ifindex && *owner != IFPIN_LOOPBACK_IFINDEX))
+		if (!owner || (*owner != state.ifindex && *owner != IFPIN_LOOPBACK_IFINDEX))
 			return deny(IFPIN_DENY_SOURCE);
 	}
 	return judge_icmp_to_host(skb, v4);
 }
 
+/* Runs after routing: skb->ifindex is the device that the packet is about to leave by. */
+static __always_inline int judge_egress(struct __sk_buff *skb)
+{
+	__u32 ifindex;
+
+	if (skb->ifindex == IFPIN_LOOPBACK_IFINDEX)
+		return policy.loopback ? judge_on_lo(skb) : deny(IFPIN_DENY_LOOPBACK);
+	ifindex = present(&device_of_packets);
+	if (skb->ifindex != ifindex)
+		return deny(ifindex ? IFPIN_DENY_OTHER_DEVICE : IFPIN_DENY_GONE);
+	return judge_on_wire(skb);
+}
+
 SEC("cgroup_skb/egress")
 int ifpin_egress(struct __sk_buff *skb)
 {
-	/* Runs after routing: this is the device that the packet is about to leave by. */
-	if (skb->ifindex == IFPIN_LOOPBACK_IFINDEX)
-		return policy.loopback ? judge_on_lo(skb) : deny(IFPIN_DENY_LOOPBACK);
-	if (skb->ifindex != policy.ifindex)
-		return deny(IFPIN_DENY_OTHER_DEVICE);
-	if (!is_there(&device_of_packets))
-		return deny(IFPIN_DENY_GONE);
-	return judge_on_wire(skb);
+	return state.armed ? settle_packet(skb, judge_egress(skb), IFPIN_PASSED_OUT) : ALLOW;
 }
 
 /*
@@ -151,7 +156,7 @@ static __always_inline int has_way_back(struct __sk_buff *skb)
 
 	sk = sk ? bpf_sk_fullsock(sk) : NULL;
 	if (!sk || sk->protocol != IPPROTO_TCP || sk->state != BPF_TCP_LISTEN ||
-		sk->bound_dev_if == policy.ifindex)
+		sk->bound_dev_if == state.ifindex)
 		return 1;
 	if (skb->protocol == bpf_htons(ETH_P_IP)) {
 		if (data + 20 > end)
@@ -167,17 +172,22 @@ static __always_inline int has_way_back(struct __sk_buff *skb)
 		return 1;
 	__builtin_memcpy(key.addr, src.b, sizeof(key.addr));
 	ifindex = bpf_map_lookup_elem(&ways, &key);
-	return ifindex && *ifindex == policy.ifindex;
+	return ifindex && *ifindex == state.ifindex;
+}
+
+static __always_inline int judge_ingress(struct __sk_buff *skb)
+{
+	if (skb->ifindex == IFPIN_LOOPBACK_IFINDEX)
+		return policy.loopback ? ALLOW : deny(IFPIN_DENY_LOOPBACK);
+	if (skb->ifindex != present(&device_of_packets))
+		return deny(IFPIN_DENY_INGRESS);
+	return has_way_back(skb) ? ALLOW : deny(IFPIN_DENY_NO_WAY_BACK);
 }
 
 SEC("cgroup_skb/ingress")
 int ifpin_ingress(struct __sk_buff *skb)
 {
-	if (skb->ifindex == IFPIN_LOOPBACK_IFINDEX)
-		return policy.loopback ? ALLOW : deny(IFPIN_DENY_LOOPBACK);
-	if (skb->ifindex != policy.ifindex || !is_there(&device_of_packets))
-		return deny(IFPIN_DENY_INGRESS);
-	return has_way_back(skb) ? ALLOW : deny(IFPIN_DENY_NO_WAY_BACK);
+	return state.armed ? settle_packet(skb, judge_ingress(skb), IFPIN_PASSED_IN) : ALLOW;
 }
 
 /* ---- steering: sockets ------------------------------------------------------------------ */
@@ -187,8 +197,7 @@ int ifpin_ingress(struct __sk_buff *skb)
  * a process without CAP_NET_RAW bind a socket and never unbind it again (sock_bindtoindex_locked).
  * Those for which no later hook runs are bound here, unless the host's routes do the same.
  */
-SEC("cgroup/sock_create")
-int ifpin_sock_create(struct bpf_sock *sk)
+static __always_inline int judge_creation(struct bpf_sock *sk)
 {
 	__u32 agree = state.routes_agree[0] && (sk->family == AF_INET || state.routes_agree[1]);
 	__u32 hooked = 0;
@@ -225,8 +234,14 @@ int ifpin_sock_create(struct bpf_sock *sk)
 		return deny(IFPIN_DENY_PROTOCOL);
 	}
 	if (!policy.loopback || (!hooked && !agree))
-		sk->bound_dev_if = policy.ifindex;
+		sk->bound_dev_if = state.ifindex;
 	return ALLOW;
+}
+
+SEC("cgroup/sock_create")
+int ifpin_sock_create(struct bpf_sock *sk)
+{
+	return state.armed ? settle_sock(sk, judge_creation(sk)) : ALLOW;
 }
 
 static __always_inline int pin(void *ctx, __u32 ifindex)
@@ -277,9 +292,12 @@ static __always_inline int to_local(struct bpf_sock_addr *ctx)
 /* connect() comes before routing: local talk is unbound, all else is bound to the device. */
 static __always_inline int connect_to(struct bpf_sock_addr *ctx, const struct ifpin_addr *a)
 {
-	if (is_local(a))
-		return to_local(ctx) ? steer(ctx, 0) : 0;
-	return steer(ctx, policy.ifindex);
+	int judgement;
+
+	if (!is_local(a))
+		return steer(ctx, state.ifindex);
+	judgement = to_local(ctx);
+	return judgement == ALLOW ? steer(ctx, 0) : judgement;
 }
 
 SEC("cgroup/connect4")
@@ -287,8 +305,10 @@ int ifpin_connect4(struct bpf_sock_addr *ctx)
 {
 	struct ifpin_addr a;
 
+	if (!state.armed)
+		return ALLOW;
 	map_v4(&a, ctx->user_ip4);
-	return connect_to(ctx, &a);
+	return settle_addr(ctx, connect_to(ctx, &a), &a);
 }
 
 SEC("cgroup/connect6")
@@ -296,8 +316,10 @@ int ifpin_connect6(struct bpf_sock_addr *ctx)
 {
 	struct ifpin_addr a;
 
+	if (!state.armed)
+		return ALLOW;
 	load6(ctx, &a);
-	return connect_to(ctx, &a);
+	return settle_addr(ctx, connect_to(ctx, &a), &a);
 }
 
 /*
@@ -312,13 +334,13 @@ static __always_inline int bind_to(struct bpf_sock_addr *ctx, const struct ifpin
 	__u32 *owner = bpf_map_lookup_elem(&local_addrs, a);
 
 	if (is_multicast(a))
-		return steer(ctx, policy.ifindex);
+		return steer(ctx, state.ifindex);
 	if (is_any(a))
 		return ALLOW;
 	if (!policy.loopback)
-		return owner && *owner == policy.ifindex ? ALLOW : deny(IFPIN_DENY_LOOPBACK);
-	if (!owner || *owner == policy.ifindex)
-		return is_loopback(a) || agree ? ALLOW : steer(ctx, policy.ifindex);
+		return owner && *owner == state.ifindex ? ALLOW : deny(IFPIN_DENY_LOOPBACK);
+	if (!owner || *owner == state.ifindex)
+		return is_loopback(a) || agree ? ALLOW : steer(ctx, state.ifindex);
 	return ALLOW;
 }
 
@@ -327,8 +349,10 @@ int ifpin_bind4(struct bpf_sock_addr *ctx)
 {
 	struct ifpin_addr a;
 
+	if (!state.armed)
+		return ALLOW;
 	map_v4(&a, ctx->user_ip4);
-	return bind_to(ctx, &a);
+	return settle_addr(ctx, bind_to(ctx, &a), &a);
 }
 
 SEC("cgroup/bind6")
@@ -336,9 +360,14 @@ int ifpin_bind6(struct bpf_sock_addr *ctx)
 {
 	struct ifpin_addr a;
 
+	if (!state.armed)
+		return ALLOW;
 	load6(ctx, &a);
-	return bind_to(ctx, &a);
+	return settle_addr(ctx, bind_to(ctx, &a), &a);
 }
+
+/* No denial: this call is not made, and the next one will be. */
+#define REPEAT 0
 
 /*
  * udp_sendmsg() has read the bound device before these run: a binding made here counts from the
@@ -348,8 +377,16 @@ int ifpin_bind6(struct bpf_sock_addr *ctx)
  */
 static __always_inline int bind_and_repeat(struct bpf_sock_addr *ctx)
 {
-	if (!pin(ctx, policy.ifindex))
-		return 0;
+	int judgement = pin(ctx, state.ifindex);
+
+	return judgement == ALLOW ? REPEAT : judgement;
+}
+
+static __always_inline int settle_send(
+	struct bpf_sock_addr *ctx, int judgement, const struct ifpin_addr *to)
+{
+	if (judgement != REPEAT)
+		return settle_addr(ctx, judgement, to);
 	bpf_set_retval(-ERR_INTR);
 	return 0;
 }
@@ -370,26 +407,25 @@ static __always_inline int local_from_bound4(struct bpf_sock_addr *ctx, __be32 d
 	return ALLOW;
 }
 
-SEC("cgroup/sendmsg4")
-int ifpin_sendmsg4(struct bpf_sock_addr *ctx)
+static __always_inline int send4(struct bpf_sock_addr *ctx, const struct ifpin_addr *to)
 {
 	__u32 bound = bound_dev(ctx);
-	struct ifpin_addr a;
+	int judgement;
 
-	map_v4(&a, ctx->user_ip4);
 	/* The plainest case first: where routing does what is wanted, nothing is to be done. */
-	if (!bound && policy.loopback && state.routes_agree[0] && !is_multicast(&a) &&
+	if (!bound && policy.loopback && state.routes_agree[0] && !is_multicast(to) &&
 		!asks_resolver(ctx))
 		return ALLOW;
-	if (is_local(&a)) {
-		if (!to_local(ctx))
-			return 0;
-		return bound == policy.ifindex ? local_from_bound4(ctx, ctx->user_ip4) : ALLOW;
+	if (is_local(to)) {
+		judgement = to_local(ctx);
+		if (judgement != ALLOW || bound != state.ifindex)
+			return judgement;
+		return local_from_bound4(ctx, ctx->user_ip4);
 	}
-	if (bound == policy.ifindex)
+	if (bound == state.ifindex)
 		return ALLOW;
 	/* Unbound multicast and broadcast go out by the device that has the source address. */
-	if (is_multicast(&a)) {
+	if (is_multicast(to)) {
 		if (ctx->msg_src_ip4)
 			return ALLOW;
 		if (!state.device_ip4)
@@ -400,21 +436,43 @@ int ifpin_sendmsg4(struct bpf_sock_addr *ctx)
 	return state.routes_agree[0] ? ALLOW : bind_and_repeat(ctx);
 }
 
-SEC("cgroup/sendmsg6")
-int ifpin_sendmsg6(struct bpf_sock_addr *ctx)
+SEC("cgroup/sendmsg4")
+int ifpin_sendmsg4(struct bpf_sock_addr *ctx)
 {
-	struct ifpin_addr a;
+	struct ifpin_addr to;
 
-	load6(ctx, &a);
-	if (is_local(&a))
-		return to_local(ctx) ? steer(ctx, 0) : 0;
-	if (bound_dev(ctx) == policy.ifindex)
+	if (!state.armed)
+		return ALLOW;
+	map_v4(&to, ctx->user_ip4);
+	return settle_send(ctx, send4(ctx, &to), &to);
+}
+
+static __always_inline int send6(struct bpf_sock_addr *ctx, const struct ifpin_addr *to)
+{
+	int judgement;
+
+	if (is_local(to)) {
+		judgement = to_local(ctx);
+		return judgement == ALLOW ? steer(ctx, 0) : judgement;
+	}
+	if (bound_dev(ctx) == state.ifindex)
 		return ALLOW;
 	/* Which device is meant is in a scope that is not shown here: from the next call on, ours.
 	 */
-	if (is_multicast(&a))
-		return pin(ctx, policy.ifindex);
+	if (is_multicast(to))
+		return pin(ctx, state.ifindex);
 	return state.routes_agree[1] ? ALLOW : bind_and_repeat(ctx);
+}
+
+SEC("cgroup/sendmsg6")
+int ifpin_sendmsg6(struct bpf_sock_addr *ctx)
+{
+	struct ifpin_addr to;
+
+	if (!state.armed)
+		return ALLOW;
+	load6(ctx, &to);
+	return settle_send(ctx, send6(ctx, &to), &to);
 }
 
 /*
@@ -426,9 +484,9 @@ int ifpin_sockops(struct bpf_sock_ops *ctx)
 {
 	struct ifpin_addr a;
 	__u32 *w = (__u32 *)a.b;
-	int v = policy.ifindex;
+	int v = state.ifindex;
 
-	if (ctx->op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
+	if (!state.armed || ctx->op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
 		return 1;
 	if (ctx->family == AF_INET) {
 		map_v4(&a, ctx->remote_ip4);
@@ -439,14 +497,13 @@ int ifpin_sockops(struct bpf_sock_ops *ctx)
 		w[3] = ctx->remote_ip6[3];
 	}
 	if (!is_local(&a) && bpf_setsockopt(ctx, SOL_SOCKET, SO_BINDTOIFINDEX, &v, sizeof(v)))
-		deny(IFPIN_DENY_BIND);
+		settle_other(deny(IFPIN_DENY_BIND));
 	return 1;
 }
 
 /* ---- holding: device nodes that are wires ------------------------------------------------ */
 
-SEC("cgroup/dev")
-int ifpin_dev(struct bpf_cgroup_dev_ctx *ctx)
+static __always_inline int judge_node(struct bpf_cgroup_dev_ctx *ctx)
 {
 	__u32 major = ctx->major;
 
@@ -468,13 +525,19 @@ int ifpin_dev(struct bpf_cgroup_dev_ctx *ctx)
 	return ALLOW;
 }
 
+SEC("cgroup/dev")
+int ifpin_dev(struct bpf_cgroup_dev_ctx *ctx)
+{
+	return state.armed ? settle_other(judge_node(ctx)) : ALLOW;
+}
+
 /* ---- holding: settings of the kernel ----------------------------------------------------- */
 
 /* Not by a read-only mount: over one, programs inside could mount no proc of their own. */
 SEC("cgroup/sysctl")
 int ifpin_sysctl(struct bpf_sysctl *ctx)
 {
-	return ctx->write ? deny(IFPIN_DENY_SYSCTL) : ALLOW;
+	return state.armed && ctx->write ? settle_other(deny(IFPIN_DENY_SYSCTL)) : ALLOW;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

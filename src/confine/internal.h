@@ -33,21 +33,6 @@ int ifp_cgroup_destroy(struct ifp_cgroup *cg);
 /* Removes what killed supervisors left beside this one. Done while the command already runs. */
 void ifp_cgroup_tidy(const struct ifp_cgroup *cg);
 
-/* ---- programs.c: the BPF programs and their maps ---- */
-
-struct ifp_programs;
-
-int ifp_programs_load(
-	const struct ifpin_confine_opts *opts, struct ifp_programs **ret, struct ifpin_error *err);
-int ifp_programs_attach(struct ifp_programs *p, int cgroup_fd, struct ifpin_error *err);
-/* When ifp_programs_follow() has something to do: descriptor, and milliseconds for poll(). */
-int ifp_programs_event_fd(const struct ifp_programs *p);
-int ifp_programs_timeout(const struct ifp_programs *p);
-/* Applies what happened to the device, addresses and routes. Return: 0; -errno. */
-int ifp_programs_follow(struct ifp_programs *p);
-void ifp_programs_count(const struct ifp_programs *p, struct ifpin_summary *ret);
-void ifp_programs_free(struct ifp_programs *p);
-
 /* ---- seccomp.c ---- */
 
 struct ifp_filter;
@@ -151,8 +136,10 @@ struct ifp_signals {
 int ifp_signals_block(struct ifp_signals *ret);
 /* In the child, and at the end. */
 void ifp_signals_unblock(const struct ifp_signals *s);
+struct ifp_follow;
+
 /* Waits for the end of pid, forwarding signals and applying events. Return: 0; -errno. */
-int ifp_supervise(pid_t pid, struct ifp_programs *p, int *ret_status);
+int ifp_supervise(pid_t pid, struct ifp_follow *f, int *ret_status);
 
 /* ---- run.c ---- */
 

@@ -48,9 +48,15 @@ enum {
 
 const volatile struct ifpin_policy policy = {};
 
-/* Written by the supervisor through a shared mapping. */
+/* Written by the supervisor or the daemon through a shared mapping. */
 struct ifpin_state state = {};
-__u64 denials[IFPIN_REASON_COUNT] = {};
+__u32 watching = 0; /* how many watch */
+__u64 denials[IFPIN_REASON_SLOTS] = {};
+__u64 untold[IFPIN_REASON_SLOTS] = {}; /* of these, what was not told to those who watch */
+__u64 lost[IFPIN_WATCHERS] = {};       /* what did not fit into the buffer of one who watches */
+
+/* Shared by all confinements that are followed together. */
+struct ifpin_host host SEC(".data.host") = {};
 
 /*
  * The device. The kernel empties the entry when the device is deleted or leaves the namespace,
@@ -65,6 +71,26 @@ struct device_map {
 };
 struct device_map device_of_packets SEC(".maps");
 struct device_map device_of_options SEC(".maps");
+
+/* Packets that passed. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, IFPIN_PASSED_COUNT);
+	__type(key, __u32);
+	__type(value, __u64);
+} passed SEC(".maps");
+
+/* A ring buffer for each who watches; it is theirs, and gone with them. */
+struct watcher_buffer {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, PAGE);
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, IFPIN_WATCHERS);
+	__type(key, __u32);
+	__array(values, struct watcher_buffer);
+} watchers SEC(".maps");
 
 /* Every address of the host, with the device that has it (0: more than one has it). */
 struct {
@@ -84,17 +110,18 @@ struct {
 	__type(value, __u32);
 } ways SEC(".maps");
 
+/* A judgement that is not ALLOW; counted by whoever settles it (verdict.bpf.h). */
 static __always_inline int deny(enum ifpin_reason reason)
 {
-	__sync_fetch_and_add(&denials[reason], 1);
-	return 0;
+	return -1 - (int)reason;
 }
 
-static __always_inline int is_there(struct device_map *device)
+/* The device that is meant, or 0: the kernel has emptied the entry. */
+static __always_inline __u32 present(struct device_map *device)
 {
-	__u32 zero = 0;
+	__u32 zero = 0, *ifindex = bpf_map_lookup_elem(device, &zero);
 
-	return bpf_map_lookup_elem(device, &zero) != NULL;
+	return ifindex ? *ifindex : 0;
 }
 
 static __always_inline void map_v4(struct ifpin_addr *a, __be32 ip4)
@@ -152,7 +179,7 @@ static __always_inline int maybe_local(__u32 bit)
 {
 	asm volatile("" : "+r"(bit));
 	bit %= IFPIN_FILTER_BITS;
-	return state.local_filter[bit / 64] >> bit % 64 & 1;
+	return host.local_filter[bit / 64] >> bit % 64 & 1;
 }
 
 /*

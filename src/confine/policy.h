@@ -10,27 +10,44 @@
 #define IFPIN_MAX_NETWORKS 8192
 #define IFPIN_NAME_LEN 16
 #define IFPIN_FILTER_BITS 512
+#define IFPIN_WATCHERS 8
+#define IFPIN_EVENTS_PER_SECOND 1000 /* of one confinement; what is above is counted */
+#define IFPIN_OPTVAL_LEN 24
+
+/*
+ * setsockopt() with this level and the id of a confinement as option succeeds on the sockets that
+ * its programs judge, and fails (ENOPROTOOPT) on all others.
+ */
+#define IFPIN_PROBE_LEVEL 0x6966
 
 /* Fixed for the life of a confinement; the kernel freezes it before the programs load. */
 struct ifpin_policy {
 	__u64 netns_cookie;
-	__u32 ifindex;
+	__u32 id;	       /* by which a socket's programs are told from those of others */
 	__u32 loopback;	       /* 0: refuse, 1: allow */
 	__u32 guard_resolvers; /* 1: refuse port 53 of the host itself */
+	__u32 tells;	       /* 1: denials are told to those who watch */
+	__u32 knows_task;      /* 1: packet programs may ask who sends (Linux 6.10) */
 	__u32 pad;
 	__u64 allowed_majors[IFPIN_MAJORS / 64]; /* character devices that are no wires */
 };
 
 /* What may change while a confinement lives. */
 struct ifpin_state {
+	__u32 armed;   /* 0: being made, holds nothing yet; set last, and never taken back */
+	__u32 ifindex; /* of the device; stays while that is gone */
 	__u32 routes_agree[2]; /* [0] IPv4, [1] IPv6: the host's own routing leads to the device */
 	__be32 device_ip4;     /* primary IPv4 address of the device, or 0 */
 	__u32 name_len;	       /* of the device's present name; 0: it has none */
-	/* A bit for each local address there ever was: where it is clear, no look-up is needed. */
-	__u64 local_filter[IFPIN_FILTER_BITS / 64];
 	__u64 name[IFPIN_NAME_LEN / 8];	    /* the name, zero padded */
 	__u64 mask[IFPIN_NAME_LEN / 8];	    /* ones where the name has bytes */
 	__u64 mask_nul[IFPIN_NAME_LEN / 8]; /* and where its end has a zero */
+};
+
+/* What is true of the host, for all confinements of its network namespace. */
+struct ifpin_host {
+	/* A bit for each local address there ever was: where it is clear, no look-up is needed. */
+	__u64 local_filter[IFPIN_FILTER_BITS / 64];
 };
 
 struct ifpin_addr {
@@ -42,11 +59,31 @@ struct ifpin_network {
 	__u8 addr[16];
 };
 
+/* A denial, as the programs tell it to those who watch. */
+struct ifpin_denial_event {
+	__u64 time; /* CLOCK_MONOTONIC, ns */
+	__u32 reason;
+	__u32 pid, uid;		     /* pid 0: not known; then uid is the socket's */
+	__u32 ifindex;		     /* the device that was attempted, or 0 */
+	__u32 bound;		     /* the device that the socket is tied to */
+	__u32 level, option, optlen; /* of setsockopt() */
+	__u16 family, protocol;
+	__u16 sport, dport; /* host order */
+	struct ifpin_addr src, dst;
+	__u8 optval[IFPIN_OPTVAL_LEN];
+	char comm[16];
+};
+
+/* Which of the two passes a packet made. */
+enum ifpin_passed { IFPIN_PASSED_OUT, IFPIN_PASSED_IN, IFPIN_PASSED_COUNT };
+
 /* The bit of an address in local_filter. */
 static inline __attribute__((always_inline)) __u32 ifpin_filter_bit(const __u8 addr[16])
 {
 	return (addr[15] ^ (__u32)addr[14] << 1) % IFPIN_FILTER_BITS;
 }
+
+#define IFPIN_REASON_SLOTS 32 /* a power of two, and as many as there is room for in a summary */
 
 /* Why something was denied. The order is the index into the counters. */
 #define IFPIN_REASONS(X)                                                                           \

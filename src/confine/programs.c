@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Loads the BPF programs, ties them to a cgroup, and keeps their maps true. */
-#include "follow.h"
+/* Loads the BPF programs and ties them to a cgroup. */
+#include "programs.h"
 
 #include "ifpin.skel.h"
 
@@ -10,7 +10,9 @@
 #include <fcntl.h>
 #include <linux/rtnetlink.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
@@ -18,8 +20,6 @@
 
 struct ifp_programs {
 	struct ifpin_bpf *skel;
-	struct ifp_follow *follow;
-	uint32_t ifindex;
 };
 
 static int netns_cookie(uint64_t *ret)
@@ -79,13 +79,27 @@ static int find_majors(struct ifpin_policy *policy)
 	return 0;
 }
 
+/* Whether packet programs may ask for the current task: helpers that load are there. */
+static bool knows_task(void)
+{
+	static int known = -1;
+
+	if (known < 0)
+		known = libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SKB,
+				BPF_FUNC_get_current_pid_tgid, NULL) == 1 &&
+			libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SKB,
+				BPF_FUNC_get_current_cgroup_id, NULL) == 1;
+	return known;
+}
+
 static int make_policy(
-	const struct ifpin_confine_opts *opts, struct ifpin_policy *ret, struct ifpin_error *err)
+	const struct ifp_programs_opts *opts, struct ifpin_policy *ret, struct ifpin_error *err)
 {
 	struct ifpin_policy p = {
-		.ifindex = opts->device.ifindex,
 		.loopback = opts->loopback,
-		.guard_resolvers = opts->dns != IFPIN_DNS_SYSTEM,
+		.guard_resolvers = opts->guard_resolvers,
+		.tells = opts->tells,
+		.knows_task = opts->tells && knows_task(),
 	};
 	uint64_t cookie = 0;
 	int r = netns_cookie(&cookie);
@@ -95,6 +109,9 @@ static int make_policy(
 			"the kernel does not tell network namespaces apart (SO_NETNS_COOKIE; "
 			"ifpin needs Linux 6.0)");
 	p.netns_cookie = cookie;
+	if (getrandom(&p.id, sizeof(p.id), 0) != sizeof(p.id))
+		return ifp_fail_errno(err, -errno, "cannot get a random number");
+	p.id &= INT32_MAX; /* it is asked for as the number of an option */
 	r = find_majors(&p);
 	if (r)
 		return ifp_fail_errno(err, r, "cannot read /proc/devices");
@@ -102,27 +119,11 @@ static int make_policy(
 	return 0;
 }
 
-int ifp_programs_event_fd(const struct ifp_programs *p)
-{
-	return ifp_follow_fd(p->follow);
-}
-
-int ifp_programs_timeout(const struct ifp_programs *p)
-{
-	return ifp_follow_timeout(p->follow);
-}
-
-int ifp_programs_follow(struct ifp_programs *p)
-{
-	return ifp_follow_apply(p->follow);
-}
-
 void ifp_programs_free(struct ifp_programs *p)
 {
 	if (!p)
 		return;
 	ifpin_bpf__destroy(p->skel);
-	ifp_follow_free(p->follow);
 	free(p);
 }
 
@@ -146,56 +147,64 @@ static int hold(struct bpf_map *map, uint32_t ifindex)
 	return bpf_map__update_elem(map, &zero, sizeof(zero), &ifindex, sizeof(ifindex), BPF_ANY);
 }
 
-static void say_routes(const struct ifpin_confine_opts *opts, const struct ifpin_state *s)
+/* The maps of the host are ours alone, or those that all share. */
+static int share(struct ifpin_bpf *skel, const struct ifp_host_maps *shared, int host_fd)
 {
-	for (int i = 0; i < 2; i++)
-		ifp_say(opts, "routing: the host's IPv%d routes to the device's networks lead %s",
-			i ? 6 : 4,
-			s->routes_agree[i] ? "there; sockets need no binding"
-					   : "elsewhere; sockets are bound");
+	int r = bpf_map__reuse_fd(skel->maps.local_addrs, shared->addrs);
+
+	if (!r)
+		r = bpf_map__reuse_fd(skel->maps.ways, shared->ways);
+	if (!r)
+		r = bpf_map__reuse_fd(skel->maps.data_host, host_fd);
+	return r;
+}
+
+static int open_and_load(struct ifp_programs *p, const struct ifp_programs_opts *opts,
+	const struct ifpin_policy *policy)
+{
+	libbpf_print_fn_t old = libbpf_set_print(no_print);
+	int r = 0;
+
+	p->skel = ifpin_bpf__open();
+	if (!p->skel)
+		r = -errno;
+	if (!r && opts->shared)
+		r = share(p->skel, opts->shared, opts->shared->host_fd);
+	if (!r) {
+		memcpy((void *)&p->skel->rodata->policy, policy, sizeof(*policy));
+		p->skel->bss->state.armed = opts->armed;
+		p->skel->bss->state.ifindex = opts->ifindex;
+		r = ifpin_bpf__load(p->skel);
+	}
+	libbpf_set_print(old);
+	return r;
 }
 
 int ifp_programs_load(
-	const struct ifpin_confine_opts *opts, struct ifp_programs **ret, struct ifpin_error *err)
+	const struct ifp_programs_opts *opts, struct ifp_programs **ret, struct ifpin_error *err)
 {
 	_cleanup_(freep) struct ifp_programs *p = calloc(1, sizeof(*p));
-	libbpf_print_fn_t old;
-	struct ifp_followed followed;
 	struct ifpin_policy policy;
 	int r;
 
 	if (!p)
 		return ifp_fail(err, -ENOMEM, "out of memory");
-	p->ifindex = opts->device.ifindex;
 	r = make_policy(opts, &policy, err);
 	if (r)
 		return r;
-	old = libbpf_set_print(no_print);
-	p->skel = ifpin_bpf__open();
-	r = -errno;
-	if (p->skel) {
-		memcpy((void *)&p->skel->rodata->policy, &policy, sizeof(policy));
-		r = ifpin_bpf__load(p->skel);
-	}
-	libbpf_set_print(old);
-	if (r && p->skel)
+	r = open_and_load(p, opts, &policy);
+	if (r && !p->skel)
+		return ifp_fail_errno(err, r, "cannot open the BPF programs");
+	if (r)
 		return ifp_fail_errno(err, r,
 			"the kernel does not load the BPF programs (kernel options CONFIG_BPF_SYSCALL, "
 			"CONFIG_CGROUP_BPF; ifpin needs Linux 6.0, and does not work in a user "
 			"namespace or a container without CAP_BPF)");
-	if (!p->skel)
-		return ifp_fail_errno(err, r, "cannot open the BPF programs");
-	r = hold(p->skel->maps.device_of_packets, p->ifindex);
+	r = hold(p->skel->maps.device_of_packets, opts->ifindex);
 	if (!r)
-		r = hold(p->skel->maps.device_of_options, p->ifindex);
+		r = hold(p->skel->maps.device_of_options, opts->ifindex);
 	if (r)
 		return ifp_fail_errno(err, r, "cannot hold the interface (BPF_MAP_TYPE_DEVMAP)");
-	followed = (struct ifp_followed){
-		p->ifindex, &p->skel->bss->state, p->skel->maps.local_addrs, p->skel->maps.ways};
-	r = ifp_follow_start(&followed, &p->follow, err);
-	if (r)
-		return r;
-	say_routes(opts, followed.state);
 	*ret = p;
 	p = NULL;
 	return 0;
@@ -221,7 +230,84 @@ int ifp_programs_attach(struct ifp_programs *p, int cgroup_fd, struct ifpin_erro
 	return 0;
 }
 
-void ifp_programs_count(const struct ifp_programs *p, struct ifpin_summary *ret)
+static int pin_links(
+	struct ifp_programs *p, int cgroup_fd, const char *folder, struct ifpin_error *err)
+{
+	struct bpf_program *prog;
+	char path[256];
+	int n = 0;
+
+	bpf_object__for_each_program (prog, p->skel->obj) {
+		_cleanup_close_ int link = bpf_link_create(bpf_program__fd(prog), cgroup_fd,
+			bpf_program__expected_attach_type(prog), NULL);
+
+		if (link < 0)
+			return ifp_fail_errno(err, -errno,
+				"cannot attach %s to the cgroup (kernel option CONFIG_CGROUP_BPF)",
+				bpf_program__name(prog));
+		snprintf(path, sizeof(path), "%s/" IFP_PIN_LINK "%d", folder, n++);
+		if (bpf_obj_pin(link, path))
+			return ifp_fail_errno(err, -errno, "cannot pin %s", path);
+	}
+	return 0;
+}
+
+int ifp_programs_pin(
+	struct ifp_programs *p, int cgroup_fd, const char *folder, struct ifpin_error *err)
+{
+	const struct {
+		const struct bpf_map *map;
+		const char *name;
+	} maps[] = {
+		{p->skel->maps.bss, IFP_PIN_STATE},
+		{p->skel->maps.device_of_packets, IFP_PIN_PACKETS},
+		{p->skel->maps.device_of_options, IFP_PIN_OPTIONS},
+		{p->skel->maps.passed, IFP_PIN_PASSED},
+		{p->skel->maps.watchers, IFP_PIN_WATCHERS},
+	};
+	char path[256];
+
+	if (mkdir(folder, 0700))
+		return ifp_fail_errno(err, -errno, "cannot make %s", folder);
+	for (size_t i = 0; i < ARRAY_SIZE(maps); i++) {
+		snprintf(path, sizeof(path), "%s/%s", folder, maps[i].name);
+		if (bpf_obj_pin(bpf_map__fd(maps[i].map), path))
+			return ifp_fail_errno(err, -errno, "cannot pin %s", path);
+	}
+	return pin_links(p, cgroup_fd, folder, err);
+}
+
+void ifp_programs_arm(struct ifp_programs *p)
+{
+	__atomic_store_n(&p->skel->bss->state.armed, 1, __ATOMIC_SEQ_CST);
+}
+
+uint32_t ifp_programs_id(const struct ifp_programs *p)
+{
+	return p->skel->rodata->policy.id;
+}
+
+struct ifpin_state *ifp_programs_state(struct ifp_programs *p)
+{
+	return &p->skel->bss->state;
+}
+
+struct ifp_host_maps ifp_programs_host(struct ifp_programs *p)
+{
+	return (struct ifp_host_maps){
+		.host = &p->skel->data_host->host,
+		.host_fd = bpf_map__fd(p->skel->maps.data_host),
+		.addrs = bpf_map__fd(p->skel->maps.local_addrs),
+		.ways = bpf_map__fd(p->skel->maps.ways),
+	};
+}
+
+const uint64_t *ifp_programs_denials(const struct ifp_programs *p)
+{
+	return (const uint64_t *)p->skel->bss->denials;
+}
+
+void ifp_denials_from(const uint64_t *counts, struct ifpin_denial *ret, size_t *ret_n)
 {
 	static const struct ifpin_denial reasons[] = {
 #define X(id, name, text) {name, text, 0},
@@ -231,8 +317,8 @@ void ifp_programs_count(const struct ifp_programs *p, struct ifpin_summary *ret)
 	_Static_assert(IFPIN_REASON_COUNT <= IFPIN_MAX_REASONS, "room in the summary");
 
 	for (size_t i = 0; i < IFPIN_REASON_COUNT; i++) {
-		ret->denials[i] = reasons[i];
-		ret->denials[i].count = p->skel->bss->denials[i];
+		ret[i] = reasons[i];
+		ret[i].count = counts[i];
 	}
-	ret->n_denials = IFPIN_REASON_COUNT;
+	*ret_n = IFPIN_REASON_COUNT;
 }

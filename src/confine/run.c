@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include "internal.h"
+#include "follow.h"
+#include "programs.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +14,7 @@ struct run {
 	const struct ifpin_confine_opts *opts;
 	struct ifp_cgroup cgroup;
 	struct ifp_programs *programs;
+	struct ifp_follow *follow;
 	struct ifp_filter *filter;
 	struct ifp_user user;
 	struct ifp_dns dns;
@@ -72,6 +74,37 @@ static int check_name(const char *name, struct ifpin_error *err)
 	return 0;
 }
 
+static void say_routes(const struct ifpin_confine_opts *opts, const struct ifpin_state *s)
+{
+	for (int i = 0; i < 2; i++)
+		ifp_say(opts, "routing: the host's IPv%d routes to the device's networks lead %s",
+			i ? 6 : 4,
+			s->routes_agree[i] ? "there; sockets need no binding"
+					   : "elsewhere; sockets are bound");
+}
+
+static int load(struct run *r, struct ifpin_error *err)
+{
+	struct ifp_programs_opts o = {
+		.ifindex = r->opts->device.ifindex,
+		.loopback = r->opts->loopback,
+		.guard_resolvers = r->opts->dns != IFPIN_DNS_SYSTEM,
+		.tells = r->opts->name,
+		.armed = true,
+	};
+	struct ifp_followed followed = {.ifindex = o.ifindex};
+	int e = ifp_programs_load(&o, &r->programs, err);
+
+	if (e)
+		return e;
+	followed.state = ifp_programs_state(r->programs);
+	followed.host = ifp_programs_host(r->programs);
+	e = ifp_follow_start(&followed, &r->follow, err);
+	if (!e)
+		say_routes(r->opts, followed.state);
+	return e;
+}
+
 /* All that can be refused before anything is made. */
 static int prepare(struct run *r, struct ifpin_error *err)
 {
@@ -89,7 +122,7 @@ static int prepare(struct run *r, struct ifpin_error *err)
 	if (!e)
 		e = ifp_filter_make(o, &r->filter, err);
 	if (!e)
-		e = ifp_programs_load(o, &r->programs, err);
+		e = load(r, err);
 	if (!e)
 		e = ifp_cgroup_make(o->name, &r->cgroup, err);
 	if (!e)
@@ -163,7 +196,7 @@ static int start_and_wait(struct run *r, struct ifpin_summary *sum, struct ifpin
 	}
 	sum->started = true;
 	ifp_cgroup_tidy(&r->cgroup);
-	e = ifp_supervise(pid, r->programs, &status);
+	e = ifp_supervise(pid, r->follow, &status);
 	sum->exit_status = status;
 	return e ? ifp_fail_errno(err, e, "cannot wait for the command") : 0;
 }
@@ -174,10 +207,10 @@ static void finish(struct run *r, struct ifpin_summary *sum)
 		sum->left_behind = ifp_cgroup_destroy(&r->cgroup);
 	if (r->init > 0)
 		waitpid(r->init, NULL, sum->left_behind ? WNOHANG : 0);
-	if (r->programs) {
-		ifp_programs_count(r->programs, sum);
-		ifp_programs_free(r->programs);
-	}
+	if (r->programs)
+		ifp_denials_from(ifp_programs_denials(r->programs), sum->denials, &sum->n_denials);
+	ifp_follow_free(r->follow);
+	ifp_programs_free(r->programs);
 	ifp_filter_free(r->filter);
 	ifp_user_free(&r->user);
 	ifp_signals_unblock(&r->signals);

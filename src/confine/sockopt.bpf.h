@@ -2,13 +2,13 @@
 /* setsockopt(): steering for most options, holding for joins and multicast routing. */
 #pragma once
 
-#include "pin.bpf.h"
+#include "verdict.bpf.h"
 
 static __always_inline int device_ok(__u32 ifindex)
 {
 	if (ifindex == IFPIN_LOOPBACK_IFINDEX && policy.loopback)
 		return 1;
-	return ifindex == policy.ifindex && is_there(&device_of_options);
+	return ifindex && ifindex == present(&device_of_options);
 }
 
 /* The answer that programs know which walk through all interfaces. */
@@ -76,7 +76,7 @@ static __always_inline int opt_socket(struct bpf_sockopt *ctx)
 		((word[0] ^ state.name[0]) & (with_nul ? state.mask_nul[0] : state.mask[0])) ||
 		((word[1] ^ state.name[1]) & (with_nul ? state.mask_nul[1] : state.mask[1])))
 		return deny(IFPIN_DENY_REBIND);
-	return bind_option(ctx, policy.ifindex);
+	return bind_option(ctx, state.ifindex);
 }
 
 /* An option whose value must be one of our devices, or 0 for none. */
@@ -101,7 +101,7 @@ static __always_inline int join_index(struct bpf_sockopt *ctx, __u32 off)
 		return deny_join();
 	if (v)
 		return device_ok(v) ? ALLOW : deny_join();
-	return put_u32(ctx, off, policy.ifindex) ? deny(IFPIN_DENY_MALFORMED) : ALLOW;
+	return put_u32(ctx, off, state.ifindex) ? deny(IFPIN_DENY_MALFORMED) : ALLOW;
 }
 
 /* Which of our devices has this IPv4 address; 0 for any other, or where it is not certain. */
@@ -125,7 +125,7 @@ static __always_inline int join_v4(struct bpf_sockopt *ctx)
 	if (addr < 0)
 		return deny_join();
 	if (idx <= 0)
-		idx = addr ? owner_of(addr) : policy.ifindex;
+		idx = addr ? owner_of(addr) : state.ifindex;
 	if (!device_ok(idx))
 		return deny_join();
 	/* Name the device itself, so that an address that moves meanwhile changes nothing. */
@@ -156,7 +156,7 @@ static __always_inline int multicast_if_v4(struct bpf_sockopt *ctx)
 	__s64 idx = opt_u32(ctx, 8), addr = opt_u32(ctx, ctx->optlen >= 8 ? 4 : 0);
 
 	if (idx <= 0)
-		idx = addr > 0 ? owner_of(addr) : policy.ifindex;
+		idx = addr > 0 ? owner_of(addr) : state.ifindex;
 	return device_ok(idx) ? ALLOW : deny(IFPIN_DENY_REBIND);
 }
 
@@ -233,20 +233,39 @@ static __always_inline int opt_tcp(struct bpf_sockopt *ctx)
 	return deny(IFPIN_DENY_ULP);
 }
 
+/* Level and option of the question whether this socket is one of ours (IFPIN_PROBE_LEVEL). */
+static __always_inline int is_probe(struct bpf_sockopt *ctx)
+{
+	return ctx->level == IFPIN_PROBE_LEVEL && ctx->optname == (int)policy.id;
+}
+
+static __always_inline int judge_option(struct bpf_sockopt *ctx)
+{
+	if (ctx->level == SOL_SOCKET)
+		return opt_socket(ctx);
+	if (ctx->level == IPPROTO_IP || ctx->level == SOL_IPV6)
+		return opt_inet(ctx);
+	if (ctx->level == IPPROTO_TCP)
+		return opt_tcp(ctx);
+	return ALLOW;
+}
+
 SEC("cgroup/setsockopt")
 int ifpin_setsockopt(struct bpf_sockopt *ctx)
 {
-	int ret = ALLOW;
+	int judgement;
 
-	if (ctx->level == SOL_SOCKET)
-		ret = opt_socket(ctx);
-	else if (ctx->level == IPPROTO_IP || ctx->level == SOL_IPV6)
-		ret = opt_inet(ctx);
-	else if (ctx->level == IPPROTO_TCP)
-		ret = opt_tcp(ctx);
+	if (!state.armed)
+		return ALLOW;
+	if (is_probe(ctx))
+		ctx->optlen = -1;
+	/* Handled by a program below: what is there for the kernel to do is nothing. */
+	if (ctx->optlen == -1)
+		return ALLOW;
+	judgement = judge_option(ctx);
 	/* Long values (filters, source lists) do not fit our window; the kernel reads the original.
 	 */
-	if (ret == ALLOW && ctx->optlen > PAGE)
+	if (judgement == ALLOW && ctx->optlen > PAGE)
 		ctx->optlen = 0;
-	return ret;
+	return settle_option(ctx, judgement);
 }

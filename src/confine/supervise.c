@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Waiting for the command, with the manners of a program that is not there. */
-#include "internal.h"
+#include "follow.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -81,13 +81,13 @@ static int reap(pid_t pid, int *ret_status)
 	}
 }
 
-int ifp_supervise(pid_t pid, struct ifp_programs *p, int *ret_status)
+int ifp_supervise(pid_t pid, struct ifp_follow *f, int *ret_status)
 {
 	sigset_t set = our_mask();
 	_cleanup_close_ int sfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	struct pollfd pfd[2] = {
 		{.fd = sfd, .events = POLLIN},
-		{.fd = ifp_programs_event_fd(p), .events = POLLIN},
+		{.fd = ifp_follow_fd(f), .events = POLLIN},
 	};
 	int r;
 
@@ -96,11 +96,11 @@ int ifp_supervise(pid_t pid, struct ifp_programs *p, int *ret_status)
 	while (!(r = reap(pid, ret_status))) {
 		struct signalfd_siginfo si;
 
-		if (poll(pfd, ARRAY_SIZE(pfd), ifp_programs_timeout(p)) < 0 && errno != EINTR)
+		if (poll(pfd, ARRAY_SIZE(pfd), ifp_follow_timeout(f)) < 0 && errno != EINTR)
 			return -errno;
 		while (read(sfd, &si, sizeof(si)) == sizeof(si))
 			forward(pid, &si);
-		ifp_programs_follow(p);
+		ifp_follow_apply(f);
 	}
 	/* Those that came too late are for nobody; left pending they would be for us. */
 	while (r > 0 &&

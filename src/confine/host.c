@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: MIT
+#include "host.h"
+
+#include "base/base.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <string.h>
+
+/* Room for one element more. Return: 0; -ENOMEM. */
+static int make_room(void **v, size_t n, size_t *room, size_t size)
+{
+	size_t more = *room ? 2 * *room : 64;
+	void *bigger;
+
+	if (n < *room)
+		return 0;
+	bigger = reallocarray(*v, more, size);
+	if (!bigger)
+		return -ENOMEM;
+	*v = bigger;
+	*room = more;
+	return 0;
+}
+
+/* ---- addresses ---- */
+
+static int collect(const struct nlmsghdr *nlh, void *data)
+{
+	struct ifp_addrs *a = data;
+	struct ifp_local_addr addr;
+	int r;
+
+	if (ifp_addr_parse(nlh, &addr))
+		return 0;
+	r = make_room((void **)&a->v, a->n, &a->room, sizeof(*a->v));
+	if (!r)
+		a->v[a->n++] = addr;
+	return r;
+}
+
+static int by_address(const void *a, const void *b)
+{
+	return memcmp(((const struct ifp_local_addr *)a)->addr,
+		((const struct ifp_local_addr *)b)->addr, 16);
+}
+
+int ifp_addrs_read(struct ifp_addrs *ret)
+{
+	struct ifp_addrs a = {};
+	int r = ifp_addr_dump(collect, &a);
+
+	if (r) {
+		ifp_addrs_free(&a);
+		return r;
+	}
+	*ret = a;
+	return 0;
+}
+
+void ifp_addrs_free(struct ifp_addrs *a)
+{
+	free(a->v);
+	*a = (struct ifp_addrs){};
+}
+
+/* In the order of the dump, the first one is the kernel's own choice. */
+uint32_t ifp_addrs_primary(const struct ifp_addrs *a, uint32_t ifindex)
+{
+	uint32_t ip4;
+
+	for (size_t i = 0; i < a->n; i++)
+		if (a->v[i].ifindex == ifindex && !a->v[i].secondary &&
+			ifp_addr_is_v4(a->v[i].addr)) {
+			memcpy(&ip4, a->v[i].addr + 12, 4);
+			return ip4;
+		}
+	return 0;
+}
+
+static bool elsewhere(const struct ifp_local_addr *a, const struct ifp_local_addr *b)
+{
+	return !by_address(a, b) && a->ifindex != b->ifindex;
+}
+
+/* An address that two devices have belongs to neither: then its owner is 0. */
+static int put_addresses(const struct ifp_addrs *a, const struct ifp_host_maps *to)
+{
+	for (size_t i = 0; i < a->n; i++) {
+		const struct ifp_local_addr *x = &a->v[i];
+		uint32_t owner = x->ifindex, bit = ifpin_filter_bit(x->addr);
+
+		if ((i && elsewhere(x, x - 1)) || (i + 1 < a->n && elsewhere(x, x + 1)))
+			owner = 0;
+		if (bpf_map_update_elem(to->addrs, x->addr, &owner, BPF_ANY))
+			return -errno;
+		to->host->local_filter[bit / 64] |= 1ULL << bit % 64;
+	}
+	return 0;
+}
+
+static int remove_gone(const struct ifp_addrs *a, int map)
+{
+	struct ifp_local_addr key;
+	uint8_t here[16], there[16];
+	int r = bpf_map_get_next_key(map, NULL, here) ? -errno : 0;
+
+	while (!r) {
+		/* The next one first: behind one that is deleted the walk would begin anew. */
+		r = bpf_map_get_next_key(map, here, there) ? -errno : 0;
+		memcpy(key.addr, here, 16);
+		if (!a->n || !bsearch(&key, a->v, a->n, sizeof(key), by_address))
+			bpf_map_delete_elem(map, here);
+		memcpy(here, there, 16);
+	}
+	return r == -ENOENT ? 0 : r;
+}
+
+int ifp_addrs_write(const struct ifp_addrs *a, const struct ifp_host_maps *to)
+{
+	struct ifp_addrs sorted = {.n = a->n};
+	int r;
+
+	sorted.v = calloc(a->n ?: 1, sizeof(*a->v));
+	if (!sorted.v)
+		return -ENOMEM;
+	if (a->n) {
+		memcpy(sorted.v, a->v, a->n * sizeof(*a->v));
+		qsort(sorted.v, a->n, sizeof(*a->v), by_address);
+	}
+	r = put_addresses(&sorted, to);
+	if (!r)
+		r = remove_gone(&sorted, to->addrs);
+	ifp_addrs_free(&sorted);
+	return r;
+}
+
+/* ---- ways ---- */
+
+static int add_way(
+	struct ifp_ways *w, const uint8_t addr[16], uint8_t prefixlen, uint32_t owner, bool judged)
+{
+	struct ifp_way way = {.net = {.prefixlen = prefixlen}, .owner = owner, .judged = judged};
+	int r = make_room((void **)&w->v, w->n, &w->room, sizeof(*w->v));
+
+	if (r)
+		return r;
+	memcpy(way.net.addr, addr, 16);
+	w->v[w->n++] = way;
+	return 0;
+}
+
+struct judge {
+	struct ifp_ways *ways;
+	uint32_t ifindex;
+};
+
+static int on_route(const struct ifp_route *route, void *data)
+{
+	const struct judge *j = data;
+
+	return add_way(
+		j->ways, route->dst, route->prefixlen, route->leads_there ? j->ifindex : 0, true);
+}
+
+int ifp_ways_judge(struct ifp_ways *w, uint32_t ifindex, bool ret_agree[2])
+{
+	static const int families[] = {AF_INET, AF_INET6};
+	struct judge j = {w, ifindex};
+
+	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
+		bool agree = false;
+		int r = ifp_routes_agree(families[i], ifindex, &agree, on_route, &j);
+
+		/* A host without IPv6 has no route that could lead elsewhere. */
+		if (r == -EOPNOTSUPP && families[i] == AF_INET6)
+			agree = true;
+		else if (r)
+			return r;
+		ret_agree[i] = agree;
+	}
+	return 0;
+}
+
+/* Zeroes what is behind the prefix, so that one network has one key. */
+static void trim(struct ifpin_network *net)
+{
+	for (uint32_t i = 0; i < 16; i++) {
+		uint32_t bits = net->prefixlen > 8 * i ? net->prefixlen - 8 * i : 0;
+
+		if (bits < 8)
+			net->addr[i] &= (uint8_t)(0xff00 >> bits);
+	}
+}
+
+int ifp_ways_add_networks(struct ifp_ways *w, const struct ifp_addrs *a,
+	bool (*is_judged)(uint32_t ifindex, void *data), void *data)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < a->n && !r; i++)
+		if (!is_judged(a->v[i].ifindex, data))
+			r = add_way(w, a->v[i].addr, a->v[i].prefixlen, a->v[i].ifindex, false);
+	return r;
+}
+
+int ifp_ways_append(struct ifp_ways *w, const struct ifp_ways *more)
+{
+	for (size_t i = 0; i < more->n; i++) {
+		const struct ifp_way *x = &more->v[i];
+		int r = add_way(w, x->net.addr, (uint8_t)x->net.prefixlen, x->owner, x->judged);
+
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+static int by_network(const struct ifp_way *x, const struct ifp_way *y)
+{
+	int d = memcmp(x->net.addr, y->net.addr, sizeof(x->net.addr));
+
+	return d ?: (int)x->net.prefixlen - (int)y->net.prefixlen;
+}
+
+/* The one that counts comes first: what was judged, and of these what leads somewhere. */
+static int by_weight(const void *a, const void *b)
+{
+	const struct ifp_way *x = a, *y = b;
+	int d = by_network(x, y);
+
+	if (d)
+		return d;
+	if (x->judged != y->judged)
+		return x->judged ? -1 : 1;
+	return !x->owner - !y->owner;
+}
+
+static void settle(struct ifp_ways *w)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < w->n; i++)
+		trim(&w->v[i].net);
+	if (w->n)
+		qsort(w->v, w->n, sizeof(*w->v), by_weight);
+	for (size_t i = 0; i < w->n; i++) {
+		struct ifp_way *last = n ? &w->v[n - 1] : NULL;
+
+		if (!last || by_network(last, &w->v[i])) {
+			w->v[n++] = w->v[i];
+		} else if (!last->judged && last->owner != w->v[i].owner) {
+			last->owner = 0; /* two devices have this network */
+		}
+	}
+	w->n = n;
+}
+
+static bool is_wanted(const struct ifp_ways *w, const struct ifpin_network *net)
+{
+	size_t low = 0, high = w->n;
+	struct ifp_way key = {.net = *net};
+
+	while (low < high) {
+		size_t mid = (low + high) / 2;
+		int d = by_network(&key, &w->v[mid]);
+
+		if (!d)
+			return true;
+		if (d < 0)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	return false;
+}
+
+/* A walk through this sort of map goes on behind a key that is not there any more. */
+static int remove_unwanted(const struct ifp_ways *w, int map)
+{
+	struct ifpin_network here, there;
+	int r = bpf_map_get_next_key(map, NULL, &here) ? -errno : 0;
+
+	while (!r) {
+		r = bpf_map_get_next_key(map, &here, &there) ? -errno : 0;
+		if (!is_wanted(w, &here))
+			bpf_map_delete_elem(map, &here);
+		here = there;
+	}
+	return r == -ENOENT ? 0 : r;
+}
+
+int ifp_ways_write(struct ifp_ways *w, const struct ifp_host_maps *to, bool prune)
+{
+	settle(w);
+	for (size_t i = 0; i < w->n; i++)
+		if (bpf_map_update_elem(to->ways, &w->v[i].net, &w->v[i].owner, BPF_ANY))
+			return -errno;
+	return prune ? remove_unwanted(w, to->ways) : 0;
+}
+
+void ifp_ways_free(struct ifp_ways *w)
+{
+	free(w->v);
+	*w = (struct ifp_ways){};
+}

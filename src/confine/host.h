@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/* What BPF programs have to know of the host: its addresses, and by which device it answers. */
+#pragma once
+
+#include "confine/policy.h"
+#include "device/device.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* The maps that hold it; one set for a command, or one for all pins of a network namespace. */
+struct ifp_host_maps {
+	struct ifpin_host *host; /* a mapping of the map that host_fd is */
+	int host_fd;
+	int addrs; /* address to device */
+	int ways;  /* network to the device by which answers go there */
+};
+
+/* The host's addresses, sorted; of one address of two devices both are there. */
+struct ifp_addrs {
+	struct ifp_local_addr *v;
+	size_t n, room;
+};
+
+/* Return: 0; -ENOMEM; as ifp_addr_dump(). */
+int ifp_addrs_read(struct ifp_addrs *ret);
+void ifp_addrs_free(struct ifp_addrs *a);
+
+/* Makes the maps say it. Return: 0; -E2BIG: too many; -ENOMEM; -errno. */
+int ifp_addrs_write(const struct ifp_addrs *a, const struct ifp_host_maps *to);
+
+/* The IPv4 address that the kernel would choose on a device, network byte order; 0: none. */
+uint32_t ifp_addrs_primary(const struct ifp_addrs *a, uint32_t ifindex);
+
+struct ifp_way {
+	struct ifpin_network net;
+	uint32_t owner; /* 0: not certain */
+	bool judged;	/* by the host's own choice, and not just from an address */
+};
+
+struct ifp_ways {
+	struct ifp_way *v;
+	size_t n, room;
+};
+
+/*
+ * Adds the routes of a device, each with whether the host's own choice leads there.
+ * ret_agree: [0] IPv4, [1] IPv6, whether all do. Return: 0; -ENOMEM; as ifp_routes_agree().
+ */
+int ifp_ways_judge(struct ifp_ways *w, uint32_t ifindex, bool ret_agree[2]);
+
+/* Adds the networks that addresses of a device make, unless it has been judged. */
+int ifp_ways_add_networks(struct ifp_ways *w, const struct ifp_addrs *a,
+	bool (*is_judged)(uint32_t ifindex, void *data), void *data);
+
+int ifp_ways_append(struct ifp_ways *w, const struct ifp_ways *more);
+
+/* Makes the map say it; prune: and nothing else. Return: 0; -E2BIG; -errno. */
+int ifp_ways_write(struct ifp_ways *w, const struct ifp_host_maps *to, bool prune);
+void ifp_ways_free(struct ifp_ways *w);

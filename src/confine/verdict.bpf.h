@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What becomes of a judgement: it is counted, told to those who watch, and turned into the answer
+ * that the kernel expects. Inside the programs a judgement is ALLOW or deny(reason).
+ */
+#pragma once
+
+#include "pin.bpf.h"
+
+/* The window in which events are counted against IFPIN_EVENTS_PER_SECOND. */
+static __u64 window_start;
+static __u32 window_events;
+
+#define SECOND 1000000000ULL
+
+/*
+ * The functions tell_*() are neither inlined nor static: so the verifier looks at each of them
+ * once, not once for each way that leads there, which would double the time that a start takes.
+ */
+
+static __always_inline int too_many(__u64 now)
+{
+	if (now - window_start > SECOND) {
+		window_start = now;
+		window_events = 0;
+	}
+	return window_events++ >= IFPIN_EVENTS_PER_SECOND;
+}
+
+/* What a judgement other than ALLOW counts under; the mask is for the verifier. */
+static __always_inline __u32 reason_of(int judgement)
+{
+	return (__u32)(-1 - judgement) % IFPIN_REASON_SLOTS;
+}
+
+/* To all who watch. What does not fit into the buffer of one is lost to that one only. */
+static __always_inline void publish(struct ifpin_denial_event *ev, int judgement)
+{
+	__u32 reason = reason_of(judgement);
+
+	ev->time = bpf_ktime_get_ns();
+	ev->reason = reason;
+	if (too_many(ev->time)) {
+		__sync_fetch_and_add(&untold[reason], 1);
+		return;
+	}
+#pragma clang loop unroll(disable)
+	for (__u32 i = 0; i < IFPIN_WATCHERS; i++) {
+		__u32 slot = i;
+		void *buffer = bpf_map_lookup_elem(&watchers, &slot);
+
+		if (buffer && bpf_ringbuf_output(buffer, ev, sizeof(*ev), 0))
+			__sync_fetch_and_add(&lost[i], 1);
+	}
+}
+
+static __always_inline void tell_task(struct ifpin_denial_event *ev)
+{
+	ev->pid = bpf_get_current_pid_tgid() >> 32;
+	ev->uid = bpf_get_current_uid_gid();
+	bpf_get_current_comm(ev->comm, sizeof(ev->comm));
+}
+
+/* Counts a denial. Return: whether it is none. */
+__noinline int is_allowed(int judgement)
+{
+	if (judgement == ALLOW)
+		return 1;
+	__sync_fetch_and_add(&denials[reason_of(judgement)], 1);
+	return 0;
+}
+
+__noinline int tell_packet(struct __sk_buff *skb, int judgement)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	struct ifpin_denial_event ev = {.ifindex = skb->ifindex};
+	struct bpf_sock *sk = skb->sk;
+	__u16 ports[2] = {};
+	__u32 off = 40;
+
+	sk = sk ? bpf_sk_fullsock(sk) : NULL;
+	if (sk)
+		ev.bound = sk->bound_dev_if;
+	if (skb->protocol == bpf_htons(ETH_P_IP) && data + 20 <= end) {
+		ev.family = AF_INET;
+		ev.protocol = *(__u8 *)(data + 9);
+		map_v4(&ev.src, *(__be32 *)(data + 12));
+		map_v4(&ev.dst, *(__be32 *)(data + 16));
+		off = (*(__u8 *)data & 15) * 4;
+	} else if (skb->protocol == bpf_htons(ETH_P_IPV6) && data + 40 <= end) {
+		ev.family = AF_INET6;
+		ev.protocol = *(__u8 *)(data + 6);
+		__builtin_memcpy(&ev.src, data + 8, sizeof(ev.src));
+		__builtin_memcpy(&ev.dst, data + 24, sizeof(ev.dst));
+	}
+	if ((ev.protocol == IPPROTO_TCP || ev.protocol == IPPROTO_UDP) &&
+		!bpf_skb_load_bytes(skb, off, ports, sizeof(ports))) {
+		ev.sport = bpf_ntohs(ports[0]);
+		ev.dport = bpf_ntohs(ports[1]);
+	}
+	/* The current process is the sender only if it is in the cgroup of the socket. */
+	ev.uid = bpf_get_socket_uid(skb);
+	if (policy.knows_task && bpf_get_current_cgroup_id() == bpf_skb_cgroup_id(skb))
+		tell_task(&ev);
+	publish(&ev, judgement);
+	return 0;
+}
+
+static __always_inline int settle_packet(struct __sk_buff *skb, int judgement, __u32 passed_to)
+{
+	__u64 *passes;
+
+	if (!is_allowed(judgement)) {
+		if (policy.tells && watching)
+			tell_packet(skb, judgement);
+		return 0;
+	}
+	passes = bpf_map_lookup_elem(&passed, &passed_to);
+	if (passes)
+		++*passes;
+	return 1;
+}
+
+/* Sockets that are asked for, device nodes and settings: who, and no more. */
+__noinline int tell_task_only(int judgement, __u16 family, __u16 protocol)
+{
+	struct ifpin_denial_event ev = {.family = family, .protocol = protocol};
+
+	tell_task(&ev);
+	publish(&ev, judgement);
+	return 0;
+}
+
+static __always_inline int settle_sock(struct bpf_sock *sk, int judgement)
+{
+	if (is_allowed(judgement))
+		return 1;
+	if (policy.tells && watching)
+		tell_task_only(judgement, sk->family, sk->protocol);
+	return 0;
+}
+
+/* The address by itself: each program may read the one of its own family only. */
+__noinline int tell_addr(struct bpf_sock_addr *ctx, int judgement, const struct ifpin_addr *dst)
+{
+	struct ifpin_denial_event ev = {.family = ctx->user_family, .protocol = ctx->protocol};
+
+	if (!dst)
+		return 0;
+	ev.dport = bpf_ntohs(ctx->user_port);
+	ev.dst = *dst;
+	tell_task(&ev);
+	publish(&ev, judgement);
+	return 0;
+}
+
+static __always_inline int settle_addr(
+	struct bpf_sock_addr *ctx, int judgement, const struct ifpin_addr *dst)
+{
+	if (is_allowed(judgement))
+		return 1;
+	if (policy.tells && watching)
+		tell_addr(ctx, judgement, dst);
+	return 0;
+}
+
+__noinline int tell_option(struct bpf_sockopt *ctx, int judgement)
+{
+	struct ifpin_denial_event ev = {
+		.level = ctx->level, .option = ctx->optname, .optlen = ctx->optlen};
+	__u8 *p = ctx->optval, *end = ctx->optval_end;
+
+	if (ctx->sk) {
+		ev.family = ctx->sk->family;
+		ev.protocol = ctx->sk->protocol;
+		ev.bound = ctx->sk->bound_dev_if;
+	}
+	/* The kernel's copy has 16 bytes at least; struct ipv6_mreq and in6_pktinfo have 20. */
+	if (p + 16 <= end)
+		__builtin_memcpy(ev.optval, p, 16);
+	if (p + 20 <= end)
+		__builtin_memcpy(ev.optval + 16, p + 16, 4);
+	tell_task(&ev);
+	publish(&ev, judgement);
+	return 0;
+}
+
+static __always_inline int settle_option(struct bpf_sockopt *ctx, int judgement)
+{
+	if (is_allowed(judgement))
+		return 1;
+	if (policy.tells && watching)
+		tell_option(ctx, judgement);
+	return 0;
+}
+
+static __always_inline int settle_other(int judgement)
+{
+	if (is_allowed(judgement))
+		return 1;
+	if (policy.tells && watching)
+		tell_task_only(judgement, 0, 0);
+	return 0;
+}
