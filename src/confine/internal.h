@@ -20,6 +20,9 @@ struct ifp_cgroup {
 	char name[64];
 };
 
+/* Removes a cgroup and those below it. Return: 0, also if there is none; -EBUSY; -errno. */
+int ifp_cgroup_remove(int parent_fd, const char *name);
+
 /*
  * Makes a cgroup: below the caller's own where only root may move processes out of that, else at
  * the top, so that no delegated part of the tree reaches in.
@@ -123,6 +126,12 @@ struct ifp_child_report {
  * waited for at the end, or 0. Return: pid; -errno.
  */
 pid_t ifp_child_start(const struct ifp_child *c, pid_t *ret_init);
+
+/*
+ * Whether the programs tie a socket of this process to the device, as they promise.
+ * Return: 0; -EPERM: they refuse; -ENOTSUP: they do not tie it; -errno.
+ */
+int ifp_try_pin(uint32_t ifindex);
 
 /* ---- supervise.c ---- */
 
