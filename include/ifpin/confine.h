@@ -425,7 +425,8 @@ struct ifpin_admit_opts {
  * such. On failure the process is where it was.
  *
  * Return: 0; -ESRCH: the process has ended; -EPERM: it is not, or no longer, of this user; -EXDEV:
- * it is in another network namespace; -EBUSY: a cgroup of this name is in use; as ifpin_attach();
+ * it is in another network namespace; -EACCES: its cgroup is confined by BPF programs
+ * already, which it would leave; -EBUSY: a cgroup of this name is in use; as ifpin_attach();
  * or the errno of mkdir(2), write(2).
  */
 IFPIN_API int ifpin_admit(

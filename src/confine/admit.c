@@ -5,6 +5,7 @@
 #include "host/cgroup.h"
 #include "host/processes.h"
 
+#include <bpf/bpf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -151,6 +152,48 @@ static int narrow(const struct ifpin_admit_opts *o, const char *name, const char
 	return ifpin_attach(&a, NULL, err);
 }
 
+/* Effective programs of one kind, those from above included. */
+static int count_programs(int fd, enum bpf_attach_type type)
+{
+	uint32_t n = 0;
+
+	if (bpf_prog_query(fd, type, BPF_F_QUERY_EFFECTIVE, NULL, NULL, &n))
+		return -errno;
+	return (int)n;
+}
+
+/*
+ * A request may only narrow: who is confined already, by ifpin or by programs that a service
+ * manager has put on a cgroup (IPAddressDeny=, RestrictNetworkInterfaces=, DevicePolicy=), would
+ * leave that.
+ */
+static int check_free(int fd, const char *path, struct ifpin_error *err)
+{
+	static const enum bpf_attach_type types[] = {BPF_CGROUP_INET_INGRESS,
+		BPF_CGROUP_INET_EGRESS, BPF_CGROUP_INET_SOCK_CREATE, BPF_CGROUP_INET4_CONNECT,
+		BPF_CGROUP_INET6_CONNECT, BPF_CGROUP_INET4_BIND, BPF_CGROUP_INET6_BIND,
+		BPF_CGROUP_UDP4_SENDMSG, BPF_CGROUP_UDP6_SENDMSG, BPF_CGROUP_SETSOCKOPT,
+		BPF_CGROUP_DEVICE, BPF_CGROUP_SYSCTL};
+	_cleanup_close_ int root = ifp_cgroup_root();
+
+	if (root < 0)
+		return ifp_fail_errno(err, root, "cannot open cgroup v2");
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		int here = count_programs(fd, types[i]),
+		    everywhere = count_programs(root, types[i]);
+
+		if (here < 0 || everywhere < 0)
+			return ifp_fail_errno(err, here < 0 ? here : everywhere,
+				"cannot list the BPF programs of the cgroup %s", path);
+		if (here > everywhere)
+			return ifp_fail(err, -EACCES,
+				"the cgroup %s is confined by BPF programs already, which a process of it "
+				"may not leave",
+				path);
+	}
+	return 0;
+}
+
 /* Whether it is there, and is what was asked for, can be told only afterwards. */
 static int move_and_look(
 	const struct ifpin_admit_opts *o, int fd, const char *path, struct ifpin_error *err)
@@ -163,7 +206,9 @@ static int move_and_look(
 	if (old < 0)
 		return ifp_fail_errno(
 			err, old, "cannot open the cgroup of process %d", (int)o->pid);
-	r = check_process(o, err);
+	r = check_free(old, before, err);
+	if (!r)
+		r = check_process(o, err);
 	if (r)
 		return r;
 	r = move(fd, o->pid);
