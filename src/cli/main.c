@@ -12,6 +12,8 @@ static const struct command {
 	const char *text;
 } commands[] = {
 	{"run", cmd_run, "run a command that can use one interface only"},
+	{"attach", cmd_attach, "confine a service that runs already"},
+	{"detach", cmd_detach, "end that"},
 	{"prove", cmd_prove, "attempt every known leak in a laboratory and count frames"},
 #ifdef HAVE_DAEMON
 	{"validate", cmd_validate, "say what is wrong in files of pins for ifpind"},

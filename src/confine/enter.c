@@ -28,7 +28,9 @@ static int as_confine(
 
 int ifpin_confine_privileged(struct ifpin_error *ret_error)
 {
-	return ifp_privileges_check(ret_error);
+	static const cap_value_t needed[] = {CAP_SYS_ADMIN, CAP_NET_ADMIN, CAP_SETPCAP};
+
+	return ifp_privileges_check(needed, ARRAY_SIZE(needed), ret_error);
 }
 
 int ifpin_enter_check(const struct ifpin_enter_opts *opts, struct ifpin_error *ret_error)

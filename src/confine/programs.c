@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Loads the BPF programs and ties them to a cgroup. */
 #include "programs.h"
+#include "store.h"
 
 #include "ifpin.skel.h"
 
@@ -14,23 +15,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#ifndef SO_NETNS_COOKIE
-#define SO_NETNS_COOKIE 71
-#endif
-
 struct ifp_programs {
 	struct ifpin_bpf *skel;
 };
-
-static int netns_cookie(uint64_t *ret)
-{
-	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	socklen_t len = sizeof(*ret);
-
-	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, ret, &len))
-		return -errno;
-	return 0;
-}
 
 static bool is_wire(const char *name)
 {
@@ -102,7 +89,7 @@ static int make_policy(
 		.knows_task = opts->tells && knows_task(),
 	};
 	uint64_t cookie = 0;
-	int r = netns_cookie(&cookie);
+	int r = ifp_own_netns(&cookie);
 
 	if (r)
 		return ifp_fail_errno(err, r,
