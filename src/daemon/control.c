@@ -332,7 +332,7 @@ static struct client **free_place(struct daemon *d, uid_t uid)
 
 static void on_control(struct daemon *d, struct source *s, uint32_t events)
 {
-	int fd = accept_or_drop(d, s->fd), one = 1;
+	int fd = accept_or_drop(d, s->fd);
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
 	struct client **place = NULL, *c;
@@ -340,8 +340,7 @@ static void on_control(struct daemon *d, struct source *s, uint32_t events)
 	(void)events;
 	if (fd < 0)
 		return;
-	if (!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) &&
-		!setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &one, sizeof(one)))
+	if (!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len))
 		place = free_place(d, peer.uid);
 	c = place ? calloc(1, sizeof(*c)) : NULL;
 	if (!c) {
@@ -409,6 +408,15 @@ int listen_at(struct daemon *d, const char *file, int type)
 
 int control_open(struct daemon *d)
 {
+	int fd = listen_at(d, "control.sock", SOCK_SEQPACKET), one = 1;
+
+	/* Accepted ones inherit it, so that no message comes before it is set. */
+	if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &one, sizeof(one))) {
+		int r = -errno;
+
+		close(fd);
+		fd = r;
+	}
 	d->control.ready = on_control;
-	return source_add(d, &d->control, listen_at(d, "control.sock", SOCK_SEQPACKET), EPOLLIN);
+	return source_add(d, &d->control, fd, EPOLLIN);
 }

@@ -98,7 +98,8 @@ void say_step(void *ctx, const char *line);
 
 /* ---- notify.c: the service manager ---- */
 
-void notify(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Whether it was told, or there is nobody to tell. */
+bool notify(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Milliseconds after which it wants to hear something, halved; NEVER. */
 uint64_t notify_watchdog(void);
 

@@ -60,6 +60,9 @@ static int timeout(struct daemon *d)
 	earlier(&at, control_deadline(d));
 	if (follower >= 0)
 		earlier(&at, now + (uint64_t)follower);
+	for (size_t i = 0; i < d->n_pins; i++)
+		if (d->pins[i].dirty)
+			return 0;
 	if (at == NEVER)
 		return -1;
 	return at <= now ? 0 : at - now > INT_MAX ? INT_MAX : (int)(at - now);
@@ -81,8 +84,8 @@ static void tell_status(struct daemon *d)
 		held, waiting, failed, d->set ? d->set->n_bad : 0);
 	if (!strcmp(status, d->status))
 		return;
-	strcpy(d->status, status);
-	notify("STATUS=%s", status);
+	if (notify("STATUS=%s", status))
+		strcpy(d->status, status);
 }
 
 static void step_follower(struct daemon *d)

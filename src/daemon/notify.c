@@ -10,19 +10,23 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 
-void notify(const char *fmt, ...)
+bool notify(const char *fmt, ...)
 {
+	/* What is said is short, and a manager that does not listen must not stop us. */
+	static const struct timeval patience = {.tv_usec = 200000};
 	const char *path = getenv("NOTIFY_SOCKET");
 	struct sockaddr_un to = {.sun_family = AF_UNIX};
 	char text[512];
 	size_t len;
+	bool told = false;
 	va_list ap;
 	int fd;
 
 	if (!path || (path[0] != '/' && path[0] != '@') || strlen(path) >= sizeof(to.sun_path))
-		return;
+		return true;
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
@@ -31,11 +35,14 @@ void notify(const char *fmt, ...)
 	if (path[0] == '@')
 		to.sun_path[0] = 0;
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&to,
-			      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0)
+	if (fd >= 0 && !setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)))
+		told = sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&to,
+			       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) >= 0;
+	if (!told)
 		say(SAY_DEBUG, "cannot tell the service manager: %s", strerror(errno));
 	if (fd >= 0)
 		close(fd);
+	return told;
 }
 
 uint64_t notify_watchdog(void)

@@ -239,6 +239,11 @@ static void compare(struct daemon *d, struct pin *p, const struct ifpin_pin_info
 			runs_adopt(d, p->config->name);
 		return;
 	}
+	/* News, though the text may be the same as before. */
+	if (p->state == PIN_HELD) {
+		free(p->problem);
+		p->problem = NULL;
+	}
 	if (info && info->state == IFPIN_PIN_BROKEN)
 		say(SAY_WARNING,
 			"pin \"%s\": parts of it were taken away; putting it in force anew",
