@@ -42,7 +42,8 @@ static int map_state(struct ifp_pin *p)
 
 	if (bpf_obj_get_info_by_fd(p->state, &info, &len))
 		return -errno;
-	if (info.value_size != sizeof(*p->bss))
+	/* Behind what the skeleton names are the programs' static variables. */
+	if (info.value_size < sizeof(*p->bss))
 		return -EPROTO;
 	p->bss = mmap(NULL, sizeof(*p->bss), PROT_READ | PROT_WRITE, MAP_SHARED, p->state, 0);
 	if (p->bss != MAP_FAILED)
@@ -169,6 +170,7 @@ static void to_info(const struct listing *l, const struct ifp_meta *m, struct if
 		.guard_resolvers = m->guard_resolvers,
 		.rebind = m->rebind,
 		.abort = m->abort,
+		.configured = m->configured,
 		.since = m->since,
 	};
 
