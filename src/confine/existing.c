@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -177,12 +178,34 @@ static void set(struct ifp_held *h, enum ifp_remedy remedy, uint32_t tie_to, con
 	h->why = why;
 }
 
-/* A descriptor of its own programs that has been shut down sends nothing, ever. */
-static bool is_shut(int fd)
+/*
+ * What was shut down sends nothing, ever, whatever it is connected to. A raw socket does, for it
+ * asks for memory in another way (__ip_append_data).
+ */
+static bool is_shut(const struct ifp_held *h)
 {
-	struct pollfd pfd = {.fd = fd};
+	struct pollfd pfd = {.fd = h->fd};
 
-	return poll(&pfd, 1, 0) == 1 && pfd.revents & POLLHUP;
+	return h->sock.type == SOCK_DGRAM && poll(&pfd, 1, 0) == 1 && pfd.revents & POLLHUP;
+}
+
+/* What it has begun to send (MSG_MORE) it could end still: it goes while nothing is in force yet.
+ */
+static void push_what_is_begun(int fd)
+{
+	int off = 0;
+
+	setsockopt(fd, IPPROTO_UDP, UDP_CORK, &off, sizeof(off));
+}
+
+static bool makes_headers(const struct ifp_held *h)
+{
+	int on = 0;
+	socklen_t len = sizeof(on);
+
+	return h->sock.protocol == IPPROTO_RAW ||
+	       (h->sock.family == AF_INET &&
+		       !getsockopt(h->fd, IPPROTO_IP, IP_HDRINCL, &on, &len) && on);
 }
 
 static void judge_connection(const struct ifp_existing *e, struct ifp_held *h)
@@ -236,15 +259,18 @@ static void judge_datagrams(const struct ifp_existing *e, struct ifp_held *h)
 	h->joined = has_joined(e, h->fd);
 	if (h->joined)
 		set(h, IFP_TIE, 0, "has joined a group on another device");
-	if (is_shut(h->fd))
+	if (is_shut(h)) {
+		push_what_is_begun(h->fd);
 		return;
+	}
 	if (h->sock.type == SOCK_RAW && h->sock.family == AF_INET &&
 		h->sock.protocol == IPPROTO_IGMP)
 		set(h, IFP_HOPELESS, 0, "may route multicast");
+	else if (h->sock.type == SOCK_RAW && makes_headers(h))
+		set(h, IFP_HOPELESS, 0, "sends headers made by hand");
 	else if (!h->native)
-		set(h, IFP_ABORT, 0, "was made outside of the cgroup");
-	else if (h->sock.type == SOCK_RAW && h->sock.protocol == IPPROTO_RAW)
-		set(h, IFP_ABORT, 0, "sends headers made by hand");
+		set(h, h->sock.type == SOCK_RAW ? IFP_HOPELESS : IFP_ABORT, 0,
+			"was made outside of the cgroup");
 	else if (bound && bound != dev && bound != IFPIN_LOOPBACK_IFINDEX)
 		set(h, IFP_TIE, dev, "is tied to another device");
 	else if (!bound && h->sock.state == TCP_ESTABLISHED && !is_local(e->addrs, h->sock.peer))
@@ -282,8 +308,9 @@ static void judge(const struct ifp_existing *e, struct ifp_held *h)
 		return;
 	}
 	if (ifp_netns_of(h->fd) != e->netns) {
-		if (!is_shut(h->fd))
-			set(h, IFP_ABORT, 0, "is of another network namespace");
+		if (!is_shut(h))
+			set(h, h->sock.type == SOCK_RAW ? IFP_HOPELESS : IFP_ABORT, 0,
+				"is of another network namespace");
 		return;
 	}
 	h->native = is_native(e, h->fd);
@@ -305,6 +332,9 @@ int ifp_existing_read(struct ifp_existing *e, struct ifpin_error *err)
 	if (ret)
 		return ifp_fail_errno(
 			err, ret, "cannot tell the network namespace of this process");
+	ret = ifp_groups_read(e->device.ifindex, &e->groups);
+	if (ret)
+		return ifp_fail_errno(err, ret, "cannot read the multicast groups of the host");
 	err->code = 0;
 	ret = ifp_processes_each(e->cgroup_fd, look_at, &r);
 	if (ret)
@@ -342,7 +372,8 @@ static int end(const struct ifp_existing *e, const struct ifp_held *h)
 
 	if (h->sock.type != SOCK_STREAM) {
 		shutdown(h->fd, SHUT_RDWR);
-		return is_shut(h->fd) ? 0 : -EBUSY;
+		push_what_is_begun(h->fd);
+		return is_shut(h) ? 0 : -EBUSY;
 	}
 	tied.tie_to = e->device.ifindex;
 	if (!h->native)
