@@ -250,6 +250,7 @@ static int settle_and_arm(struct attach *a, struct ifpin_error *err)
 	struct ifp_existing *e = &a->existing;
 	int r = ifp_freeze(a->target.fd, &a->freeze, err);
 
+	e->still = true;
 	if (!r)
 		r = ifp_existing_read(e, err);
 	if (!r)
@@ -275,6 +276,7 @@ static int settle_and_arm(struct attach *a, struct ifpin_error *err)
 		r = ifp_existing_settle(e, err);
 	if (r)
 		return r;
+	e->still = false;
 	r = ifp_thaw(&a->freeze);
 	return r ? ifp_fail_errno(err, r, "cannot let the processes of the cgroup go on") : 0;
 }

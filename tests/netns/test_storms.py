@@ -77,7 +77,7 @@ class Storms(Attached):
         """A hundred rounds: whatever was opened before, while and after, nothing leaves."""
         for i in range(100):
             path = self.below(f"round-{i}")
-            storm = self.storm(path)
+            storm = self.storm(path, 3, *["pass"] * (i % 2))
             select.select([], [], [], random.random() * 0.01)
             p = self.ok(self.attach(path, "--existing=kill"))
             self.drain()
@@ -87,4 +87,79 @@ class Storms(Attached):
             must(IFPIN, "detach", "storm")
             os.rmdir(path)
 
+    def test_sockets_on_their_way(self):
+        """Made outside, and nowhere but in messages of unix sockets, one of these in another's."""
+        code = """if 1:
+            import os, socket, sys
+            kind = getattr(socket, sys.argv[1])
+            udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            a, b = socket.socketpair(socket.AF_UNIX, kind)
+            c, d = socket.socketpair(socket.AF_UNIX, kind)
+            open(sys.argv[2] + "/cgroup.procs", "w").write("0")
+            a.send(b"first")
+            socket.send_fds(a, [b"x"], [udp.fileno(), 0])
+            socket.send_fds(a, [b"y"], [b.fileno()])
+            socket.send_fds(c, [b"z"], [a.fileno(), b.fileno()])
+            for s in udp, a, b: s.close()
+            print("ready", flush=True)
+            sys.stdin.readline()
+            b = socket.socket(fileno=socket.recv_fds(d, 1, 2)[1][1])
+            left = b"firstxy"
+            while left:
+                data, fds, flags, address = socket.recv_fds(b, 5, 2)
+                left = left[len(data):]
+                for fd in fds:
+                    try: socket.socket(fileno=fd).sendto(b"ifpin-test-marker", ("10.0.2.2", 9))
+                    except Exception as e: print(type(e).__name__, end=" ")
+            print("end")"""
+        for kind in "SOCK_STREAM", "SOCK_DGRAM", "SOCK_SEQPACKET":
+            for confined in False, True:
+                path = self.below(f"{kind}-{confined}")
+                p = self.popen(["python3", "-c", code, kind, path], stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, text=True)
+                self.assertEqual(p.stdout.readline(), "ready\n")
+                if confined:
+                    refused = self.attach(path, "--existing=pin")
+                    self.assertEqual(refused.returncode, 125)
+                    self.assertIn("was made outside of the cgroup", refused.stderr)
+                    self.ok(self.attach(path, "--existing=kill"))
+                p.stdin.write("\n")
+                p.stdin.flush()
+                out = p.stdout.readline()
+                self.assertTrue(out.endswith("end\n"), out)
+                self.assertEqual("BrokenPipeError" in out, confined, (kind, out))
+                self.assertEqual(self.leaked(), 0 if confined else 1)
+                p.wait(10)
+            must(IFPIN, "detach", "storm")
 
+    def test_sockets_in_connections(self):
+        """Which nobody has accepted: there is no way to look into them."""
+        code = """if 1:
+            import socket, sys
+            udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            open(sys.argv[1] + "/cgroup.procs", "w").write("0")
+            l, c = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
+            l.bind("\\0ifpin-test")
+            l.listen()
+            c.connect(l.getsockname())
+            socket.send_fds(c, [b"x"], [udp.fileno()])
+            udp.close()
+            print("ready", flush=True)
+            sys.stdin.readline()
+            a = l.accept()[0]
+            print("accepted", flush=True)
+            sys.stdin.readline()"""
+        p = self.popen(["python3", "-c", code, self.group], stdin=subprocess.PIPE,
+                       stdout=subprocess.PIPE, text=True)
+        self.assertEqual(p.stdout.readline(), "ready\n")
+        refused = self.attach(self.group, "--existing=kill")
+        self.assertEqual(refused.returncode, 125)
+        self.assertIn("that it has not accepted; try again", refused.stderr)
+        self.assertEqual(self.folders(), [])
+        p.stdin.write("\n")
+        p.stdin.flush()
+        self.assertEqual(p.stdout.readline(), "accepted\n")
+        self.ok(self.attach(self.group, "--existing=kill"))
+
+
+del Lab
