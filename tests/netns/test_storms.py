@@ -161,5 +161,23 @@ class Storms(Attached):
         self.assertEqual(p.stdout.readline(), "accepted\n")
         self.ok(self.attach(self.group, "--existing=kill"))
 
+    def test_parts_taken_away(self):
+        """What is whole is taken over as it is; what is not is made anew."""
+        storm = self.storm(self.group)
+        self.ok(self.attach(self.group, "--existing=kill"))
+        before = os.stat(f"{FOLDER}/pin_storm/meta").st_ino
+        self.ok(self.attach(self.group, "--existing=kill"))
+        self.assertEqual(os.stat(f"{FOLDER}/pin_storm/meta").st_ino, before)
+        for file in "link_0", "state", "meta":
+            names = os.listdir(f"{FOLDER}/pin_storm")
+            file = next(n for n in sorted(names) if n.startswith(file.split("_")[0]))
+            os.unlink(f"{FOLDER}/pin_storm/{file}")
+            self.ok(self.attach(self.group, "--existing=kill"))
+            self.assertEqual(sorted(os.listdir(f"{FOLDER}/pin_storm")), sorted(names))
+            self.drain()
+            self.rounds(storm, 12)
+            self.assertEqual(self.leaked(any_ip), 0, file)
+        self.assertEqual(self.folders(), ["pin_storm"])
+
 
 del Lab
