@@ -42,8 +42,7 @@ static int map_state(struct ifp_pin *p)
 
 	if (bpf_obj_get_info_by_fd(p->state, &info, &len))
 		return -errno;
-	/* Behind what the skeleton names are the programs' static variables. */
-	if (info.value_size < sizeof(*p->bss))
+	if (info.value_size != sizeof(*p->bss))
 		return -EPROTO;
 	p->bss = mmap(NULL, sizeof(*p->bss), PROT_READ | PROT_WRITE, MAP_SHARED, p->state, 0);
 	if (p->bss != MAP_FAILED)
@@ -313,14 +312,15 @@ int ifp_pin_remove(const struct ifp_store *s, const char *name)
 	char from[256], to[256];
 	struct ifp_pin p;
 
-	/* All programs at once; then what is left of them is nobody's business. */
-	if (!ifp_pin_open(s, "pin", name, &p)) {
-		__atomic_store_n(&p.bss->state.armed, 0, __ATOMIC_SEQ_CST);
-		ifp_pin_close(&p);
-	}
+	/* From here on it is to end: if we are killed, the next writer ends it. */
 	if (rename(ifp_store_path(s, "pin", name, NULL, from),
 		    ifp_store_path(s, "new", name, NULL, to)))
 		return -errno;
+	/* All programs at once; then what is left of them is nobody's business. */
+	if (!ifp_pin_open(s, "new", name, &p)) {
+		__atomic_store_n(&p.bss->state.armed, 0, __ATOMIC_SEQ_CST);
+		ifp_pin_close(&p);
+	}
 	return ifp_store_remove(s, "new", name);
 }
 
