@@ -254,6 +254,10 @@ int ifp_programs_pin(
 	};
 	char path[256];
 
+	/* Whoever opens it again has the struct only. */
+	if (bpf_map__value_size(p->skel->maps.bss) != sizeof(*p->skel->bss))
+		return ifp_fail(
+			err, -EPROTO, "ifpin was built with a struct that is not its state");
 	if (mkdir(folder, 0700))
 		return ifp_fail_errno(err, -errno, "cannot make %s", folder);
 	for (size_t i = 0; i < ARRAY_SIZE(maps); i++) {

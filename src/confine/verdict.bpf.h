@@ -7,10 +7,6 @@
 
 #include "pin.bpf.h"
 
-/* The window in which events are counted against IFPIN_EVENTS_PER_SECOND. */
-static __u64 window_start;
-static __u32 window_events;
-
 #define SECOND 1000000000ULL
 
 /*
@@ -39,6 +35,7 @@ static __always_inline void publish(struct ifpin_denial_event *ev, int judgement
 	__u32 reason = reason_of(judgement);
 
 	ev->time = bpf_ktime_get_ns();
+	ev->id = policy.id;
 	ev->reason = reason;
 	if (too_many(ev->time)) {
 		__sync_fetch_and_add(&untold[reason], 1);
@@ -175,11 +172,14 @@ __noinline int tell_option(struct bpf_sockopt *ctx, int judgement)
 		ev.protocol = ctx->sk->protocol;
 		ev.bound = ctx->sk->bound_dev_if;
 	}
-	/* The kernel's copy has 16 bytes at least; struct ipv6_mreq and in6_pktinfo have 20. */
+	/* The kernel's copy has 16 bytes at least; struct ipv6_mreq and in6_pktinfo have 20, and a
+	 * group_req with an IPv6 group 32 that matter. */
 	if (p + 16 <= end)
 		__builtin_memcpy(ev.optval, p, 16);
 	if (p + 20 <= end)
 		__builtin_memcpy(ev.optval + 16, p + 16, 4);
+	if (p + 32 <= end)
+		__builtin_memcpy(ev.optval + 20, p + 20, 12);
 	tell_task(&ev);
 	publish(&ev, judgement);
 	return 0;
