@@ -223,6 +223,7 @@ enum ifpin_pin_state {
  * @attached: whether it was made by ifpin_attach(); else it is one of ifpin_confine_run()
  * @loopback, @guard_resolvers, @rebind, @abort: as in struct ifpin_attach_opts
  * @since: when it was made, seconds since 1970; 0: not known
+ * @processes: that live in the cgroup and in those below it
  */
 struct ifpin_pin_info {
 	char name[IFPIN_PIN_NAME_SIZE];
@@ -232,6 +233,7 @@ struct ifpin_pin_info {
 	enum ifpin_pin_state state;
 	bool attached, loopback, guard_resolvers, rebind, abort;
 	int64_t since;
+	unsigned int processes;
 };
 
 /**
@@ -239,22 +241,31 @@ struct ifpin_pin_info {
  * @ret_pins: by name; to be released with free(3)
  * @ret_n: how many
  *
+ * Made to be quick: that all links are pinned is seen, but not whether somebody has detached one of
+ * these (BPF_LINK_DETACH); ifpin_pin_check() looks.
+ *
  * Return: 0; -EPERM; or the errno of the step that failed.
  */
 IFPIN_API int ifpin_pins(
 	struct ifpin_pin_info **ret_pins, size_t *ret_n, struct ifpin_error *ret_error);
 
 /**
+ * ifpin_pin_check - look at one confinement anew, and at every part of it
+ * @pin: by its name; all of it is written
+ *
+ * Return: 0; -ENOENT: it has ended meanwhile; -EPERM; or the errno of the step that failed.
+ */
+IFPIN_API int ifpin_pin_check(struct ifpin_pin_info *pin, struct ifpin_error *ret_error);
+
+/**
  * struct ifpin_pin_counts - what has passed a confinement, and what has not
  * @packets_out, @packets_in: on the device and on loopback, since it was made
  * @n_denials, @denials: as in struct ifpin_summary
- * @processes: that live in the cgroup
  */
 struct ifpin_pin_counts {
 	uint64_t packets_out, packets_in;
 	size_t n_denials;
 	struct ifpin_denial denials[IFPIN_MAX_REASONS];
-	unsigned int processes;
 };
 
 /** ifpin_pin_count - read the counters of a confinement. Return: 0; -ENOENT; -errno. */

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 
 #define BPFFS "/sys/fs/bpf"
@@ -81,6 +82,32 @@ const char *ifp_store_path(const struct ifp_store *s, const char *kind, const ch
 		if (*p == '.')
 			*p = '+';
 	return ret;
+}
+
+/* As the kernel has it since Linux 6.5; older headers end before path_fd. */
+struct obj_get {
+	uint64_t pathname;
+	uint32_t bpf_fd, file_flags;
+	int32_t path_fd;
+	uint32_t pad;
+};
+
+#define OBJ_GET_BY_PATH_FD (1U << 14) /* BPF_F_PATH_FD */
+
+int ifp_store_get(const struct ifp_store *s, const char *kind, const char *name, const char *file)
+{
+	char path[256];
+	struct obj_get attr = {
+		.pathname = (uint64_t)(uintptr_t)(ifp_store_path(s, kind, name, file, path) +
+						  strlen(s->path) + 1),
+		.file_flags = OBJ_GET_BY_PATH_FD,
+		.path_fd = s->fd,
+	};
+	int fd = (int)syscall(SYS_bpf, BPF_OBJ_GET, &attr, sizeof(attr));
+
+	if (fd < 0 && (errno == EINVAL || errno == E2BIG))
+		fd = bpf_obj_get(path);
+	return fd < 0 ? -errno : fd;
 }
 
 int ifp_store_name(const char *folder, const char *kind, char ret[IFPIN_PIN_NAME_SIZE])
@@ -241,26 +268,22 @@ int ifp_meta_write(const char *path, const struct ifp_meta *m)
 	return 0;
 }
 
-static int open_meta(const char *path, int *ret)
+/* Return: 0; -EPROTO: of another version; -errno. */
+static int check_meta(int map)
 {
-	_cleanup_close_ int map = bpf_obj_get(path);
 	struct bpf_map_info info = {};
 	uint32_t len = sizeof(info);
 
-	if (map < 0 || bpf_obj_get_info_by_fd(map, &info, &len))
+	if (bpf_obj_get_info_by_fd(map, &info, &len))
 		return -errno;
-	if (info.value_size != sizeof(struct ifp_meta))
-		return -EPROTO;
-	*ret = ifp_take_fd(&map);
-	return 0;
+	return info.value_size == sizeof(struct ifp_meta) ? 0 : -EPROTO;
 }
 
-int ifp_meta_read(const char *path, struct ifp_meta *ret)
+static int read_meta(int map, struct ifp_meta *ret)
 {
-	_cleanup_close_ int map = -1;
 	struct ifp_meta m;
 	uint32_t zero = 0;
-	int r = open_meta(path, &map);
+	int r = check_meta(map);
 
 	if (r)
 		return r;
@@ -272,11 +295,25 @@ int ifp_meta_read(const char *path, struct ifp_meta *ret)
 	return 0;
 }
 
+int ifp_meta_read(const char *path, struct ifp_meta *ret)
+{
+	_cleanup_close_ int map = bpf_obj_get(path);
+
+	return map < 0 ? -errno : read_meta(map, ret);
+}
+
+int ifp_meta_of(const struct ifp_store *s, const char *name, struct ifp_meta *ret)
+{
+	_cleanup_close_ int map = ifp_store_get(s, "pin", name, META);
+
+	return map < 0 ? map : read_meta(map, ret);
+}
+
 int ifp_meta_update(const char *path, const struct ifp_meta *m)
 {
-	_cleanup_close_ int map = -1;
+	_cleanup_close_ int map = bpf_obj_get(path);
 	uint32_t zero = 0;
-	int r = open_meta(path, &map);
+	int r = map < 0 ? -errno : check_meta(map);
 
 	return r ?: bpf_map_update_elem(map, &zero, m, BPF_ANY) ? -errno : 0;
 }
