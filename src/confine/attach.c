@@ -159,7 +159,7 @@ static int make_programs(struct attach *a, struct ifpin_error *err)
 {
 	const struct ifpin_attach_opts *o = a->opts;
 	struct ifp_programs_opts po = {
-		.ifindex = o->device.ifindex,
+		.device = &o->device,
 		.loopback = o->loopback,
 		.guard_resolvers = o->guard_resolvers,
 		.tells = true,
@@ -429,20 +429,12 @@ static int check(const struct ifpin_attach_opts *o, struct ifpin_error *err)
 {
 	static const cap_value_t needed[] = {
 		CAP_SYS_ADMIN, CAP_NET_ADMIN, CAP_BPF, CAP_SYS_PTRACE, CAP_NET_RAW};
-	struct ifpin_device now;
 	int r;
 
 	if (o->size != sizeof(*o))
 		return ifp_fail(err, -EINVAL, "options of another version of the library");
 	r = ifp_name_check(o->name, err);
-	if (!r)
-		r = ifp_privileges_check(needed, ARRAY_SIZE(needed), err);
-	if (r)
-		return r;
-	r = ifp_device_by_index(o->device.ifindex, &now);
-	if (r || !ifp_device_same(&o->device, &now))
-		return ifp_fail(err, r ?: -ENODEV, "%s is gone", o->device.name);
-	return 0;
+	return r ?: ifp_privileges_check(needed, ARRAY_SIZE(needed), err);
 }
 
 static int attach(struct attach *a, struct ifpin_error *err)

@@ -124,12 +124,15 @@ static __always_inline int deny(enum ifpin_reason reason)
 	return -1 - (int)reason;
 }
 
-/* The device that is meant, or 0: the kernel has emptied the entry. */
+/*
+ * The device that is meant, or 0. The kernel has emptied the entry if it is gone; and an index that
+ * was put there is looked at before it counts, for it may have become another's just then.
+ */
 static __always_inline __u32 present(struct device_map *device)
 {
 	__u32 zero = 0, *ifindex = bpf_map_lookup_elem(device, &zero);
 
-	return ifindex ? *ifindex : 0;
+	return ifindex && *ifindex == state.accepted ? *ifindex : 0;
 }
 
 static __always_inline void map_v4(struct ifpin_addr *a, __be32 ip4)

@@ -67,17 +67,25 @@ int ifp_pin_open(const struct ifp_store *s, const char *kind, const char *name, 
 	return r;
 }
 
-int ifp_pin_hold(struct ifp_pin *p, uint32_t ifindex)
+int ifp_pin_hold(struct ifp_pin *p, const struct ifpin_device *d)
 {
 	const int maps[] = {p->packets, p->options};
-	uint32_t zero = 0;
+	uint32_t zero = 0, ifindex = d->ifindex;
+	struct ifpin_device now;
+	int r = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(maps); i++)
-		if (ifindex ? bpf_map_update_elem(maps[i], &zero, &ifindex, BPF_ANY)
-			    : bpf_map_delete_elem(maps[i], &zero))
-			return -errno;
-	if (ifindex)
-		__atomic_store_n(&p->bss->state.ifindex, ifindex, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&p->bss->state.accepted, 0, __ATOMIC_SEQ_CST);
+	for (size_t i = 0; i < ARRAY_SIZE(maps) && !r; i++)
+		r = bpf_map_update_elem(maps[i], &zero, &ifindex, BPF_ANY) ? -errno : 0;
+	/* From here on the entries are of one device until it is deleted. Is it the one? */
+	if (!r)
+		r = ifp_device_by_index(ifindex, &now);
+	if (!r && !ifp_device_same(d, &now))
+		r = -ESTALE;
+	if (r)
+		return r;
+	__atomic_store_n(&p->bss->state.ifindex, ifindex, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&p->bss->state.accepted, ifindex, __ATOMIC_SEQ_CST);
 	return 0;
 }
 
@@ -85,10 +93,13 @@ int ifp_pin_held(const struct ifp_pin *p, uint32_t *ret_ifindex)
 {
 	uint32_t zero = 0;
 
-	if (!bpf_map_lookup_elem(p->packets, &zero, ret_ifindex))
-		return 0;
-	*ret_ifindex = 0;
-	return errno == ENOENT ? 0 : -errno;
+	if (bpf_map_lookup_elem(p->packets, &zero, ret_ifindex)) {
+		*ret_ifindex = 0;
+		return errno == ENOENT ? 0 : -errno;
+	}
+	if (*ret_ifindex != p->bss->state.accepted)
+		*ret_ifindex = 0;
+	return 0;
 }
 
 /* ---- all of them ---- */

@@ -21,8 +21,9 @@ int ifp_pin_open(
 	const struct ifp_store *s, const char *kind, const char *name, struct ifp_pin *ret);
 void ifp_pin_close(struct ifp_pin *p);
 
-/* From here on the device is that with this index; 0: there is none. Return: 0; -ENODEV; -errno. */
-int ifp_pin_hold(struct ifp_pin *p, uint32_t ifindex);
+/* From here on packets pass on this device, if it is it. Return: 0; -ENODEV, -ESTALE: it is gone,
+ * or another has its index, and nothing passes; -errno. */
+int ifp_pin_hold(struct ifp_pin *p, const struct ifpin_device *d);
 /* Which it is; 0: none. The kernel takes it away when the device is deleted. Return: 0; -errno. */
 int ifp_pin_held(const struct ifp_pin *p, uint32_t *ret_ifindex);
 

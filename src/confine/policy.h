@@ -34,11 +34,13 @@ struct ifpin_policy {
 
 /* What may change while a confinement lives. */
 struct ifpin_state {
-	__u32 armed;	       /* 0: being made, or ended; holds nothing */
-	__u32 ifindex;	       /* of the device; stays while that is gone */
+	__u32 armed;	/* 0: being made, or ended; holds nothing */
+	__u32 ifindex;	/* of the device; stays while that is gone */
+	__u32 accepted; /* the same, once what has it has been found to be the device; else 0 */
 	__u32 routes_agree[2]; /* [0] IPv4, [1] IPv6: the host's own routing leads to the device */
 	__be32 device_ip4;     /* primary IPv4 address of the device, or 0 */
 	__u32 name_len;	       /* of the device's present name; 0: it has none */
+	__u32 pad;
 	__u64 name[IFPIN_NAME_LEN / 8];	    /* the name, zero padded */
 	__u64 mask[IFPIN_NAME_LEN / 8];	    /* ones where the name has bytes */
 	__u64 mask_nul[IFPIN_NAME_LEN / 8]; /* and where its end has a zero */

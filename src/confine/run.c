@@ -87,13 +87,13 @@ static void say_routes(const struct ifpin_confine_opts *opts, const struct ifpin
 static int load(struct run *r, struct ifpin_error *err)
 {
 	struct ifp_programs_opts o = {
-		.ifindex = r->opts->device.ifindex,
+		.device = &r->opts->device,
 		.loopback = r->opts->loopback,
 		.guard_resolvers = r->opts->dns != IFPIN_DNS_SYSTEM,
 		.tells = r->opts->name,
 		.armed = true,
 	};
-	struct ifp_followed followed = {.ifindex = o.ifindex};
+	struct ifp_followed followed = {.ifindex = o.device->ifindex};
 	int e = ifp_programs_load(&o, &r->programs, err);
 
 	if (e)

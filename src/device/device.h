@@ -104,8 +104,12 @@ bool ifp_addr_is_hosts(const uint8_t addr[16]);
  * Return: as ifp_nl_talk(). */
 int ifp_route_lookup(const uint8_t dst[16], uint32_t scope, uint32_t *ret_oif);
 
-/* Whether a change of this route can change the answer of ifp_routes_agree(). */
+/*
+ * Whether a change of this route can change the answer of ifp_routes_agree() for a device.
+ * ifp_route_is_default(): for every device.
+ */
 bool ifp_route_matters(const struct nlmsghdr *nlh, uint32_t ifindex);
+bool ifp_route_is_default(const struct nlmsghdr *nlh);
 
 /*
  * Whether the host's own routing would use the device for everything that the device's routes
