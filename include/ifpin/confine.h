@@ -213,6 +213,12 @@ enum ifpin_pin_state {
 	IFPIN_PIN_BROKEN,      /* somebody has taken parts of it away */
 };
 
+/** ifpin_pin_state_name - the state in a word, static: "held", "device-gone", … */
+IFPIN_API const char *ifpin_pin_state_name(enum ifpin_pin_state state);
+
+/** ifpin_pin_state_text - what it means in one clause, static */
+IFPIN_API const char *ifpin_pin_state_text(enum ifpin_pin_state state);
+
 /**
  * struct ifpin_pin_info - a confinement that is in force
  * @name: its name
@@ -330,6 +336,13 @@ IFPIN_API int ifpin_follower_step(struct ifpin_follower *follower, struct ifpin_
 
 /** ifpin_follower_reload - look which pins there are, after attach and detach by others */
 IFPIN_API int ifpin_follower_reload(struct ifpin_follower *follower, struct ifpin_error *ret_error);
+
+/**
+ * ifpin_followed - whether a follower lives, for this network namespace, in whichever process
+ *
+ * Return: 0; -EPERM; or the errno of the step that failed.
+ */
+IFPIN_API int ifpin_followed(bool *ret_followed, struct ifpin_error *ret_error);
 
 /** ifpin_follower_close - end it; NULL is fine. What is in force stays in force. */
 IFPIN_API void ifpin_follower_close(struct ifpin_follower *follower);

@@ -104,6 +104,27 @@ int ifp_pin_held(const struct ifp_pin *p, uint32_t *ret_ifindex)
 
 /* ---- all of them ---- */
 
+static const struct {
+	const char *name, *text;
+} states[] = {
+	[IFPIN_PIN_HELD] = {"held", "held"},
+	[IFPIN_PIN_DEVICE_GONE] = {"device-gone", "closed: the device is gone"},
+	[IFPIN_PIN_REPLACED] = {"replaced", "closed: another device has its name or index"},
+	[IFPIN_PIN_CGROUP_GONE] = {"cgroup-gone", "ended: its cgroup is gone"},
+	[IFPIN_PIN_OTHER_NETNS] = {"other-netns", "of another network namespace"},
+	[IFPIN_PIN_BROKEN] = {"broken", "broken: somebody has taken parts of it away"},
+};
+
+const char *ifpin_pin_state_name(enum ifpin_pin_state state)
+{
+	return (size_t)state < ARRAY_SIZE(states) ? states[state].name : "unknown";
+}
+
+const char *ifpin_pin_state_text(enum ifpin_pin_state state)
+{
+	return (size_t)state < ARRAY_SIZE(states) ? states[state].text : "unknown";
+}
+
 struct listing {
 	const struct ifp_store *store;
 	struct ifpin_device *devices;
@@ -174,9 +195,10 @@ static int read_state(const struct ifp_store *s, const char *name, struct ifpin_
 	return r;
 }
 
-static int read_held(const struct ifp_store *s, const char *name, uint32_t *ret)
+static int read_held(
+	const struct ifp_store *s, const char *name, struct ifpin_bpf__bss *bss, uint32_t *ret)
 {
-	struct ifp_pin p;
+	struct ifp_pin p = {.bss = bss};
 	int r = open_map(s, "pin", name, IFP_PIN_PACKETS, &p.packets);
 
 	r = r ?: ifp_pin_held(&p, ret);
@@ -195,7 +217,7 @@ static enum ifpin_pin_state held_state(const struct listing *l, const struct ifp
 	struct ifpin_bpf__bss bss;
 	uint32_t held;
 
-	if (read_state(l->store, m->name, &bss) || read_held(l->store, m->name, &held) ||
+	if (read_state(l->store, m->name, &bss) || read_held(l->store, m->name, &bss, &held) ||
 		!bss.state.armed)
 		return IFPIN_PIN_BROKEN;
 	if (l->thorough ? !ifp_links_live(l->store, m->name) : !has_links(l->store, m->name))

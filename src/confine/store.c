@@ -255,6 +255,16 @@ int ifp_store_lock(struct ifp_store *ret, struct ifpin_error *err)
 	return 0;
 }
 
+int ifp_store_mark(const struct ifp_store *s, const char *folder)
+{
+	int fd;
+
+	if (mkdirat(s->fd, folder, 0700) && errno != EEXIST)
+		return -errno;
+	fd = openat(s->fd, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 /* ---- what a confinement is ---- */
 
 int ifp_meta_write(const char *path, const struct ifp_meta *m)

@@ -64,8 +64,7 @@ const char *ifp_store_path(const struct ifp_store *s, const char *kind, const ch
  * Opens what is pinned there. From the store's folder on where the kernel can (Linux 6.5), which
  * takes a third of the time. Return: the descriptor; errno of BPF_OBJ_GET.
  */
-int ifp_store_get(
-	const struct ifp_store *s, const char *kind, const char *name, const char *file);
+int ifp_store_get(const struct ifp_store *s, const char *kind, const char *name, const char *file);
 
 /* The name of a confinement whose folder is so called. Return: 0; -ENOENT: it is not one. */
 int ifp_store_name(const char *folder, const char *kind, char ret[IFPIN_PIN_NAME_SIZE]);
@@ -81,6 +80,12 @@ int ifp_store_remove(const struct ifp_store *s, const char *kind, const char *na
 /* new_NAME becomes pin_NAME, whether or not there is one already. Return: 0; errno of rename. */
 int ifp_store_commit(const struct ifp_store *s, const char *name);
 
+/*
+ * A folder that says by a lock that somebody lives: the kernel takes it away with the last process
+ * that has the descriptor, however that ends. Made if need be, and left there. Return: it; -errno.
+ */
+int ifp_store_mark(const struct ifp_store *s, const char *folder);
+
 int ifp_meta_write(const char *path, const struct ifp_meta *m);
 /* Return: 0; -ENOENT; -EPROTO: of another version; -errno. */
 int ifp_meta_read(const char *path, struct ifp_meta *ret);
@@ -95,6 +100,10 @@ int ifp_meta_update(const char *path, const struct ifp_meta *m);
 int ifp_store_host(const struct ifp_store *s, uint64_t netns, bool make, struct ifp_host_maps *ret,
 	struct ifpin_error *err);
 void ifp_host_maps_close(struct ifp_host_maps *m);
+
+/* Says that the caller follows the confinements of this network namespace, for as long as the
+ * descriptor lives. Return: it; -errno. */
+int ifp_follow_mark(const struct ifp_store *s, uint64_t netns);
 
 /* The cookie of the caller's network namespace. Return: 0; -errno. */
 int ifp_own_netns(uint64_t *ret);
