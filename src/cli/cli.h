@@ -6,6 +6,7 @@ int cmd_attach(int argc, char **argv);
 int cmd_detach(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_status(int argc, char **argv);
+int cmd_watch(int argc, char **argv);
 int cmd_gc(int argc, char **argv);
 int cmd_prove(int argc, char **argv);
 

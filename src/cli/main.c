@@ -16,6 +16,7 @@ static const struct command {
 	{"detach", cmd_detach, "end that"},
 	{"list", cmd_list, "list all confinements"},
 	{"status", cmd_status, "whether all is held, and what passed and did not"},
+	{"watch", cmd_watch, "tell what is denied, as it happens"},
 	{"prove", cmd_prove, "attempt every known leak in a laboratory and count frames"},
 	{"gc", cmd_gc, "remove what a killed ifpin left behind"},
 };

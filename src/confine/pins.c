@@ -18,12 +18,10 @@
 
 void ifp_pin_close(struct ifp_pin *p)
 {
-	if (p->bss)
-		munmap(p->bss, sizeof(*p->bss));
+	ifp_state_close(&p->bss);
 	ifp_closep(&p->state);
 	ifp_closep(&p->packets);
 	ifp_closep(&p->options);
-	p->bss = NULL;
 }
 
 static int open_map(
@@ -33,20 +31,35 @@ static int open_map(
 	return *ret < 0 ? *ret : 0;
 }
 
-static int map_state(struct ifp_pin *p)
+static int map_state(int state, struct ifpin_bpf__bss **ret)
 {
 	struct bpf_map_info info = {};
 	uint32_t len = sizeof(info);
+	void *p;
 
-	if (bpf_obj_get_info_by_fd(p->state, &info, &len))
+	if (bpf_obj_get_info_by_fd(state, &info, &len))
 		return -errno;
-	if (info.value_size != sizeof(*p->bss))
+	if (info.value_size != sizeof(**ret))
 		return -EPROTO;
-	p->bss = mmap(NULL, sizeof(*p->bss), PROT_READ | PROT_WRITE, MAP_SHARED, p->state, 0);
-	if (p->bss != MAP_FAILED)
-		return 0;
-	p->bss = NULL;
-	return -errno;
+	p = mmap(NULL, sizeof(**ret), PROT_READ | PROT_WRITE, MAP_SHARED, state, 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	*ret = p;
+	return 0;
+}
+
+int ifp_state_open(const struct ifp_store *s, const char *name, struct ifpin_bpf__bss **ret)
+{
+	_cleanup_close_ int state = ifp_store_get(s, "pin", name, IFP_PIN_STATE);
+
+	return state < 0 ? state : map_state(state, ret);
+}
+
+void ifp_state_close(struct ifpin_bpf__bss **bss)
+{
+	if (*bss)
+		munmap(*bss, sizeof(**bss));
+	*bss = NULL;
 }
 
 int ifp_pin_open(const struct ifp_store *s, const char *kind, const char *name, struct ifp_pin *ret)
@@ -59,7 +72,7 @@ int ifp_pin_open(const struct ifp_store *s, const char *kind, const char *name, 
 	if (!r)
 		r = open_map(s, kind, name, IFP_PIN_OPTIONS, &p.options);
 	if (!r)
-		r = map_state(&p);
+		r = map_state(p.state, &p.bss);
 	if (r)
 		ifp_pin_close(&p);
 	else

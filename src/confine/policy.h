@@ -72,7 +72,7 @@ struct ifpin_denial_event {
 	__u32 level, option, optlen; /* of setsockopt() */
 	__u16 family, protocol;
 	__u16 sport, dport; /* host order */
-	__u32 pad;
+	__u32 knows_task; /* 1: pid 0 means that it was no process of the confinement */
 	struct ifpin_addr src, dst;
 	__u8 optval[IFPIN_OPTVAL_LEN];
 	char comm[16];

@@ -16,6 +16,7 @@
 #define BPFFS "/sys/fs/bpf"
 #define FOLDER BPFFS "/ifpin"
 #define META "meta"
+#define WATCHERS "watchers"
 /* For all of a network namespace; a command of its own has fewer. */
 #define MAX_SHARED_ADDRS 65536
 #define MAX_SHARED_NETWORKS 131072
@@ -138,7 +139,7 @@ static void closedirp(DIR **dir)
 		closedir(*dir);
 }
 
-/* Calls cb with the name of each folder of a kind. */
+/* Calls cb with the name in each folder of a kind. */
 static int each(const struct ifp_store *s, const char *kind,
 	int (*cb)(const char *name, void *data), void *data)
 {
@@ -158,6 +159,12 @@ static int each(const struct ifp_store *s, const char *kind,
 int ifp_store_each(const struct ifp_store *s, int (*cb)(const char *name, void *data), void *data)
 {
 	return each(s, "pin", cb, data);
+}
+
+int ifp_store_each_host(
+	const struct ifp_store *s, int (*cb)(const char *netns, void *data), void *data)
+{
+	return each(s, "host", cb, data);
 }
 
 int ifp_store_remove(const struct ifp_store *s, const char *kind, const char *name)
@@ -351,6 +358,18 @@ void ifp_host_maps_close(struct ifp_host_maps *m)
 	*m = (struct ifp_host_maps){.host_fd = -1, .addrs = -1, .ways = -1};
 }
 
+/* As struct watcher_buffer and watchers in pin.bpf.h. */
+static int make_watchers(void)
+{
+	_cleanup_close_ int buffer = bpf_map_create(
+		BPF_MAP_TYPE_RINGBUF, "ifpin_like", 0, 0, (uint32_t)sysconf(_SC_PAGESIZE), NULL);
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .inner_map_fd = (uint32_t)buffer);
+
+	return buffer < 0 ? buffer
+			  : bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "ifpin_watchers",
+				    sizeof(uint32_t), sizeof(uint32_t), IFPIN_WATCHERS, &opts);
+}
+
 static int make_host(const struct ifp_store *s, const char *name)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, mapped, .map_flags = BPF_F_MMAPABLE);
@@ -362,18 +381,27 @@ static int make_host(const struct ifp_store *s, const char *name)
 				    &sparse),
 			    ways = bpf_map_create(BPF_MAP_TYPE_LPM_TRIE, "ifpin_ways",
 				    sizeof(struct ifpin_network), sizeof(uint32_t),
-				    MAX_SHARED_NETWORKS, &sparse);
-	const int fds[] = {host, addrs, ways};
-	static const char *const files[] = {"host", "addrs", "ways"};
+				    MAX_SHARED_NETWORKS, &sparse),
+			    watchers = make_watchers();
+	const int fds[] = {host, addrs, ways, watchers};
+	static const char *const files[] = {"host", "addrs", "ways", WATCHERS};
 	char path[256];
 
-	if (host < 0 || addrs < 0 || ways < 0 ||
+	if (host < 0 || addrs < 0 || ways < 0 || watchers < 0 ||
 		(mkdir(ifp_store_path(s, "new", name, NULL, path), 0700) && errno != EEXIST))
 		return -errno;
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		if (bpf_obj_pin(fds[i], ifp_store_path(s, "new", name, files[i], path)))
 			return -errno;
 	return move(s, "new", "host", name);
+}
+
+int ifp_store_watchers(const struct ifp_store *s, uint64_t netns)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "%llx", (unsigned long long)netns);
+	return ifp_store_get(s, "host", name, WATCHERS);
 }
 
 static int open_host(const struct ifp_store *s, const char *name, struct ifp_host_maps *ret)

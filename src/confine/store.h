@@ -72,6 +72,10 @@ int ifp_store_name(const char *folder, const char *kind, char ret[IFPIN_PIN_NAME
 /* Calls cb with the name of each confinement in force. Return: 0; what cb returned; -errno. */
 int ifp_store_each(const struct ifp_store *s, int (*cb)(const char *name, void *data), void *data);
 
+/* The same for the network namespaces of which there are shared maps, their cookies in hex. */
+int ifp_store_each_host(
+	const struct ifp_store *s, int (*cb)(const char *netns, void *data), void *data);
+
 bool ifp_store_has(const struct ifp_store *s, const char *kind, const char *name);
 
 /* Removes a folder and what is pinned in it, links first. Return: 0; errno of unlink, rmdir. */
@@ -99,6 +103,12 @@ int ifp_meta_update(const char *path, const struct ifp_meta *m);
  */
 int ifp_store_host(const struct ifp_store *s, uint64_t netns, bool make, struct ifp_host_maps *ret,
 	struct ifpin_error *err);
+/*
+ * The map of those who watch the confinements of a network namespace, one for all, because the
+ * kernel takes 8 ms to change a slot. Return: its descriptor; -ENOENT; -errno.
+ */
+int ifp_store_watchers(const struct ifp_store *s, uint64_t netns);
+
 void ifp_host_maps_close(struct ifp_host_maps *m);
 
 /* Says that the caller follows the confinements of this network namespace, for as long as the

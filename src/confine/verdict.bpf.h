@@ -44,8 +44,12 @@ static __always_inline void publish(struct ifpin_denial_event *ev, int judgement
 #pragma clang loop unroll(disable)
 	for (__u32 i = 0; i < IFPIN_WATCHERS; i++) {
 		__u32 slot = i;
-		void *buffer = bpf_map_lookup_elem(&watchers, &slot);
+		void *buffer;
 
+		/* One who watches others only has a buffer there, too. */
+		if (!(watching >> i & 1))
+			continue;
+		buffer = bpf_map_lookup_elem(&watchers, &slot);
 		if (buffer && bpf_ringbuf_output(buffer, ev, sizeof(*ev), 0))
 			__sync_fetch_and_add(&lost[i], 1);
 	}
@@ -70,7 +74,8 @@ __noinline int is_allowed(int judgement)
 __noinline int tell_packet(struct __sk_buff *skb, int judgement)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-	struct ifpin_denial_event ev = {.ifindex = skb->ifindex};
+	struct ifpin_denial_event ev = {
+		.ifindex = skb->ifindex, .knows_task = policy.knows_task};
 	struct bpf_sock *sk = skb->sk;
 	__u16 ports[2] = {};
 	__u32 off = 40;
