@@ -361,7 +361,8 @@ IFPIN_API void ifpin_follower_close(struct ifpin_follower *follower);
  *Linux 6.10)
  * @uid: user of the process, else of the socket
  * @ifindex: the device that was attempted, or 0
- * @device: its name; empty if it is gone, or of another network namespace
+ * @device: its name, also of one that was named and is none; empty if it is gone, or of another
+ *	network namespace
  * @bound: the device that the socket was tied to, or 0
  * @family, @protocol: of the socket or packet; 0: not known
  * @src, @dst: addresses, IPv4 mapped; zero where not known

@@ -56,7 +56,8 @@ struct clause {
 	ifp_name_of_fn *name_of;
 	char *to;
 	size_t room;
-	uint32_t named; /* the device that an option value names; 0: none */
+	uint32_t named;		/* the device that an option value names; 0: none */
+	char name[IF_NAMESIZE]; /* where it does so by name */
 };
 
 static void _printf_(2, 3) put(struct clause *c, const char *fmt, ...)
@@ -240,6 +241,15 @@ static void put_join_group(struct clause *c)
 	put_on(c, NOWHERE, 0);
 }
 
+static void put_name(struct clause *c, const char *option)
+{
+	size_t len = given(c->ev) < IF_NAMESIZE - 1 ? given(c->ev) : IF_NAMESIZE - 1;
+	struct clause name = {.to = c->name, .room = sizeof(c->name)};
+
+	put_text(&name, c->ev->optval, len);
+	put(c, "%s named %s", option, c->name);
+}
+
 static void put_option(struct clause *c, const struct option *o)
 {
 	switch (o->value) {
@@ -248,9 +258,7 @@ static void put_option(struct clause *c, const struct option *o)
 			put(c, "%s would untie", o->name);
 			return;
 		}
-		put(c, "%s named ", o->name);
-		put_text(c, c->ev->optval,
-			given(c->ev) < IFPIN_NAME_LEN ? given(c->ev) : IFPIN_NAME_LEN);
+		put_name(c, o->name);
 		return;
 	case VALUE_INDEX:
 	case VALUE_INDEX_BE:
@@ -391,5 +399,7 @@ void ifp_denied_fill(const struct ifpin_denial_event *ev, ifp_name_of_fn *name_o
 		d.ifindex = c.named;
 	if (d.ifindex)
 		name_of(d.ifindex, d.device);
+	else
+		memcpy(d.device, c.name, sizeof(d.device));
 	*ret = d;
 }

@@ -139,11 +139,13 @@ static void bindings(void **state)
 
 	(void)state;
 	assert_what(&ev, "SO_BINDTODEVICE named out0");
+	assert_string_equal(fill(&ev).device, "out0");
+	assert_int_equal(fill(&ev).ifindex, 0);
 	assert_string_equal(fill(&ev).comm, "0123456789abcde");
 	ev = option(SOL_SOCKET, SO_BINDTODEVICE, "\n\033[2J", 5);
 	assert_what(&ev, "SO_BINDTODEVICE named ??[2J");
 	ev = option(SOL_SOCKET, SO_BINDTODEVICE, "0123456789abcdefghijklmnopqrstuv", 4096);
-	assert_what(&ev, "SO_BINDTODEVICE named 0123456789abcdef");
+	assert_what(&ev, "SO_BINDTODEVICE named 0123456789abcde");
 	ev = option(SOL_SOCKET, SO_BINDTODEVICE, "", 0);
 	assert_what(&ev, "SO_BINDTODEVICE would untie");
 	ev = option(SOL_SOCKET, 62, &out, 4);
