@@ -2,6 +2,8 @@
 #include "cli.h"
 #include "show.h"
 
+#include <ifpin/sockets.h>
+
 #include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
@@ -29,17 +31,25 @@ static const char help_text[] =
 	"\n"
 	"Exit status: 0 if all is held; 3 if one is closed, has ended or is broken; 125 on failure.\n";
 
+/* Sockets of one confinement, by verdict. */
+struct sockets {
+	unsigned int n[IFPIN_SOCKET_VERDICTS];
+};
+
 struct status {
 	struct ifpin_pin_info *pins; /* those to show */
 	struct ifpin_pin_counts *counts;
+	struct sockets *sockets;
 	size_t n;
 	bool followed;
+	unsigned int unread; /* processes that may not be looked into */
 };
 
 static void status_free(struct status *s)
 {
 	free(s->pins);
 	free(s->counts);
+	free(s->sockets);
 }
 
 /* What was taken away cannot be read: then there are no counts. */
@@ -114,6 +124,21 @@ static void print_counts(const struct ifpin_pin_counts *c)
 		puts("     Denied: nothing");
 }
 
+static void print_sockets(const struct sockets *sockets)
+{
+	bool any = false;
+
+	fputs("    Sockets:", stdout);
+	for (int v = 0; v < IFPIN_SOCKET_VERDICTS; v++) {
+		if (!sockets->n[v])
+			continue;
+		printf("%s %u %s", any ? "," : "", sockets->n[v],
+			ifpin_socket_verdict_name((enum ifpin_socket_verdict)v));
+		any = true;
+	}
+	puts(any ? "" : " none");
+}
+
 static void print_pin(const struct status *s, size_t i)
 {
 	const struct ifpin_pin_info *p = &s->pins[i];
@@ -130,6 +155,8 @@ static void print_pin(const struct status *s, size_t i)
 	if (p->since)
 		printf("      Since: %s\n", show_time(p->since, "%F %T %z", since));
 	print_counts(&s->counts[i]);
+	if (p->state != IFPIN_PIN_OTHER_NETNS)
+		print_sockets(&s->sockets[i]);
 	if (p->attached && p->state != IFPIN_PIN_OTHER_NETNS)
 		printf("   Followed: %s\n",
 			s->followed ? "yes"
@@ -157,6 +184,22 @@ static void add_counts(struct json_object *o, const struct ifpin_pin_counts *c)
 	json_object_object_add(o, "denied", denied);
 }
 
+/* Those of another network namespace are not to be seen from here. */
+static void add_sockets(struct json_object *o, const struct status *s, size_t i)
+{
+	struct json_object *sockets;
+
+	if (s->pins[i].state == IFPIN_PIN_OTHER_NETNS) {
+		json_object_object_add(o, "sockets", NULL);
+		return;
+	}
+	sockets = json_object_new_object();
+	for (int v = 0; v < IFPIN_SOCKET_VERDICTS; v++)
+		show_number(sockets, ifpin_socket_verdict_name((enum ifpin_socket_verdict)v),
+			s->sockets[i].n[v]);
+	json_object_object_add(o, "sockets", sockets);
+}
+
 static void write_json(const struct status *s)
 {
 	struct json_object *top = json_object_new_object(), *list = json_object_new_array();
@@ -165,9 +208,11 @@ static void write_json(const struct status *s)
 		struct json_object *o = show_pin(&s->pins[i]);
 
 		add_counts(o, &s->counts[i]);
+		add_sockets(o, s, i);
 		json_object_array_add(list, o);
 	}
 	show_bool(top, "followed", s->followed);
+	show_number(top, "unread_processes", s->unread);
 	json_object_object_add(top, "confinements", list);
 	show_pretty(top);
 }
@@ -233,6 +278,43 @@ static int look(struct status *s, struct ifpin_error *err)
 	return 0;
 }
 
+/* Made in the confinement, or held by a process that is in it. */
+static bool belongs(const struct ifpin_socket_info *s, const char *name)
+{
+	if (!strcmp(s->confinement, name))
+		return true;
+	for (size_t i = 0; i < s->n_holders; i++)
+		if (!strcmp(s->holders[i].confinement, name))
+			return true;
+	return false;
+}
+
+static int count_sockets(struct status *s, struct ifpin_error *err)
+{
+	struct ifpin_confined *confined = NULL;
+	struct ifpin_socket_info *sockets = NULL;
+	size_t n_confined, n = 0;
+	int r = 0;
+
+	s->sockets = calloc(s->n ?: 1, sizeof(*s->sockets));
+	if (!s->sockets) {
+		err->code = -ENOMEM;
+		strcpy(err->text, "out of memory");
+		return -ENOMEM;
+	}
+	if (s->n)
+		r = ifpin_confined_list(&confined, &n_confined, err);
+	if (!r && s->n)
+		r = ifpin_sockets(confined, n_confined, &sockets, &n, &s->unread, err);
+	for (size_t i = 0; !r && i < s->n; i++)
+		for (size_t k = 0; k < n; k++)
+			if (belongs(&sockets[k], s->pins[i].name))
+				s->sockets[i].n[sockets[k].verdict]++;
+	free(confined);
+	free(sockets);
+	return r;
+}
+
 static bool all_held(const struct status *s)
 {
 	for (size_t i = 0; i < s->n; i++)
@@ -251,6 +333,8 @@ static int status(char **names, int n, bool json)
 		r = choose(&s, names, n, &err);
 	if (!r)
 		r = look(&s, &err);
+	if (!r)
+		r = count_sockets(&s, &err);
 	if (!r)
 		r = ifpin_followed(&s.followed, &err);
 	if (r) {

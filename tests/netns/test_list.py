@@ -143,6 +143,20 @@ class Held(ListLab):
         self.assertIn("Passed: 3 packets out", text)
         self.assertIn("Denied: 2: a packet was routed to another device (other-device)\n", text)
 
+    def test_sockets_by_verdict(self):
+        path = self.attach("web", "--existing=pin")
+        hold = ("import socket, sys\n"
+                "s = [socket.socket(2, 2) for _ in range(3)]\n"
+                "for x in s: x.bind(('10.0.1.1', 0))\n"
+                "print('x', flush=True)\n"
+                "sys.stdin.read()\n")
+        p = self.service(path, ["python3", "-c", hold], stdin=subprocess.PIPE,
+                         stdout=subprocess.PIPE)
+        p.stdout.readline()
+        sockets = self.status("web")[1]["web"]["sockets"]
+        self.assertEqual({k: n for k, n in sockets.items() if n}, {"pinned": 3})
+        self.assertIn("Sockets: 3 pinned\n", must(IFPIN, "status"))
+
     def test_cgroup_with_a_hostile_name(self):
         name = "ifpin-\033[2J\r"
         path = self.cgroup(name)
