@@ -13,6 +13,7 @@ static const struct command {
 } commands[] = {
 	{"run", cmd_run, "run a command that can use one interface only"},
 	{"prove", cmd_prove, "attempt every known leak in a laboratory and count frames"},
+	{"audit", cmd_audit, "say what of this host's settings could let a leak through"},
 	{"gc", cmd_gc, "remove what a killed ifpin left behind"},
 };
 
