@@ -16,7 +16,7 @@ BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
 def unit_tests():
     """Passed and failed tests of the cmocka programs."""
     passed = failed = 0
-    for name in "test_parse", "test_host":
+    for name in "test_parse", "test_host", "test_audit":
         p = subprocess.run([os.path.join(BUILD, name)], capture_output=True, text=True)
         text = p.stdout + p.stderr
         bad = len(re.findall(r"^\[  FAILED  \] \w+$", text, re.M))

@@ -72,25 +72,32 @@ static int read_line(struct ifpin_accepted *a, char *line, struct ifpin_error *e
 	return ifpin_accepted_add(a, spec, reason, err);
 }
 
-int ifpin_accepted_read(
-	struct ifpin_accepted *accepted, const char *path, struct ifpin_error *ret_error)
+int ifp_accepted_parse(struct ifpin_accepted *accepted, char *text, const char *path,
+	struct ifpin_error *ret_error)
 {
-	_cleanup_free_ char *text = NULL;
 	unsigned int number = 0;
 	struct ifpin_error err;
-	char *line, *rest;
-	int r = ifp_read_file(path, &text);
+	char *line;
 
-	if (r)
-		return ifp_fail_errno(ret_error, r, "%s", path);
-	for (rest = text; (line = strsep(&rest, "\n"));) {
+	while ((line = strsep(&text, "\n"))) {
+		int r = read_line(accepted, line, &err);
+
 		number++;
-		r = read_line(accepted, line, &err);
 		if (r)
 			return ifp_fail(
 				ret_error, r, "%.400s: line %u: %.500s", path, number, err.text);
 	}
 	return 0;
+}
+
+int ifpin_accepted_read(
+	struct ifpin_accepted *accepted, const char *path, struct ifpin_error *ret_error)
+{
+	_cleanup_free_ char *text = NULL;
+	int r = ifp_read_file(path, &text);
+
+	return r ? ifp_fail_errno(ret_error, r, "%s", path)
+		 : ifp_accepted_parse(accepted, text, path, ret_error);
 }
 
 const char *ifp_accepted_reason(const struct ifpin_accepted *a, const char *id, const char *device)

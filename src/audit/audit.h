@@ -102,6 +102,10 @@ static inline void ifp_nets_free(struct nets *n)
 /* A command that deletes a route. */
 struct mend ifp_route_delete(const struct snapshot *s, const struct aroute *r);
 
+/* Reads the text of a file, which it cuts up. Return: as ifpin_accepted_read(). */
+int ifp_accepted_parse(struct ifpin_accepted *accepted, char *text, const char *path,
+	struct ifpin_error *ret_error);
+
 /* Why a finding was accepted, or NULL. */
 const char *ifp_accepted_reason(const struct ifpin_accepted *a, const char *id, const char *device);
 

@@ -304,9 +304,9 @@ static const struct check checks[] = {
 		S6(.index = DEVCONF_ACCEPT_UNTRACKED_NA, .combine = OWN, .whose = SUBJECT,
 			.mended = 0, .name = "accept_untracked_na",
 			.tail = "who advertises an address is taken for it")},
-	{{"nonlocal-bind4", "conf", IFPIN_NOTICE, "sockets may use foreign IPv4 addresses",
-		 "Every user's program may send from an address that is not the host's: others answer "
-		 "it by another way."},
+	{{"nonlocal-bind4", "conf", IFPIN_NOTICE, "sockets may take foreign IPv4 addresses",
+		 "A program may take an address and port before the host has the address; whichever "
+		 "device gets it, what is sent to it there is delivered."},
 		judge_nonlocal, &inet4},
 	{{"nonlocal-bind6", "conf", IFPIN_NOTICE, "sockets may use foreign IPv6 addresses",
 		 "Every user's program may send from an address that is not the host's: others answer "

@@ -63,7 +63,7 @@ static void judge_upper(struct judge *j)
 
 	for_each_link(l, j->s)
 	{
-		uint32_t index = l->outer ?: l->lower_elsewhere ? 0 : l->lower;
+		uint32_t index = l->outer ?: l->lower;
 		const struct alink *lower = index ? ifp_link_at(j->s, index) : NULL;
 
 		if (!lower || lower == l || !ifp_is_subject(j, lower) ||
@@ -81,7 +81,7 @@ static void judge_tunnel(struct judge *j)
 
 	for_each_link(l, j->s)
 	{
-		uint32_t index = l->outer ?: l->lower_elsewhere ? 0 : l->lower;
+		uint32_t index = l->outer ?: l->lower;
 
 		if (!ifp_is_subject(j, l) || !(l->flags & IFF_UP) ||
 			!is_one_of(l->dev.kind, tunnels))

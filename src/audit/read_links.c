@@ -79,8 +79,9 @@ int ifp_on_link(const struct nlmsghdr *nlh, void *data)
 	l->flags = ((const struct ifinfomsg *)mnl_nlmsg_get_payload(nlh))->ifi_flags;
 	ifp_attrs(mnl_nlmsg_get_payload_offset(nlh, sizeof(struct ifinfomsg)),
 		mnl_nlmsg_get_payload_len(nlh) - MNL_ALIGN(sizeof(struct ifinfomsg)), tb, IFLA_XDP);
-	l->lower = ifp_attr_u32(tb[IFLA_LINK], 0);
+	/* The index would be one of the other namespace. */
 	l->lower_elsewhere = tb[IFLA_LINK_NETNSID];
+	l->lower = l->lower_elsewhere ? 0 : ifp_attr_u32(tb[IFLA_LINK], 0);
 	l->promiscuity = ifp_attr_u32(tb[IFLA_PROMISCUITY], 0);
 	if (tb[IFLA_AF_SPEC])
 		read_settings(tb[IFLA_AF_SPEC], l);

@@ -44,7 +44,8 @@ static int add_hops(struct snapshot *s, struct aroute *route, const struct nlatt
 	int left = mnl_attr_get_payload_len(multipath), r = 0;
 	unsigned int hops = 0;
 
-	for (; RTNH_OK(nh, left) && hops < UINT8_MAX;
+	/* RTNH_OK() alone reads a length that may be behind the end. */
+	for (; left >= (int)sizeof(*nh) && RTNH_OK(nh, left) && hops < UINT8_MAX;
 		left -= RTNH_ALIGN(nh->rtnh_len), nh = RTNH_NEXT(nh))
 		hops++;
 	route->hops = (uint8_t)hops;

@@ -101,24 +101,27 @@ static void read_template(const struct nlattr *a, struct apolicy *p)
 
 int ifp_on_policy(const struct nlmsghdr *nlh, void *data)
 {
-	const struct xfrm_userpolicy_info *info = mnl_nlmsg_get_payload(nlh);
-	size_t skip = MNL_ALIGN(sizeof(*info));
+	struct xfrm_userpolicy_info info;
+	size_t skip = MNL_ALIGN(sizeof(info));
 	const struct nlattr *tb[XFRMA_TMPL + 1];
 	struct snapshot *s = data;
 	struct apolicy p = {};
 	struct apolicy *new;
 
-	if (nlh->nlmsg_type != XFRM_MSG_NEWPOLICY ||
-		mnl_nlmsg_get_payload_len(nlh) < sizeof(*info) || info->action != XFRM_POLICY_ALLOW)
+	if (nlh->nlmsg_type != XFRM_MSG_NEWPOLICY || mnl_nlmsg_get_payload_len(nlh) < sizeof(info))
 		return 0;
-	p.family = (uint8_t)info->sel.family;
-	p.dir = info->dir;
-	p.index = info->index;
-	p.ifindex = (uint32_t)info->sel.ifindex;
-	put_address(p.src, &info->sel.saddr, p.family);
-	put_address(p.dst, &info->sel.daddr, p.family);
-	p.src_len = (uint8_t)(info->sel.prefixlen_s + (p.family == AF_INET ? 96 : 0));
-	p.dst_len = (uint8_t)(info->sel.prefixlen_d + (p.family == AF_INET ? 96 : 0));
+	/* Netlink aligns to four bytes; this struct has numbers of eight. */
+	memcpy(&info, mnl_nlmsg_get_payload(nlh), sizeof(info));
+	if (info.action != XFRM_POLICY_ALLOW)
+		return 0;
+	p.family = (uint8_t)info.sel.family;
+	p.dir = info.dir;
+	p.index = info.index;
+	p.ifindex = (uint32_t)info.sel.ifindex;
+	put_address(p.src, &info.sel.saddr, p.family);
+	put_address(p.dst, &info.sel.daddr, p.family);
+	p.src_len = (uint8_t)(info.sel.prefixlen_s + (p.family == AF_INET ? 96 : 0));
+	p.dst_len = (uint8_t)(info.sel.prefixlen_d + (p.family == AF_INET ? 96 : 0));
 	if (p.src_len > 128 || p.dst_len > 128)
 		return 0;
 	if (mnl_nlmsg_get_payload_len(nlh) > skip) {

@@ -31,7 +31,7 @@ void *ifp_vec_grow(void **v, size_t *n, size_t *room, size_t size);
 struct alink {
 	struct ifpin_device dev;
 	uint32_t flags;	      /* IFF_* */
-	uint32_t lower;	      /* IFLA_LINK: what it stands on, or the other end of a veth */
+	uint32_t lower;	      /* IFLA_LINK, here: what it stands on, or the other end of a veth */
 	bool lower_elsewhere; /* that is in another namespace */
 	uint32_t outer;	      /* device that a tunnel's packets are tied to */
 	uint32_t promiscuity;
