@@ -18,7 +18,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "netns"))
 from lab import Chassis, Peer, must, run  # noqa: E402
 
 SECONDS = "0.25"
-PARTS = ("start", "sockets", "lib", "many")
+PARTS = ("start", "sockets", "lib", "audit", "many")
 
 
 def paired(a, b, pairs):
@@ -149,6 +149,33 @@ class Bench:
         self.row(f"start of confinement {count}", "the first", 1.2,
                  [t / first for t in times[-part:]], True,
                  f"first {first * 1e3:.1f} ms")
+
+    def audit(self, devices=1000, routes=10000):
+        host = Peer()
+        self.chassis.stack.callback(host.close)
+        must(*host.cmd("ip", "-batch", "-"), input="link set lo up\n" + "".join(
+            f"link add a{i} up type veth peer name b{i}\n" for i in range(devices // 2)) + "".join(
+            f"addr add 10.{i // 250}.{i % 250}.1/24 dev a{i}\n" for i in range(devices // 2)))
+        must(*host.cmd("ip", "-batch", "-"), input="".join(
+            f"route add 100.{64 + i // 65536}.{i // 256 % 256}.{i % 256}/32 via 10.0.0.2\n"
+            for i in range(routes)))
+        must(*host.cmd("nft", "-f", "-"), input="table inet t { chain c { type filter hook output "
+             "priority 0; }; }\n" + "".join(f"add rule inet t c ip daddr 198.18.{i // 256}.{i % 256} "
+                                            "tcp dport 22 counter accept\n" for i in range(1000)))
+        for device, what in ("a0", "one device"), ("", "every device"):
+            def once():
+                argv = host.cmd(self.ifpin, "audit", "--json", *device.split())
+                began = time.perf_counter()
+                p = subprocess.run(argv, stdout=subprocess.PIPE, check=False)
+                took = time.perf_counter() - began
+                if p.returncode != 1:
+                    raise RuntimeError(f"audit: {p.returncode}")
+                once.findings = len(json.loads(p.stdout)["findings"])
+                return took * 1e3
+            times = [once() for _ in range(self.pairs)]
+            self.row(f"audit of {what}", f"{devices} devices, {routes} routes", 200, times, True,
+                     f"{once.findings} findings; start of nsenter and 1000 rules of nftables are in it",
+                     "ms")
 
     # ---- the socket ring; both sides of a pair in one process ----
 

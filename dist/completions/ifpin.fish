@@ -5,6 +5,7 @@ end
 complete -c ifpin -f
 complete -c ifpin -n __fish_use_subcommand -a run -d 'run a command that can use one interface only'
 complete -c ifpin -n __fish_use_subcommand -a prove -d 'attempt every known leak and count frames'
+complete -c ifpin -n __fish_use_subcommand -a audit -d 'say what of this host could let a leak through'
 complete -c ifpin -n __fish_use_subcommand -a gc -d 'remove what a killed ifpin left behind'
 set -l run '__fish_seen_subcommand_from run'
 complete -c ifpin -n $run -a '(__ifpin_devices)' -d interface
@@ -25,3 +26,12 @@ complete -c ifpin -n $prove -l with -x
 complete -c ifpin -n $prove -l list
 complete -c ifpin -n $prove -l json -r -F
 complete -c ifpin -n $prove -l junit -r -F
+set -l audit '__fish_seen_subcommand_from audit'
+complete -c ifpin -n $audit -a '(__ifpin_devices)' -d interface
+complete -c ifpin -n $audit -l only -x -a "(ifpin audit --list 2>/dev/null | awk 'NR > 2 { print \$2; print \$4 }' | sort -u)"
+complete -c ifpin -n $audit -l ignore -x -a "(ifpin audit --list 2>/dev/null | awk 'NR > 2 { print \$2 }')"
+complete -c ifpin -n $audit -l ignore-file -r -F
+complete -c ifpin -n $audit -l fix -d 'print a script that mends'
+complete -c ifpin -n $audit -l json -d 'findings as JSON'
+complete -c ifpin -n $audit -l list -d 'list the checks'
+complete -c ifpin -n $audit -s h -l help -d 'help'

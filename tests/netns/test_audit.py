@@ -6,6 +6,8 @@ audit_rows.py. Devices that this kernel has not got are judged in tests/unit/tes
 """
 import json
 import os
+import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -19,6 +21,7 @@ BY_HAND = {"bond-port", "team-port", "vrf-port", "other-port", "vlan-on", "l3mde
            "offload"}
 # Settings of the whole machine, which are not touched.
 OF_THE_MACHINE = {"user-namespaces", "unprivileged-bpf"}
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 LISTENS = "import sys\nprint('ready', flush=True)\nfor line in sys.stdin:\n    told()\n    print('done', flush=True)\n"
 
 
@@ -156,6 +159,141 @@ class Checks(AuditLab):
 
 for _row in ROWS:
     setattr(Checks, "test_" + (_row.name or _row.check).replace("-", "_"), test_of(_row))
+
+
+class Command(AuditLab):
+    """Options, exit status, and what a host cannot be asked."""
+
+    def command(self, *argv):
+        return run(IFPIN, "audit", *argv)
+
+    def test_severities_and_devices(self):
+        self.lines("sysctl -qw net.ipv4.ip_forward=1")
+        report = self.audit("--only=forward", "in0")
+        self.assertEqual(report["device"], "in0")
+        self.assertEqual({f["device"] for f in report["findings"]}, {"in0", "out0"})
+        self.assertEqual({f["severity"] for f in report["findings"]}, {"critical"})
+        self.assertEqual({f["class"] for f in report["findings"]}, {"forward"})
+        p = self.command("--only=forward4", "in0")
+        self.assertEqual(p.returncode, 1)
+        for word in ("critical  forward4", "in0: net.ipv4.conf.in0.forwarding is 1",
+                     "mend: sysctl -w net/ipv4/conf/in0/forwarding=0", "2 critical, 0 warning"):
+            self.assertIn(word, p.stdout)
+
+    def test_without_device(self):
+        """Each device is judged; loopback is not."""
+        devices = {f["device"] for f in self.audit()["findings"]}
+        self.assertLessEqual({"in0", "out0"}, devices)
+        self.assertNotIn("lo", devices)
+
+    def test_clean(self):
+        p = self.command("--only=bridge-port", "in0")
+        self.assertEqual((p.returncode, p.stderr), (0, ""))
+        self.assertIn("0 critical, 0 warning, 0 notice; 0 accepted", p.stdout)
+
+    def test_accepted(self):
+        path = self.tempdir() + "/accepted"
+        with open(path, "w", encoding="utf-8") as f:
+            f.write("# known\nrp-filter@out0  the link is ours\n")
+        report = self.audit("--only=rp-filter", f"--ignore-file={path}", "in0")
+        self.assertEqual([f["accepted"] for f in report["findings"]], ["the link is ours"])
+        p = self.command("--only=rp-filter", f"--ignore-file={path}", "in0")
+        self.assertEqual(p.returncode, 0)
+        self.assertIn("accepted: the link is ours", p.stdout)
+        self.assertEqual(self.command("--only=rp-filter", "--ignore=rp-filter", "in0").returncode, 0)
+        self.assertEqual(self.command("--only=rp-filter", "--ignore=rp-filter@out0", "in0").returncode, 0)
+        self.assertEqual(self.command("--only=rp-filter", "--ignore=rp-filter@in0", "in0").returncode, 1)
+        p = self.command("--fix", "--only=rp-filter", f"--ignore-file={path}", "in0")
+        self.assertNotIn("sysctl", p.stdout)
+
+    def test_errors(self):
+        path = self.tempdir() + "/accepted"
+        with open(path, "w", encoding="utf-8") as f:
+            f.write("\n\nrp-filter\n")
+        for argv, words in ((["no-such-device"], "no interface"), (["--only=nothing"], "nothing"),
+                            (["--ignore=nothing"], "nothing"), ([f"--ignore-file={path}"], "line 3"),
+                            (["--ignore-file=/no/such/file"], "No such file"), (["in0", "out0"], "out0"),
+                            (["--json", "--fix"], "go together"), (["--nonsense"], "nonsense")):
+            p = self.command(*argv)
+            self.assertEqual((p.returncode, p.stdout), (2, ""), argv)
+            self.assertIn(words, p.stderr)
+
+    def test_script(self):
+        """It is printed, and changes nothing; run, it leaves of what it mends nothing."""
+        self.lines("sysctl -qw net.ipv4.ip_forward=1; ip link add br0 type bridge;"
+                   "ip link set in0 master br0")
+        before = self.audit("in0")["findings"]
+        p = self.command("--fix", "in0")
+        self.assertEqual(p.returncode, 1)
+        self.assertTrue(p.stdout.startswith("#!/bin/sh\n"))
+        self.assertEqual(self.audit("in0")["findings"], before)
+        # The machine's own settings are not touched, and this test's own processes live on.
+        kept = [f for f in before if f["class"] not in ("privilege", "socket") and f["id"] != "cgroup-bpf"]
+        self.assertGreater(len(kept), 9)
+        ignored = [f"--ignore={f['id']}" for f in before if f not in kept]
+        p = run("sh", "-e", input=self.command("--fix", *ignored, "in0").stdout)
+        self.assertEqual((p.returncode, p.stderr), (0, ""))
+        left = {f["id"] for f in self.audit("in0")["findings"]} & {f["id"] for f in kept}
+        self.assertEqual(left, set())
+
+    def test_names_that_a_shell_would_read(self):
+        name = "a;touch${IFS}x"
+        must("ip", "link", "add", "name", name, "type", "veth", "peer", "name", "e\033[2J")
+        must("ip", "link", "add", "br0", "type", "bridge")
+        must("ip", "link", "set", "dev", name, "master", "br0")
+        findings = self.audit("--only=bridge-port", name)["findings"]
+        self.assertEqual([f["device"] for f in findings], [name])
+        self.mend(findings)
+        self.assertEqual(self.audit("--only=bridge-port", name)["findings"], [])
+        self.assertNotIn("\033", self.command(name).stdout)
+
+    def test_without_privilege(self):
+        """What may not be read is said, and the rest is judged."""
+        binary = self.tempdir() + "/ifpin"
+        shutil.copy(IFPIN, binary)
+        p = run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all",
+                "--inh-caps=-all", binary, "audit", "--json", "in0")
+        self.assertEqual(p.returncode, 1, p.stderr)
+        report = json.loads(p.stdout)
+        self.assertIn("nftables", {g["what"] for g in report["not_inspected"]})
+        self.assertIn("rp-filter", {f["id"] for f in report["findings"]})
+
+    def test_settings_of_the_machine(self):
+        """Files stand in for them, in this mount namespace."""
+        for check, name, bad in (("unprivileged-bpf", "kernel/unprivileged_bpf_disabled", "0"),
+                                 ("user-namespaces", "user/max_user_namespaces", "1000")):
+            path = self.tempdir() + "/setting"
+            with open(path, "w", encoding="ascii") as f:
+                f.write(bad)
+            must("mount", "--bind", path, f"/proc/sys/{name}")
+            try:
+                findings = self.audit(f"--only={check}")["findings"]
+                self.assertEqual([f["id"] for f in findings], [check])
+                self.mend(findings)
+                self.assertEqual(self.audit(f"--only={check}")["findings"], [])
+            finally:
+                must("umount", f"/proc/sys/{name}")
+
+    def test_documentation(self):
+        with open(os.path.join(ROOT, "docs", "audit.md"), encoding="utf-8") as f:
+            page = f.read()
+        self.assertIn(must(IFPIN, "audit", "--list"), page, "make it anew by `ifpin audit --list`")
+        with open(os.path.join(ROOT, "man", "ifpin-audit.8.scd"), encoding="utf-8") as f:
+            manual = f.read()
+        for option in re.findall(r"--[a-z-]+", must(IFPIN, "audit", "--help")):
+            if option != "--help":
+                self.assertIn(f"*{option}", manual)
+            for shell in "ifpin.bash", "_ifpin", "ifpin.fish":
+                with open(os.path.join(ROOT, "dist", "completions", shell), encoding="utf-8") as f:
+                    self.assertIn(option.lstrip("-"), f.read(), (shell, option))
+
+    def test_many_devices(self):
+        """Of a thousand devices each is judged, and its own settings are read."""
+        must("ip", "-batch", "-", input="".join(
+            f"link add many{i} up type veth peer name other{i}\n" for i in range(500)))
+        self.lines("sysctl -qw net.ipv4.conf.many499.route_localnet=1")
+        findings = self.audit("--only=route-localnet", "in0")["findings"]
+        self.assertEqual([f["device"] for f in findings], ["many499"])
 
 
 del AuditLab, Lab
