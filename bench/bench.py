@@ -153,7 +153,8 @@ class Bench:
     def audit(self, devices=1000, routes=10000):
         host = Peer()
         self.chassis.stack.callback(host.close)
-        must(*host.cmd("ip", "-batch", "-"), input="link set lo up\n" + "".join(
+        must(*host.cmd("ip", "-batch", "-"), input="link set lo up\nlink add out0 up type veth peer name out1\n"
+             "addr add 192.0.2.1/24 dev out0\nroute add default via 192.0.2.2\n" + "".join(
             f"link add a{i} up type veth peer name b{i}\n" for i in range(devices // 2)) + "".join(
             f"addr add 10.{i // 250}.{i % 250}.1/24 dev a{i}\n" for i in range(devices // 2)))
         must(*host.cmd("ip", "-batch", "-"), input="".join(

@@ -74,7 +74,7 @@ bool ifp_is_subject(const struct judge *j, const struct alink *l);
 bool ifp_is_other(const struct judge *j, const struct alink *l);
 
 #define for_each_link(l, s)                                                                        \
-	for (const struct alink *l = (s)->links.v; l < (s)->links.v + (s)->links.n; l++)
+	for (const struct alink *l = (s)->links.v; l && l < (s)->links.v + (s)->links.n; l++)
 
 /* A process that has a socket, or NULL. */
 const struct aowner *ifp_owner(const struct snapshot *s, const struct ifp_sock *sock);
@@ -94,6 +94,8 @@ struct nets {
 bool ifp_nets_collect(struct judge *j, struct nets *ret);
 /* The first one that has the address, of this length. Return: or NULL. */
 const struct net *ifp_nets_find(const struct nets *n, const uint8_t addr[16], unsigned int len);
+/* The one whose device has the address itself. Return: or NULL. */
+const struct net *ifp_nets_of(const struct nets *n, const uint8_t addr[16]);
 static inline void ifp_nets_free(struct nets *n)
 {
 	free(n->v.v);

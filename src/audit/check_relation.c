@@ -220,8 +220,8 @@ static const struct check checks[] = {
 		 "socket."},
 		judge_promiscuous, NULL},
 	{{"allmulticast", "relation", IFPIN_NOTICE, "the device takes in all multicast",
-		 "Groups that nobody here has joined on it are taken in, and delivered to whoever has "
-		 "joined them by another device."},
+		 "Groups that nobody here has joined are taken in, and shown to every program that may "
+		 "open a packet socket."},
 		judge_allmulti, NULL},
 };
 

@@ -53,7 +53,7 @@ struct mend ifp_route_delete(const struct snapshot *s, const struct aroute *r)
 }
 
 #define for_each_route(r, s)                                                                       \
-	for (const struct aroute *r = (s)->routes.v; r < (s)->routes.v + (s)->routes.n; r++)
+	for (const struct aroute *r = (s)->routes.v; r && r < (s)->routes.v + (s)->routes.n; r++)
 
 static void judge_default(struct judge *j)
 {
@@ -115,13 +115,13 @@ static void judge_source(struct judge *j)
 		return;
 	for_each_route(r, j->s)
 	{
-		const struct alink *owner = NULL;
+		const struct net *n;
+		const struct alink *owner;
 
 		if (!leads_away(r) || !r->has_src || r->protocol == RTPROT_KERNEL)
 			continue;
-		for (size_t i = 0; !owner && i < nets.v.n; i++)
-			if (!memcmp(nets.v.v[i].host, r->src, 16))
-				owner = ifp_link_at(j->s, nets.v.v[i].ifindex);
+		n = ifp_nets_of(&nets, r->src);
+		owner = n ? ifp_link_at(j->s, n->ifindex) : NULL;
 		if (!owner || owner->dev.ifindex == r->ifindex || !ifp_is_subject(j, owner))
 			continue;
 		ifp_found(j, owner, ifp_route_delete(j->s, r).s,
@@ -182,18 +182,41 @@ static void judge_local_prefix(struct judge *j)
 
 /* ---- what is left when a device's own route goes ---- */
 
-static bool has_backstop(const struct snapshot *s, const struct net *n, unsigned int family)
+struct rejects {
+	VEC(const struct aroute *) v;
+};
+
+static bool collect_rejects(struct judge *j, unsigned int family, struct rejects *ret)
 {
-	for_each_route(r, s) if (r->family == family && !is_default(r) &&
-				 r->table == RT_TABLE_MAIN &&
-				 (r->type == RTN_UNREACHABLE || r->type == RTN_BLACKHOLE ||
-					 r->type == RTN_PROHIBIT) &&
-				 r->prefixlen <= n->len &&
-				 ifp_prefix_has(r->dst, r->prefixlen, n->addr)) return true;
+	for_each_route(r, j->s)
+	{
+		const struct aroute **p;
+
+		if (r->family != family || is_default(r) || r->table != RT_TABLE_MAIN ||
+			(r->type != RTN_UNREACHABLE && r->type != RTN_BLACKHOLE &&
+				r->type != RTN_PROHIBIT))
+			continue;
+		p = vec_add(&ret->v);
+		if (!p) {
+			j->no_memory = true;
+			return false;
+		}
+		*p = r;
+	}
+	return true;
+}
+
+static bool has_backstop(const struct rejects *rejects, const struct net *n)
+{
+	for (size_t i = 0; i < rejects->v.n; i++) {
+		const struct aroute *r = rejects->v.v[i];
+
+		if (r->prefixlen <= n->len && ifp_prefix_has(r->dst, r->prefixlen, n->addr))
+			return true;
+	}
 	return false;
 }
 
-/* Default routes come first and are few; the table is gone through once. */
 static const struct alink *default_by(const struct judge *j, unsigned int family, uint32_t but)
 {
 	for_each_route(r, j->s)
@@ -208,13 +231,13 @@ static const struct alink *default_by(const struct judge *j, unsigned int family
 	return NULL;
 }
 
-static void judge_net(
-	struct judge *j, const struct net *n, unsigned int family, const struct alink *away)
+static void judge_net(struct judge *j, const struct net *n, unsigned int family,
+	const struct alink *away, const struct rejects *rejects)
 {
 	const struct alink *l = ifp_link_at(j->s, n->ifindex);
 	struct mend m;
 
-	if (!l || !ifp_is_subject(j, l) || away == l || has_backstop(j->s, n, family))
+	if (!l || !ifp_is_subject(j, l) || away == l || has_backstop(rejects, n))
 		return;
 	snprintf(m.s, sizeof(m.s), "%s route add unreachable %s metric %u", ip_of(family),
 		ifp_prefix_text(n->addr, n->len).s, BACKSTOP_METRIC);
@@ -223,30 +246,41 @@ static void judge_net(
 		ifp_prefix_text(n->addr, n->len).s, l->dev.name, away->dev.name);
 }
 
+static bool same_net(const struct net *a, const struct net *b)
+{
+	return !memcmp(a->addr, b->addr, 16) && a->len == b->len && a->ifindex == b->ifindex;
+}
+
+static void judge_nets(struct judge *j, unsigned int family, const struct nets *nets)
+{
+	const struct alink *away = default_by(j, family, j->dev ? j->dev->dev.ifindex : 0);
+	struct rejects rejects = {};
+
+	if (away && collect_rejects(j, family, &rejects))
+		for (size_t i = 0; i < nets->v.n; i++) {
+			const struct net *n = &nets->v.v[i];
+
+			if (ifp_addr_is_v4(n->host) == (family == AF_INET) && n->len < 128 &&
+				(!i || !same_net(n, n - 1)))
+				judge_net(j, n, family, away, &rejects);
+		}
+	free(rejects.v.v);
+}
+
 static void judge_backstop(struct judge *j)
 {
-	unsigned int family = *(const int *)j->check->arg == AF_INET ? AF_INET : AF_INET6;
-	const struct alink *away = default_by(j, family, j->dev ? j->dev->dev.ifindex : 0);
 	struct nets nets;
 
-	if (!away || !ifp_nets_collect(j, &nets))
+	if (!ifp_nets_collect(j, &nets))
 		return;
-	for (size_t i = 0; i < nets.v.n; i++) {
-		const struct net *n = &nets.v.v[i];
-
-		if (ifp_addr_is_v4(n->host) != (family == AF_INET) || n->len == 128 ||
-			(i && !memcmp(n, n - 1, 16) && n->len == n[-1].len &&
-				n->ifindex == n[-1].ifindex))
-			continue;
-		judge_net(j, n, family, away);
-	}
+	judge_nets(j, *(const int *)j->check->arg == AF_INET ? AF_INET : AF_INET6, &nets);
 	ifp_nets_free(&nets);
 }
 
 /* ---- policy rules ---- */
 
 #define for_each_rule(r, s)                                                                        \
-	for (const struct arule *r = (s)->rules.v; r < (s)->rules.v + (s)->rules.n; r++)
+	for (const struct arule *r = (s)->rules.v; r && r < (s)->rules.v + (s)->rules.n; r++)
 
 /* A device other than the judged one that a table leads by. */
 static const struct alink *led_by(const struct judge *j, const struct arule *rule)
@@ -331,8 +365,8 @@ static void judge_proxy(struct judge *j)
 		/* Without a device, it is answered for on every one. */
 		snprintf(m.s, sizeof(m.s), "ip neigh del proxy %s%s%s", ifp_address_text(p->addr).s,
 			l ? " dev " : "", l ? ifp_quote(l->dev.name).s : "");
-		ifp_found(j, l, m.s, "it answers for %s on %s", ifp_address_text(p->addr).s,
-			l ? l->dev.name : "every device");
+		ifp_found(j, l, m.s, "while it forwards, it answers for %s on %s",
+			ifp_address_text(p->addr).s, l ? l->dev.name : "every device");
 	}
 }
 

@@ -163,14 +163,6 @@ static void judge_discovery(struct judge *j)
 
 /* ---- who talks ---- */
 
-static bool is_own(const struct nets *nets, const uint8_t addr[16])
-{
-	for (size_t i = 0; i < nets->v.n; i++)
-		if (!memcmp(nets->v.v[i].host, addr, 16))
-			return true;
-	return false;
-}
-
 static const struct alink *device_towards(
 	const struct judge *j, const struct nets *nets, const uint8_t addr[16])
 {
@@ -198,7 +190,7 @@ static void judge_talker(struct judge *j)
 			(s->state != TCP_ESTABLISHED && s->state != TCP_SYN_SENT))
 			continue;
 		l = device_towards(j, &nets, s->peer);
-		if (!l || !ifp_is_subject(j, l) || is_own(&nets, s->peer))
+		if (!l || !ifp_is_subject(j, l) || ifp_nets_of(&nets, s->peer))
 			continue;
 		w = who(j, s);
 		ifp_found(j, l, w.mend, "%s to %s port %u, by %s, is tied to no device",

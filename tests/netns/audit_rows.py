@@ -10,7 +10,7 @@ import socket
 import struct
 import typing
 
-from frames import (HOST_IN, HOST_OUT, MAC, SCHED_CLS, SK_LOOKUP, SOCK_ADDR, XDP, advertisement, arp,
+from frames import (checksum, HOST_IN, HOST_OUT, MAC, SCHED_CLS, SK_LOOKUP, SOCK_ADDR, XDP, advertisement, arp,
                     connect_to, EXIT, ether, icmp6, ip4, ip6, ipv4, ipv6, load, mov, link, pin, ping,
                     prefix_option, redirect_to, route_option, send_frame, udp)
 from lab import MARKER
@@ -211,6 +211,41 @@ def learns(lab):
     return lab.count(IN)
 
 
+def learns6(lab):
+    lab.serial += 1
+    address = f"fd00:1::{100 + lab.serial}"
+    send_frame(lab.pin.socket, "eth0", ether(HOST_IN, 0x86dd, icmp6(
+        address, "ff02::1", 136, b"\x20\0\0\0" + ip6(address) + b"\2\1" + MAC)))
+    datagram(lab, address, family=socket.AF_INET6)
+    return lab.count(IN)
+
+
+def redirected4(lab):
+    """The gateway names another one, and the host looks for that."""
+    lab.serial += 1
+    dst, gateway = f"198.51.100.{lab.serial}", f"10.0.1.{200 + lab.serial}"
+    # It is believed only if it quotes a packet of a socket that is there.
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.connect((dst, 9))
+        s.send(MARKER)
+        body = ip4(gateway) + ipv4("10.0.1.1", dst, 17, udp(s.getsockname()[1], 9))
+        message = struct.pack("!BBH", 5, 1, 0) + body
+        message = message[:2] + struct.pack("!H", checksum(message)) + message[4:]
+        send_frame(lab.pin.socket, "eth0", ether(HOST_IN, 0x800, ipv4("10.0.1.2", "10.0.1.1", 1, message)))
+        s.send(MARKER)
+    return lab.count(IN, lambda d: d[12:14] == b"\x08\x06" and d[38:42] == ip4(gateway))
+
+
+def redirected6(lab):
+    lab.serial += 1
+    dst, gateway = f"2001:db8:5::{lab.serial}", f"fe80::{900 + lab.serial}"
+    datagram(lab, dst, family=socket.AF_INET6)
+    body = b"\0" * 4 + ip6(gateway) + ip6(dst)
+    send_frame(lab.pin.socket, "eth0", ether(HOST_IN, 0x86dd, icmp6(ROUTER, "fd00:1::1", 137, body)))
+    datagram(lab, dst, family=socket.AF_INET6)
+    return lab.count(IN, lambda d: d[12:14] == b"\x86\xdd" and d[54] == 135 and d[62:78] == ip6(gateway))
+
+
 def asks(lab):
     lab.serial += 1
     datagram(lab, f"10.0.2.{100 + lab.serial}", "10.0.1.1")
@@ -254,8 +289,10 @@ CONF = [
         delivered("10.0.1.1", ether(HOST_OUT, 0x800, ipv4("10.0.1.1", "10.0.1.1", 17, udp(9, 7000))))),
     Row("route-localnet", "sysctl -qw net.ipv4.conf.out0.route_localnet=1",
         delivered("127.0.0.1", ether(HOST_OUT, 0x800, ipv4("10.0.2.2", "127.0.0.1", 17, udp(9, 7000))))),
-    Row("accept-redirects4", default=True),
-    Row("accept-redirects6", default=True),
+    Row("accept-redirects4", leak=redirected4, default=True,
+        before="ip route add 198.51.100.0/24 via 10.0.1.2"),
+    Row("accept-redirects6", leak=redirected6, default=True,
+        before=f"pin ip addr add {ROUTER}/64 dev eth0 nodad; ip -6 route add 2001:db8:5::/48 via {ROUTER} dev in0"),
     Row("source-route", "sysctl -qw net.ipv4.conf.all.accept_source_route=1", source_routed, FORWARD4),
     Row("seg6", "sysctl -qw net.ipv6.conf.all.seg6_enabled=1 net.ipv6.conf.out0.seg6_enabled=1",
         frame(segments, OUT, IN), FORWARD6),
@@ -269,7 +306,7 @@ CONF = [
                                        "ip -6 route del fd00:1::/80 dev out0"), default=True, before=POUT6),
     Row("proxy-ndp", "sysctl -qw net.ipv6.conf.out0.proxy_ndp=1", solicited,
         FORWARD6 + "; ip -6 neigh add proxy fd00:1::2 dev out0"),
-    Row("untracked-na", "sysctl -qw net.ipv6.conf.in0.accept_untracked_na=1"),
+    Row("untracked-na", "sysctl -qw net.ipv6.conf.in0.accept_untracked_na=1", learns6, FORWARD6),
     Row("nonlocal-bind4", "sysctl -qw net.ipv4.ip_nonlocal_bind=1"),
     Row("nonlocal-bind6", "sysctl -qw net.ipv6.ip_nonlocal_bind=1", sends("fd00:2::2", "fd00:9::9")),
 ]
@@ -328,6 +365,21 @@ def rule(family, text):
     return f"; nft add rule {family} t c {text}"
 
 
+def proxied(lab):
+    """What is for a host behind the other device, and is delivered here."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.setsockopt(0, 19, 1)  # IP_TRANSPARENT
+        s.bind(("127.0.0.1", 6000))
+        s.settimeout(10)
+        datagram(lab, "10.0.1.2", sock=lab.pout.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
+            own.sendto(b"last", ("127.0.0.1", 6000))
+        n = 0
+        while s.recv(100) != b"last":
+            n += 1
+        return n
+
+
 MARKED = f"{TABLE}; ip rule add fwmark 7 lookup 100"
 NFT = [
     Row("dnat", chain("ip", "output", "nat", -100) + rule("ip", "ip daddr 10.0.1.2 dnat to 10.0.2.2"),
@@ -343,7 +395,8 @@ NFT = [
     Row("fwd", chain("netdev", "ingress", device="in0") + rule("netdev", "fwd to out0"),
         frame(ether(b"\xff" * 6, 0x88b6, MARKER), IN)),
     Row("tproxy", chain("ip", "prerouting", priority=-150) +
-        rule("ip", "udp dport 7000 tproxy to 127.0.0.1:6000"), contains="tproxy"),
+        rule("ip", "udp dport 9 meta mark set 7 tproxy to 127.0.0.1:6000"), proxied,
+        "ip rule add fwmark 7 lookup 100; ip route add local default dev lo table 100"),
     Row("tproxy", "iptables -t mangle -A PREROUTING -p udp --dport 7000 -j TPROXY --on-port 6000",
         name="tproxy-iptables"),
     Row("mark", chain("ip", "output", "route", -150) + rule("ip", "ip daddr 10.0.1.2 meta mark set 7"),
@@ -475,11 +528,14 @@ def told():
 """
 GONE = """
 import socket, subprocess
-subprocess.run("ip link add gone0 type veth peer name gone1".split(), check=True)
+subprocess.run("ip link add gone0 index 777 type veth peer name gone1".split(), check=True)
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(1, socket.SO_BROADCAST, 1)
 s.setsockopt(1, 25, b"gone0\\0")
 s.bind(("0.0.0.0", 7778))
 subprocess.run("ip link del gone0".split(), check=True)
+def told():
+    s.sendto(b"ifpin-test-marker", ("255.255.255.255", 9))
 """
 
 
@@ -515,6 +571,16 @@ def told(wire, first="", then=""):
     return leak
 
 
+def reborn(lab):
+    """Another device gets the number, and what the socket sends."""
+    lab.lines(f"ip link add new0 index 777 type veth peer name new1 netns /proc/{lab.pout.pid}/ns/net;"
+              "ip link set new0 up; pout ip link set new1 up; ip addr add 10.9.0.1/24 dev new0")
+    lab.tell()
+    n = lab.count(OUT)
+    lab.lines("ip link del new0")
+    return n
+
+
 def child(script):
     return lambda lab: lab.child(script)
 
@@ -523,7 +589,7 @@ SOCKET = [
     Row("wildcard", child(LISTEN), connects, contains="7777"),
     Row("talker", child(TALK), told(OUT, "ip link set in0 down", "ip link set in0 up")),
     Row("discovery", child(ECHO), queries),
-    Row("pinned-gone", child(GONE)),
+    Row("pinned-gone", child(GONE), reborn),
     Row("packet-socket", child(PACKET), told(IN), contains="in0"),
     Row("raw-socket", child(RAW), told(OUT), contains="protocol 99"),
 ]
