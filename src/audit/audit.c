@@ -127,6 +127,21 @@ struct quoted ifp_quote(const char *word)
 	return q;
 }
 
+struct mend ifp_set(int family, const char *device, const char *name, int value)
+{
+	const char *ip = family == AF_INET ? "ipv4" : "ipv6";
+	struct quoted dev = ifp_quote(device);
+	struct mend m;
+
+	if (dev.s[0] == '\'')
+		snprintf(m.s, sizeof(m.s), "echo %d >/proc/sys/net/%s/conf/%s/%s", value, ip, dev.s,
+			name);
+	else
+		snprintf(
+			m.s, sizeof(m.s), "sysctl -w net/%s/conf/%s/%s=%d", ip, dev.s, name, value);
+	return m;
+}
+
 /* Names of devices and processes may hold what would write over a terminal's line. */
 static void make_printable(char *s)
 {

@@ -56,6 +56,12 @@ struct quoted {
 };
 struct quoted ifp_quote(const char *word);
 
+/*
+ * A command that sets a device's own setting, or the host's as of the device "all". A name that
+ * sysctl(8) would not take for a name is written past it.
+ */
+struct mend ifp_set(int family, const char *device, const char *name, int value);
+
 /* An address in numbers, with its prefix if that is not the whole of it. */
 struct prefix_text {
 	char s[INET6_ADDRSTRLEN + 8];

@@ -71,7 +71,8 @@ const struct net *ifp_nets_of(const struct nets *n, const uint8_t addr[16])
 	for (unsigned int len = 0; len <= 128; len++) {
 		const struct net *first = n->lengths[len] ? ifp_nets_find(n, addr, len) : NULL;
 
-		for (const struct net *at = first; at && at < n->v.v + n->v.n && !compare_nets(at, first); at++)
+		for (const struct net *at = first;
+			at && at < n->v.v + n->v.n && !compare_nets(at, first); at++)
 			if (!memcmp(at->host, addr, 16))
 				return at;
 	}

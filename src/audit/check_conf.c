@@ -58,17 +58,13 @@ static bool concerns(const struct judge *j, const struct alink *l, const struct 
 static struct mend mend_setting(
 	const struct snapshot *s, const struct alink *l, const struct setting *c)
 {
-	const char *ip = c->family == AF_INET ? "ipv4" : "ipv6";
 	const int32_t *all = c->family == AF_INET ? s->all4 : s->all6;
-	struct quoted dev = ifp_quote(l->dev.name);
 	struct mend m;
 
-	if (c->combine == OR && !c->bad_if_zero && all[c->index])
-		snprintf(m.s, sizeof(m.s), "sysctl -w net/%s/conf/all/%s=%d net/%s/conf/%s/%s=%d",
-			ip, c->name, c->mended, ip, dev.s, c->name, c->mended);
-	else
-		snprintf(m.s, sizeof(m.s), "sysctl -w net/%s/conf/%s/%s=%d", ip, dev.s, c->name,
-			c->mended);
+	if (c->combine != OR || c->bad_if_zero || !all[c->index])
+		return ifp_set(c->family, l->dev.name, c->name, c->mended);
+	snprintf(m.s, sizeof(m.s), "%s; %s", ifp_set(c->family, "all", c->name, c->mended).s,
+		ifp_set(c->family, l->dev.name, c->name, c->mended).s);
 	return m;
 }
 

@@ -16,15 +16,11 @@ static bool takes_part(const struct judge *j, const struct alink *l)
 
 static void judge_forward4(struct judge *j)
 {
-	struct mend m;
-
 	for_each_link(l, j->s)
 	{
 		if (!takes_part(j, l) || !l->conf4[IPV4_DEVCONF_FORWARDING - 1])
 			continue;
-		snprintf(m.s, sizeof(m.s), "sysctl -w net/ipv4/conf/%s/forwarding=0",
-			ifp_quote(l->dev.name).s);
-		ifp_found(j, l, m.s,
+		ifp_found(j, l, ifp_set(AF_INET, l->dev.name, "forwarding", 0).s,
 			"net.ipv4.conf.%s.forwarding is 1: what comes in by it goes on by whichever "
 			"device the routes say",
 			l->dev.name);
@@ -42,15 +38,11 @@ static void judge_forward6(struct judge *j)
 
 static void judge_forced6(struct judge *j)
 {
-	struct mend m;
-
 	for_each_link(l, j->s)
 	{
 		if (!takes_part(j, l) || !l->conf6[FORCE_FORWARDING])
 			continue;
-		snprintf(m.s, sizeof(m.s), "sysctl -w net/ipv6/conf/%s/force_forwarding=0",
-			ifp_quote(l->dev.name).s);
-		ifp_found(j, l, m.s,
+		ifp_found(j, l, ifp_set(AF_INET6, l->dev.name, "force_forwarding", 0).s,
 			"net.ipv6.conf.%s.force_forwarding is 1: what comes in by it goes on, though "
 			"the host is no router",
 			l->dev.name);
@@ -59,16 +51,12 @@ static void judge_forced6(struct judge *j)
 
 static void judge_broadcasts(struct judge *j)
 {
-	struct mend m;
-
 	for_each_link(l, j->s)
 	{
 		if (!takes_part(j, l) || !l->conf4[IPV4_DEVCONF_BC_FORWARDING - 1] ||
 			!j->s->all4[IPV4_DEVCONF_BC_FORWARDING - 1])
 			continue;
-		snprintf(m.s, sizeof(m.s), "sysctl -w net/ipv4/conf/%s/bc_forwarding=0",
-			ifp_quote(l->dev.name).s);
-		ifp_found(j, l, m.s,
+		ifp_found(j, l, ifp_set(AF_INET, l->dev.name, "bc_forwarding", 0).s,
 			"net.ipv4.conf.%s.bc_forwarding is 1: a packet to another network's broadcast "
 			"address goes on as a broadcast",
 			l->dev.name);

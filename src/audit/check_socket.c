@@ -45,8 +45,9 @@ static struct who who(const struct judge *j, const struct ifp_sock *sock)
 	char comm[16];
 
 	if (!o) {
-		strcpy(w.text, "no process (the kernel's)");
-		strcpy(w.mend, "# no process holds it; see `ss -anpe`");
+		strcpy(w.text, "a process out of sight, or the kernel");
+		strcpy(w.mend,
+			"# find out whose it is by `ss -anpe`, as root; tunnels and NFS have such");
 		return w;
 	}
 	if (ifp_process_comm(o->pid, comm))

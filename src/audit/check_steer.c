@@ -3,6 +3,7 @@
 #include "audit.h"
 
 #include <linux/bpf.h>
+#include <linux/if_link.h>
 #include <linux/mptcp.h>
 #include <linux/pkt_sched.h>
 #include <linux/xfrm.h>
@@ -53,21 +54,41 @@ static void judge_filter(struct judge *j)
 	}
 }
 
+/* The index may be that of another namespace, so the program has to be the same, too. */
+static uint32_t xdp_link(const struct snapshot *s, const struct alink *l)
+{
+	for (size_t i = 0; i < s->bpf.n; i++)
+		if (s->bpf.v[i].where == BPF_AT_XDP && s->bpf.v[i].ifindex == l->dev.ifindex &&
+			s->bpf.v[i].prog == l->xdp_prog)
+			return s->bpf.v[i].link;
+	return 0;
+}
+
+static struct mend xdp_off(const struct snapshot *s, const struct alink *l)
+{
+	static const char *const modes[] = {[XDP_ATTACHED_DRV] = "xdpdrv",
+		[XDP_ATTACHED_SKB] = "xdpgeneric",
+		[XDP_ATTACHED_HW] = "xdpoffload"};
+	uint32_t link = xdp_link(s, l);
+	struct mend m;
+
+	if (link)
+		snprintf(m.s, sizeof(m.s), "bpftool link detach id %u", link);
+	else
+		snprintf(m.s, sizeof(m.s), "ip link set dev %s %s off", ifp_quote(l->dev.name).s,
+			l->xdp_mode < ARRAY_SIZE(modes) ? modes[l->xdp_mode] : "xdp");
+	return m;
+}
+
 static void judge_xdp(struct judge *j)
 {
-	struct mend m;
 
 	for_each_link(l, j->s)
 	{
 		if (!l->xdp_mode || (!ifp_is_subject(j, l) && !ifp_is_other(j, l)))
 			continue;
-		snprintf(m.s, sizeof(m.s), "ip link set dev %s %s off", ifp_quote(l->dev.name).s,
-			l->xdp_mode == 2   ? "xdpgeneric"
-			: l->xdp_mode == 3 ? "xdpoffload"
-			: l->xdp_mode == 1 ? "xdpdrv"
-					   : "xdp");
-		ifp_found(j, l, m.s, "XDP program %u judges what comes in by %s", l->xdp_prog,
-			l->dev.name);
+		ifp_found(j, l, xdp_off(j->s, l).s, "XDP program %u judges what comes in by %s",
+			l->xdp_prog, l->dev.name);
 	}
 }
 

@@ -124,6 +124,10 @@ static bool read_info(const struct bpf_link_info *info, int root, uint64_t netns
 		b->cgroup = info->cgroup.cgroup_id;
 		/* Without a cgroup: that was removed, and the link judges nothing any more. */
 		return b->cgroup && is_rewriting(b->attach_type) && !is_ours(root, b->cgroup);
+	case BPF_LINK_TYPE_XDP:
+		b->where = BPF_AT_XDP;
+		b->ifindex = info->xdp.ifindex;
+		return true;
 	case BPF_LINK_TYPE_NETNS:
 		b->where = BPF_AT_NETNS;
 		b->attach_type = info->netns.attach_type;

@@ -63,7 +63,7 @@ static bool is_ip(unsigned int family)
 int ifp_on_route(const struct nlmsghdr *nlh, void *data)
 {
 	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
-	const struct nlattr *tb[RTA_ENCAP_TYPE + 1];
+	const struct nlattr *tb[RTA_NH_ID + 1];
 	struct snapshot *s = data;
 	struct aroute r = {};
 
@@ -71,7 +71,7 @@ int ifp_on_route(const struct nlmsghdr *nlh, void *data)
 		!is_ip(rtm->rtm_family) || rtm->rtm_dst_len > 128 - mapped(rtm->rtm_family) ||
 		rtm->rtm_flags & RTM_F_CLONED)
 		return 0;
-	message_attrs(nlh, sizeof(*rtm), tb, RTA_ENCAP_TYPE);
+	message_attrs(nlh, sizeof(*rtm), tb, RTA_NH_ID);
 	r.family = rtm->rtm_family;
 	r.type = rtm->rtm_type;
 	r.protocol = rtm->rtm_protocol;
@@ -85,6 +85,8 @@ int ifp_on_route(const struct nlmsghdr *nlh, void *data)
 	r.table = ifp_attr_u32(tb[RTA_TABLE], rtm->rtm_table);
 	r.metric = ifp_attr_u32(tb[RTA_PRIORITY], 0);
 	r.encapsulated = tb[RTA_ENCAP_TYPE];
+	if (r.type == RTN_UNICAST && tb[RTA_NH_ID] && !tb[RTA_OIF] && !tb[RTA_MULTIPATH])
+		s->hops_unseen = true;
 	if (tb[RTA_MULTIPATH])
 		return add_hops(s, &r, tb[RTA_MULTIPATH]);
 	return add_hop(s, &r, ifp_attr_u32(tb[RTA_OIF], 0), 0);

@@ -36,9 +36,12 @@ static int on_descriptor(const struct ifp_descriptor *d, void *data)
 
 static int on_process(pid_t pid, void *data)
 {
-	int r = ifp_descriptors_each(pid, on_descriptor, data);
+	struct snapshot *s = data;
+	int r = ifp_descriptors_each(pid, on_descriptor, s);
 
-	/* One that ended has no sockets; of one that may not be looked at, a socket is nobody's. */
+	/* One that has ended has no sockets. */
+	if (r && r != -ESRCH && r != -ENOMEM)
+		s->owners_unseen = r;
 	return r == -ENOMEM ? r : 0;
 }
 
@@ -74,8 +77,8 @@ void ifp_read_sockets(struct snapshot *s)
 	if (!s->socks.n)
 		return;
 	r = ifp_processes_each(-1, on_process, s);
-	if (r)
-		ifp_gap(s, "owners of sockets", r);
+	if (r || s->owners_unseen)
+		ifp_gap(s, "owners of sockets", r ?: s->owners_unseen);
 	if (s->owners.n)
 		qsort(s->owners.v, s->owners.n, sizeof(*s->owners.v), by_inode);
 }

@@ -231,6 +231,9 @@ int ifp_snapshot_read(struct snapshot *s)
 		return r;
 	read_settings(s);
 	read_part(s, "routes", ifp_read_routes(nl, s));
+	/* net.ipv4.nexthop_compat_mode is 0: a route names an object, and no device. */
+	if (s->hops_unseen)
+		ifp_gap(s, "routes by nexthop objects", -EOPNOTSUPP);
 	read_part(s, "policy rules", ifp_read_rules(nl, s));
 	read_part(s, "neighbour proxies", ifp_read_proxies(nl, s));
 	read_part(s, "filters of tc", ifp_read_filters(nl, s));

@@ -112,7 +112,7 @@ struct apolicy {
 
 /* A BPF program where it can lead packets elsewhere. */
 struct abpf {
-	enum { BPF_AT_TCX, BPF_AT_CGROUP, BPF_AT_NETNS } where;
+	enum { BPF_AT_TCX, BPF_AT_CGROUP, BPF_AT_NETNS, BPF_AT_XDP } where;
 	uint32_t ifindex, prog, link, attach_type;
 	uint64_t cgroup;
 };
@@ -141,6 +141,8 @@ struct snapshot {
 	int nonlocal4, nonlocal6, l3mdev_tcp, l3mdev_udp, l3mdev_raw, mptcp, bpf_unprivileged;
 	int64_t userns;
 	bool userns_denied; /* by another switch than its number */
+	bool hops_unseen;   /* routes by nexthop objects, whose devices are not told */
+	int owners_unseen;  /* why a process was not looked at */
 	void *scratch;	    /* of the reader that runs */
 	int error;	    /* of a reader that could not go on */
 };

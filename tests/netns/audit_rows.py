@@ -429,6 +429,11 @@ def tcx(lab):
     lab.hold(fd, link(fd, socket.if_nametoindex("in0"), 47))
 
 
+def xdp_link(lab):
+    fd = load(XDP, to_out(lab))
+    lab.hold(fd, link(fd, socket.if_nametoindex("in0"), 37, 2))  # XDP_FLAGS_SKB_MODE
+
+
 def looks_up(lab):
     fd, ns = load(SK_LOOKUP, mov(0, 1) + EXIT, 36), os.open("/proc/self/ns/net", os.O_RDONLY)
     lab.hold(fd, ns, link(fd, ns, 36))
@@ -478,6 +483,7 @@ STEER = [
         sends("10.0.1.2"), KNOWN),
     Row("xdp", pinned(XDP, to_out)("ip link set dev in0 xdpgeneric pinned PATH"),
         frame(ether(b"\xff" * 6, 0x88b6, MARKER), IN)),
+    Row("xdp", xdp_link, frame(ether(b"\xff" * 6, 0x88b6, MARKER), IN), name="xdp-link"),
     Row("tcx", tcx, sends("10.0.1.2"), KNOWN),
     Row("cgroup-bpf", of_cgroup, from_cgroup, contains=lambda lab: str(os.stat(lab.cgroup()).st_ino)),
     Row("sk-lookup", looks_up),

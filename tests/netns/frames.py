@@ -133,9 +133,9 @@ def pin(fd, path):
     bpf(OBJ_PIN, struct.pack("<QII", ctypes.addressof(name), fd, 0))
 
 
-def link(prog, target, attach_type):
+def link(prog, target, attach_type, flags=0):
     """The link's descriptor; it holds as long as that is open."""
-    return bpf(LINK_CREATE, struct.pack("<IIII", prog, target, attach_type, 0))
+    return bpf(LINK_CREATE, struct.pack("<IIII", prog, target, attach_type, flags))
 
 
 def close(*fds):
