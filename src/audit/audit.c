@@ -61,7 +61,9 @@ static bool has_several(const struct snapshot *s)
 {
 	size_t n = 0;
 
-	for_each_link(l, s) if (!ifp_is_loopback(l) && ++n > 1) return true;
+	for_each_link (l, s)
+		if (!ifp_is_loopback(l) && ++n > 1)
+			return true;
 	return false;
 }
 

@@ -183,8 +183,7 @@ static void judge_mac(struct judge *j)
 	VEC(const struct alink *) v = {};
 	struct mend m;
 
-	for_each_link(l, j->s)
-	{
+	for_each_link (l, j->s) {
 		const struct alink **p;
 
 		if (l->dev.type != ARPHRD_ETHER || !memcmp(l->dev.mac, zero, sizeof(zero)))

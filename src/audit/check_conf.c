@@ -78,8 +78,7 @@ static void judge_setting(struct judge *j)
 {
 	const struct setting *c = j->check->arg;
 
-	for_each_link(l, j->s)
-	{
+	for_each_link (l, j->s) {
 		int value;
 
 		if (!concerns(j, l, c))
@@ -104,16 +103,16 @@ static void judge_advertisements(struct judge *j)
 {
 	const struct setting *c = j->check->arg;
 
-	for_each_link(l, j->s) if (concerns(j, l, c) && hears_advertisements(l) &&
-				   l->conf6[c->index] > 0) report(j, l, c, l->conf6[c->index]);
+	for_each_link (l, j->s)
+		if (concerns(j, l, c) && hears_advertisements(l) && l->conf6[c->index] > 0)
+			report(j, l, c, l->conf6[c->index]);
 }
 
 static void judge_redirects4(struct judge *j)
 {
 	const struct setting *c = j->check->arg;
 
-	for_each_link(l, j->s)
-	{
+	for_each_link (l, j->s) {
 		int own = l->conf4[c->index], all = j->s->all4[c->index];
 		bool router = l->conf4[IPV4_DEVCONF_FORWARDING - 1];
 
@@ -126,9 +125,9 @@ static void judge_redirects6(struct judge *j)
 {
 	const struct setting *c = j->check->arg;
 
-	for_each_link(l,
-		j->s) if (concerns(j, l, c) && l->conf6[c->index] && !l->conf6[DEVCONF_FORWARDING])
-		report(j, l, c, l->conf6[c->index]);
+	for_each_link (l, j->s)
+		if (concerns(j, l, c) && l->conf6[c->index] && !l->conf6[DEVCONF_FORWARDING])
+			report(j, l, c, l->conf6[c->index]);
 }
 
 /* The lesser of the two counts. */
@@ -136,8 +135,9 @@ static void judge_seg6(struct judge *j)
 {
 	const struct setting *c = j->check->arg;
 
-	for_each_link(l, j->s) if (concerns(j, l, c) && l->conf6[c->index] > 0 &&
-				   j->s->all6[c->index] > 0) report(j, l, c, l->conf6[c->index]);
+	for_each_link (l, j->s)
+		if (concerns(j, l, c) && l->conf6[c->index] > 0 && j->s->all6[c->index] > 0)
+			report(j, l, c, l->conf6[c->index]);
 }
 
 /* ---- settings of the host ---- */
@@ -162,7 +162,8 @@ static void judge_l3mdev(struct judge *j)
 	bool vrf = false;
 	char mend[64];
 
-	for_each_link(l, j->s) vrf = vrf || !strcmp(l->dev.kind, "vrf");
+	for_each_link (l, j->s)
+		vrf = vrf || !strcmp(l->dev.kind, "vrf");
 	for (size_t i = 0; vrf && i < ARRAY_SIZE(v); i++) {
 		if (v[i].value <= 0)
 			continue;

@@ -14,16 +14,25 @@ static bool takes_part(const struct judge *j, const struct alink *l)
 	return l == j->dev || ifp_is_other(j, l);
 }
 
-static void judge_forward4(struct judge *j)
+struct way {
+	int family, index;
+	bool with_all; /* that of "all" has to be on, too */
+	const char *name, *tail;
+};
+
+static void judge_way(struct judge *j)
 {
-	for_each_link(l, j->s)
-	{
-		if (!takes_part(j, l) || !l->conf4[IPV4_DEVCONF_FORWARDING - 1])
+	const struct way *w = j->check->arg;
+	const int32_t *all = w->family == AF_INET ? j->s->all4 : j->s->all6;
+
+	for_each_link (l, j->s) {
+		const int32_t *own = w->family == AF_INET ? l->conf4 : l->conf6;
+
+		if (!takes_part(j, l) || !own[w->index] || (w->with_all && !all[w->index]))
 			continue;
-		ifp_found(j, l, ifp_set(AF_INET, l->dev.name, "forwarding", 0).s,
-			"net.ipv4.conf.%s.forwarding is 1: what comes in by it goes on by whichever "
-			"device the routes say",
-			l->dev.name);
+		ifp_found(j, l, ifp_set(w->family, l->dev.name, w->name, 0).s,
+			"net.%s.conf.%s.%s is 1: %s", w->family == AF_INET ? "ipv4" : "ipv6",
+			l->dev.name, w->name, w->tail);
 	}
 }
 
@@ -34,33 +43,6 @@ static void judge_forward6(struct judge *j)
 			"net.ipv6.conf.all.forwarding is %d: what comes in by any device goes on by "
 			"whichever the routes say",
 			j->s->all6[DEVCONF_FORWARDING]);
-}
-
-static void judge_forced6(struct judge *j)
-{
-	for_each_link(l, j->s)
-	{
-		if (!takes_part(j, l) || !l->conf6[FORCE_FORWARDING])
-			continue;
-		ifp_found(j, l, ifp_set(AF_INET6, l->dev.name, "force_forwarding", 0).s,
-			"net.ipv6.conf.%s.force_forwarding is 1: what comes in by it goes on, though "
-			"the host is no router",
-			l->dev.name);
-	}
-}
-
-static void judge_broadcasts(struct judge *j)
-{
-	for_each_link(l, j->s)
-	{
-		if (!takes_part(j, l) || !l->conf4[IPV4_DEVCONF_BC_FORWARDING - 1] ||
-			!j->s->all4[IPV4_DEVCONF_BC_FORWARDING - 1])
-			continue;
-		ifp_found(j, l, ifp_set(AF_INET, l->dev.name, "bc_forwarding", 0).s,
-			"net.ipv4.conf.%s.bc_forwarding is 1: a packet to another network's broadcast "
-			"address goes on as a broadcast",
-			l->dev.name);
-	}
 }
 
 /*
@@ -93,8 +75,7 @@ static void judge_multicast(struct judge *j)
 
 	if (o)
 		snprintf(mend, sizeof(mend), "kill %d", o->pid);
-	for_each_link(l, j->s)
-	{
+	for_each_link (l, j->s) {
 		if (!takes_part(j, l) ||
 			!(family == AF_INET ? l->conf4[IPV4_DEVCONF_MC_FORWARDING - 1]
 					    : l->conf6[DEVCONF_MC_FORWARDING]))
@@ -105,13 +86,19 @@ static void judge_multicast(struct judge *j)
 	}
 }
 
+static const struct way forwarding = {AF_INET, IPV4_DEVCONF_FORWARDING - 1, false, "forwarding",
+	"what comes in by it goes on by whichever device the routes say"};
+static const struct way forced = {AF_INET6, FORCE_FORWARDING, false, "force_forwarding",
+	"what comes in by it goes on, though the host is no router"};
+static const struct way broadcasts = {AF_INET, IPV4_DEVCONF_BC_FORWARDING - 1, true,
+	"bc_forwarding", "a packet to another network's broadcast address goes on as a broadcast"};
 static const int inet4 = AF_INET, inet6 = AF_INET6;
 
 static const struct check checks[] = {
 	{{"forward4", "forward", IFPIN_CRITICAL, "IPv4 is forwarded",
 		 "A packet that comes in by one device leaves by another: whoever sends to this host's "
 		 "MAC address gets across."},
-		judge_forward4, NULL},
+		judge_way, &forwarding},
 	{{"forward6", "forward", IFPIN_CRITICAL, "IPv6 is forwarded",
 		 "A packet that comes in by one device leaves by another: whoever sends to this host's "
 		 "MAC address gets across."},
@@ -119,7 +106,7 @@ static const struct check checks[] = {
 	{{"force-forward6", "forward", IFPIN_CRITICAL, "IPv6 is forwarded from one device",
 		 "A packet that comes in by this device leaves by another, although the host as a whole "
 		 "is no router (Linux 6.17)."},
-		judge_forced6, NULL},
+		judge_way, &forced},
 	{{"multicast4", "forward", IFPIN_CRITICAL, "IPv4 multicast is routed",
 		 "Groups that are sent to on one device are sent on by another, without "
 		 "net.ipv4.ip_forward."},
@@ -131,7 +118,7 @@ static const struct check checks[] = {
 	{{"broadcasts", "forward", IFPIN_WARNING, "directed broadcasts are forwarded",
 		 "One packet to the broadcast address of a network behind another device reaches "
 		 "everybody there."},
-		judge_broadcasts, NULL},
+		judge_way, &broadcasts},
 };
 
 const struct check_class ifp_checks_forward = {checks, ARRAY_SIZE(checks)};

@@ -24,8 +24,7 @@ static void judge_port(struct judge *j)
 	const char *kind = j->check->arg;
 	struct mend m;
 
-	for_each_link(l, j->s)
-	{
+	for_each_link (l, j->s) {
 		const struct alink *master =
 			l->dev.master ? ifp_link_at(j->s, l->dev.master) : NULL;
 
@@ -61,8 +60,7 @@ static void judge_upper(struct judge *j)
 {
 	struct mend m;
 
-	for_each_link(l, j->s)
-	{
+	for_each_link (l, j->s) {
 		uint32_t index = l->outer ?: l->lower;
 		const struct alink *lower = index ? ifp_link_at(j->s, index) : NULL;
 
@@ -79,8 +77,7 @@ static void judge_tunnel(struct judge *j)
 {
 	struct mend m;
 
-	for_each_link(l, j->s)
-	{
+	for_each_link (l, j->s) {
 		uint32_t index = l->outer ?: l->lower;
 
 		if (!ifp_is_subject(j, l) || !(l->flags & IFF_UP) ||
@@ -102,8 +99,7 @@ static void judge_veth(struct judge *j)
 {
 	struct mend m;
 
-	for_each_link(l, j->s)
-	{
+	for_each_link (l, j->s) {
 		const struct alink *end = strcmp(l->dev.kind, "veth") != 0 || l->lower_elsewhere
 						  ? NULL
 						  : ifp_link_at(j->s, l->lower);
@@ -122,8 +118,7 @@ static void judge_lower_elsewhere(struct judge *j)
 {
 	struct mend m;
 
-	for_each_link(l, j->s)
-	{
+	for_each_link (l, j->s) {
 		if (!l->lower_elsewhere || !ifp_is_subject(j, l) || !strcmp(l->dev.kind, "veth") ||
 			!strcmp(l->dev.kind, "netkit"))
 			continue;
@@ -140,8 +135,7 @@ static void judge_promiscuous(struct judge *j)
 {
 	struct mend m;
 
-	for_each_link(l, j->s)
-	{
+	for_each_link (l, j->s) {
 		if (!l->promiscuity || l->dev.master || !ifp_is_subject(j, l))
 			continue;
 		if (l->flags & IFF_PROMISC)
@@ -161,8 +155,7 @@ static void judge_allmulti(struct judge *j)
 {
 	struct mend m;
 
-	for_each_link(l, j->s)
-	{
+	for_each_link (l, j->s) {
 		if (!(l->flags & IFF_ALLMULTI) || !ifp_is_subject(j, l))
 			continue;
 		snprintf(m.s, sizeof(m.s), "ip link set dev %s allmulticast off",

@@ -59,8 +59,7 @@ static void judge_default(struct judge *j)
 {
 	int family = *(const int *)j->check->arg;
 
-	for_each_route(r, j->s)
-	{
+	for_each_route (r, j->s) {
 		const struct alink *l = ifp_link_at(j->s, r->ifindex);
 
 		if (r->family != family || !is_default(r) || r->type != RTN_UNICAST ||
@@ -102,8 +101,9 @@ static void judge_inside(struct judge *j)
 	if (!ifp_nets_collect(j, &nets))
 		return;
 	/* Those that the kernel makes for an address are told as overlapping networks. */
-	for_each_route(r, j->s) if (leads_away(r) && r->protocol != RTPROT_KERNEL && !is_default(r))
-		judge_inside_of(j, &nets, r);
+	for_each_route (r, j->s)
+		if (leads_away(r) && r->protocol != RTPROT_KERNEL && !is_default(r))
+			judge_inside_of(j, &nets, r);
 	ifp_nets_free(&nets);
 }
 
@@ -113,8 +113,7 @@ static void judge_source(struct judge *j)
 
 	if (!ifp_nets_collect(j, &nets))
 		return;
-	for_each_route(r, j->s)
-	{
+	for_each_route (r, j->s) {
 		const struct net *n;
 		const struct alink *owner;
 
@@ -159,8 +158,7 @@ static void judge_multipath(struct judge *j)
 
 static void judge_encapsulation(struct judge *j)
 {
-	for_each_route(r, j->s)
-	{
+	for_each_route (r, j->s) {
 		const struct alink *l = ifp_link_at(j->s, r->ifindex);
 
 		if (!r->encapsulated || !leads_away(r) || !l ||
@@ -174,10 +172,10 @@ static void judge_encapsulation(struct judge *j)
 
 static void judge_local_prefix(struct judge *j)
 {
-	for_each_route(r, j->s) if (r->type == RTN_LOCAL && r->prefixlen < 128 &&
-				    r->protocol != RTPROT_KERNEL)
-		ifp_found(j, NULL, ifp_route_delete(j->s, r).s,
-			"all of %s counts as this host's own addresses", destination(r).s);
+	for_each_route (r, j->s)
+		if (r->type == RTN_LOCAL && r->prefixlen < 128 && r->protocol != RTPROT_KERNEL)
+			ifp_found(j, NULL, ifp_route_delete(j->s, r).s,
+				"all of %s counts as this host's own addresses", destination(r).s);
 }
 
 /* ---- what is left when a device's own route goes ---- */
@@ -188,8 +186,7 @@ struct rejects {
 
 static bool collect_rejects(struct judge *j, unsigned int family, struct rejects *ret)
 {
-	for_each_route(r, j->s)
-	{
+	for_each_route (r, j->s) {
 		const struct aroute **p;
 
 		if (r->family != family || is_default(r) || r->table != RT_TABLE_MAIN ||
@@ -219,8 +216,7 @@ static bool has_backstop(const struct rejects *rejects, const struct net *n)
 
 static const struct alink *default_by(const struct judge *j, unsigned int family, uint32_t but)
 {
-	for_each_route(r, j->s)
-	{
+	for_each_route (r, j->s) {
 		const struct alink *l = ifp_link_at(j->s, r->ifindex);
 
 		if (r->family == family && is_default(r) && r->type == RTN_UNICAST &&
@@ -285,8 +281,7 @@ static void judge_backstop(struct judge *j)
 /* A device other than the judged one that a table leads by. */
 static const struct alink *led_by(const struct judge *j, const struct arule *rule)
 {
-	for_each_route(r, j->s)
-	{
+	for_each_route (r, j->s) {
 		const struct alink *l = ifp_link_at(j->s, r->ifindex);
 
 		if (r->family == rule->family && r->table == rule->table && leads_away(r) && l &&
@@ -307,8 +302,7 @@ static void judge_rule(struct judge *j)
 	int family = *(const int *)j->check->arg;
 	struct mend m;
 
-	for_each_rule(r, j->s)
-	{
+	for_each_rule (r, j->s) {
 		const struct alink *away;
 
 		if (r->family != family || is_usual(r))
@@ -330,16 +324,16 @@ static void judge_local_of(struct judge *j, unsigned int family)
 	char mend[64];
 	bool any = false;
 
-	for_each_rule(r, j->s)
-	{
+	for_each_rule (r, j->s) {
 		any = any || r->family == family;
 		if (r->family == family && r->table == RT_TABLE_LOCAL && r->all && !r->inverted &&
 			r->preference < local)
 			local = r->preference;
 	}
-	for_each_rule(r, j->s) if (r->family == family && r->preference < local &&
-				   r->action == FR_ACT_TO_TBL && r->table != RT_TABLE_LOCAL &&
-				   !r->l3mdev && !before) before = r;
+	for_each_rule (r, j->s)
+		if (r->family == family && r->preference < local && r->action == FR_ACT_TO_TBL &&
+			r->table != RT_TABLE_LOCAL && !r->l3mdev && !before)
+			before = r;
 	if (!any || !before)
 		return;
 	snprintf(mend, sizeof(mend), "%s rule add pref 0 lookup local", ip_of(family));

@@ -106,7 +106,8 @@ static bool are_several(const struct judge *j)
 {
 	size_t n = 0;
 
-	for_each_link(l, j->s) n += ifp_is_other(j, l);
+	for_each_link (l, j->s)
+		n += ifp_is_other(j, l);
 	return n > !j->dev;
 }
 

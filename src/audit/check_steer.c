@@ -83,8 +83,7 @@ static struct mend xdp_off(const struct snapshot *s, const struct alink *l)
 static void judge_xdp(struct judge *j)
 {
 
-	for_each_link(l, j->s)
-	{
+	for_each_link (l, j->s) {
 		if (!l->xdp_mode || (!ifp_is_subject(j, l) && !ifp_is_other(j, l)))
 			continue;
 		ifp_found(j, l, xdp_off(j->s, l).s, "XDP program %u judges what comes in by %s",
