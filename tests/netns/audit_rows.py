@@ -357,8 +357,9 @@ ROUTE = [
 
 
 def chain(family, hook, kind="filter", priority=0, device=""):
-    return f"nft add table {family} t; nft add chain {family} t c " \
-        f"{{ type {kind} hook {hook} {'device ' + device if device else ''} priority {priority} @ }}"
+    where = f"device {device}" if device else ""
+    return f"nft add table {family} t; nft 'add chain {family} t c " \
+        f"{{ type {kind} hook {hook} {where} priority {priority}; }}'"
 
 
 def rule(family, text):
@@ -545,11 +546,11 @@ def told():
 """
 
 
-def connects(lab):
+def connects(lab, address="10.0.1.1"):
     """Answers of the listener that say that a connection is open."""
     with lab.pout.socket(socket.AF_INET, socket.SOCK_STREAM) as s:
         s.settimeout(10)
-        s.connect_ex(("10.0.1.1", 7777))
+        s.connect_ex((address, 7777))
     return lab.count(OUT, lambda d: d[12:14] == b"\x08\x00" and d[23] == 6 and
                      d[34:36] == struct.pack("!H", 7777) and d[47] & 0x3f == 0x12)
 
@@ -598,6 +599,53 @@ SOCKET = [
     Row("pinned-gone", child(GONE), reborn),
     Row("packet-socket", child(PACKET), told(IN), contains="in0"),
     Row("raw-socket", child(RAW), told(OUT), contains="protocol 99"),
+]
+
+# ---- what the kernel of the machine may not have; judged by hand-made messages everywhere ----
+
+
+def translated(lab):
+    datagram(lab, "10.0.1.2")
+    return lab.count(IN, with_source("10.9.9.9"))
+
+
+def serves_vrf(lab):
+    child(LISTEN)(lab)
+    lab.lines("sysctl -qw net.ipv4.tcp_l3mdev_accept=1")
+
+
+ESP = "ip xfrm state add src 10.0.2.1 dst 10.0.2.2 proto esp spi 7 mode tunnel enc 'ecb(cipher_null)' '' " \
+    "auth 'hmac(sha1)' 0x0102030405060708090a0b0c0d0e0f1011121314"
+
+# By the line that tells whether the kernel has it.
+ELSEWHERE = [
+    ("ip link add probe0 link probe type vlan id 7", Row(
+        "vlan-on", "ip link add in0.7 link in0 type vlan id 7; ip link set in0.7 up",
+        on_device("in0.7", IN))),
+    ("ip link add probe0 type bond", Row(
+        "bond-port", "ip link add bond0 type bond mode active-backup; ip link set in0 down;"
+        "ip link set in0 master bond0; ip link set bond0 up", on_device("bond0", IN))),
+    ("ip link add probe0 type team", Row(
+        "team-port", "ip link add team0 type team; ip link set in0 down; ip link set in0 master team0")),
+    ("ip link add probe0 type vrf table 9", Row(
+        "vrf-port", "ip link add vrf0 type vrf table 9; ip link set vrf0 up; ip link set in0 master vrf0",
+        sends("10.0.1.2"))),
+    ("ip link add probe0 type vrf table 9", Row(
+        "l3mdev-accept", serves_vrf, lambda lab: connects(lab, "10.0.2.1"),
+        "ip link add vrf0 type vrf table 9; ip link set vrf0 up; ip link set out0 master vrf0")),
+    ("tc filter add dev probe egress protocol ip matchall action nat egress 10.0.0.1/32 10.0.0.2", Row(
+        "tc-rewrite", "tc qdisc add dev in0 clsact; tc filter add dev in0 egress protocol ip matchall "
+        "action nat egress 10.0.1.1/32 10.9.9.9", translated)),
+    ("nft 'add flowtable inet probe f { hook ingress priority 0; devices = { probe }; }'", Row(
+        "offload", "nft add table inet t; nft 'add flowtable inet t f { hook ingress priority 0; "
+        "devices = { in0, out0 }; }'; nft 'add chain inet t c { type filter hook forward priority 0; }';"
+        "nft add rule inet t c flow add @f")),
+    ("ip xfrm state add src 10.0.0.1 dst 10.0.0.2 proto esp spi 7 mode tunnel enc 'ecb(cipher_null)' '' "
+     "auth 'hmac(sha1)' 0x0102030405060708090a0b0c0d0e0f1011121314", Row(
+         "ipsec-policy", "ip xfrm policy add src 10.0.1.1/32 dst 10.0.1.2/32 dir out "
+         "tmpl src 10.0.2.1 dst 10.0.2.2 proto esp mode tunnel",
+         sends("10.0.1.2", match=lambda d: d[12:14] == b"\x08\x00" and d[23] == 50), ESP,
+         name="ipsec-esp")),
 ]
 
 ROWS = FORWARD + RELATION + CONF + ADDRESS + ROUTE + NFT + STEER + SOCKET

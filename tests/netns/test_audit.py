@@ -7,12 +7,13 @@ audit_rows.py. Devices that this kernel has not got are judged in tests/unit/tes
 import json
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
 import sys
 
-from audit_rows import ROWS
+from audit_rows import ELSEWHERE, ROWS
 from lab import CLONE_NEWNET, IFPIN, MARKER, Lab, Wire, libc, must, run
 
 # Judged by messages made by hand, in tests/unit/test_audit.c: this kernel has no such devices, or
@@ -23,6 +24,20 @@ BY_HAND = {"bond-port", "team-port", "vrf-port", "other-port", "vlan-on", "l3mde
 OF_THE_MACHINE = {"user-namespaces", "unprivileged-bpf"}
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 LISTENS = "import sys\nprint('ready', flush=True)\nfor line in sys.stdin:\n    told()\n    print('done', flush=True)\n"
+
+
+def commands(text):
+    """The words of each line; lines end with a semicolon, and quotes are as in a shell."""
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=";")
+    lexer.whitespace_split = True
+    lexer.commenters = ""
+    words = []
+    for word in [*lexer, ";"]:
+        if word != ";":
+            words.append(word)
+        elif words:
+            yield words
+            words = []
 
 
 class AuditLab(Lab):
@@ -48,9 +63,7 @@ class AuditLab(Lab):
         """Lines of commands; those that begin with pin or pout are run there."""
         if not isinstance(text, str):
             return must(*text)
-        for line in filter(None, (t.strip() for t in text.split(";"))):
-            words = line.replace("HOST", f"/proc/{os.getpid()}/ns/net").replace("@", ";").split(" ")
-            words = [w for w in words if w]
+        for words in commands(text.replace("HOST", f"/proc/{os.getpid()}/ns/net")):
             if words[0] in ("pin", "pout"):
                 words = getattr(self, words[0]).cmd(*words[1:])
             (must if check else run)(*words)
@@ -157,7 +170,15 @@ class Checks(AuditLab):
         self.assertEqual({r.check for r in ROWS} | BY_HAND | OF_THE_MACHINE, listed)
 
 
-for _row in ROWS:
+def kernel_has(probe):
+    """In a namespace that ends with it."""
+    argv = next(commands(probe))
+    prepare = "ip link add probe type veth peer name other; tc qdisc add dev probe clsact; nft add table inet probe"
+    return not run("unshare", "--net", "sh", "-c", f'{prepare}; exec "$@"', "sh", *argv).returncode
+
+
+# What the kernel of the machine has of these is made, too.
+for _row in ROWS + [row for probe, row in ELSEWHERE if kernel_has(probe)]:
     setattr(Checks, "test_" + (_row.name or _row.check).replace("-", "_"), test_of(_row))
 
 
