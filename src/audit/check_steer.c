@@ -116,8 +116,8 @@ static void judge_tcx(struct judge *j)
 			continue;
 		snprintf(other, sizeof(other), "bpftool net detach tcx_%s dev %s", side,
 			ifp_quote(l->dev.name).s);
-		ifp_found(j, l, detach(b, other).s, "tcx program %u at the %s of %s", b->prog, side,
-			l->dev.name);
+		ifp_found(j, l, detach(b, other).s, "tcx program %u %s at the %s of %s", b->prog,
+			b->name, side, l->dev.name);
 	}
 }
 
@@ -153,11 +153,12 @@ static void judge_bpf(struct judge *j)
 			name, b->prog);
 		if (where == BPF_AT_NETNS)
 			ifp_found(j, NULL, detach(b, other).s,
-				"program %u chooses the socket for what comes in", b->prog);
+				"program %u %s chooses the socket for what comes in", b->prog,
+				b->name);
 		else
 			ifp_found(j, NULL, detach(b, other).s,
-				"program %u (%s) of cgroup %llu may change where sockets send to",
-				b->prog, name, (unsigned long long)b->cgroup);
+				"program %u %s (%s) of cgroup %llu may change where sockets send to",
+				b->prog, b->name, name, (unsigned long long)b->cgroup);
 	}
 }
 

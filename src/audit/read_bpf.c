@@ -32,13 +32,41 @@ static int bpf(int cmd, void *attr, size_t size)
 	return r < 0 ? -errno : (int)r;
 }
 
-static int add(struct snapshot *s, const struct abpf *b)
+/* Empty where it has none, or is gone. */
+static void read_name(uint32_t prog, char ret[BPF_OBJ_NAME_LEN])
 {
-	struct abpf *new = vec_add(&s->bpf);
+	union bpf_attr get = {.prog_id = prog}, ask = {};
+	struct bpf_prog_info info = {};
+	_cleanup_close_ int fd = bpf(BPF_PROG_GET_FD_BY_ID, &get, sizeof(get));
 
+	ask.info.bpf_fd = (uint32_t)fd;
+	ask.info.info_len = sizeof(info);
+	ask.info.info = (uint64_t)(uintptr_t)&info;
+	if (fd >= 0 && !bpf(BPF_OBJ_GET_INFO_BY_FD, &ask, sizeof(ask)))
+		memcpy(ret, info.name, BPF_OBJ_NAME_LEN);
+	ret[BPF_OBJ_NAME_LEN - 1] = 0;
+}
+
+/*
+ * Confinements have programs of these kinds, too; they tie sockets, and change no address. Whoever
+ * gives another program such a name may as well change this one's.
+ */
+static bool is_ours(const struct abpf *b)
+{
+	return b->where == BPF_AT_CGROUP && !strncmp(b->name, "ifpin_", 6);
+}
+
+static int add(struct snapshot *s, struct abpf b)
+{
+	struct abpf *new;
+
+	read_name(b.prog, b.name);
+	if (is_ours(&b))
+		return 0;
+	new = vec_add(&s->bpf);
 	if (!new)
 		return -ENOMEM;
-	*new = *b;
+	*new = b;
 	return 0;
 }
 
@@ -60,7 +88,7 @@ static int ask(struct snapshot *s, uint32_t target, struct abpf b, bool with_lin
 	for (uint32_t i = 0; i < q.prog_cnt && i < MAX_PROGRAMS; i++) {
 		b.prog = programs[i];
 		b.link = links[i];
-		r = add(s, &b);
+		r = add(s, b);
 		if (r)
 			return r;
 	}
@@ -101,20 +129,8 @@ static bool is_rewriting(uint32_t attach_type)
 	return false;
 }
 
-/* Confinements have such programs of their own; they tie sockets, and change no address. */
-static bool is_ours(int root, uint64_t cgroup)
-{
-	char path[4096];
-	const char *name;
-
-	if (root < 0 || ifp_cgroup_path_by_id(root, cgroup, path, sizeof(path)))
-		return false;
-	name = strrchr(path, '/');
-	return name && !strncmp(name, "/ifpin.", 7);
-}
-
 /* What a link of these kinds holds, and whether it is of this namespace. */
-static bool read_info(const struct bpf_link_info *info, int root, uint64_t netns, struct abpf *b)
+static bool read_info(const struct bpf_link_info *info, uint64_t netns, struct abpf *b)
 {
 	b->prog = info->prog_id;
 	switch (info->type) {
@@ -123,7 +139,7 @@ static bool read_info(const struct bpf_link_info *info, int root, uint64_t netns
 		b->attach_type = info->cgroup.attach_type;
 		b->cgroup = info->cgroup.cgroup_id;
 		/* Without a cgroup: that was removed, and the link judges nothing any more. */
-		return b->cgroup && is_rewriting(b->attach_type) && !is_ours(root, b->cgroup);
+		return b->cgroup && is_rewriting(b->attach_type);
 	case BPF_LINK_TYPE_XDP:
 		b->where = BPF_AT_XDP;
 		b->ifindex = info->xdp.ifindex;
@@ -136,7 +152,7 @@ static bool read_info(const struct bpf_link_info *info, int root, uint64_t netns
 	return false;
 }
 
-static int read_link(struct snapshot *s, uint32_t id, int root, uint64_t netns)
+static int read_link(struct snapshot *s, uint32_t id, uint64_t netns)
 {
 	union bpf_attr get = {.link_id = id}, ask = {};
 	struct bpf_link_info info = {};
@@ -149,12 +165,12 @@ static int read_link(struct snapshot *s, uint32_t id, int root, uint64_t netns)
 	ask.info.bpf_fd = (uint32_t)fd;
 	ask.info.info_len = sizeof(info);
 	ask.info.info = (uint64_t)(uintptr_t)&info;
-	if (bpf(BPF_OBJ_GET_INFO_BY_FD, &ask, sizeof(ask)) || !read_info(&info, root, netns, &b))
+	if (bpf(BPF_OBJ_GET_INFO_BY_FD, &ask, sizeof(ask)) || !read_info(&info, netns, &b))
 		return 0;
-	return add(s, &b);
+	return add(s, b);
 }
 
-static int read_links(struct snapshot *s, int root)
+static int read_links(struct snapshot *s)
 {
 	struct stat st = {};
 	union bpf_attr next;
@@ -169,7 +185,7 @@ static int read_links(struct snapshot *s, int root)
 		r = bpf(BPF_LINK_GET_NEXT_ID, &next, sizeof(next));
 		id = next.next_id;
 		if (!r)
-			r = read_link(s, id, root, st.st_ino);
+			r = read_link(s, id, st.st_ino);
 	} while (!r);
 	return r == -ENOENT ? 0 : r;
 }
@@ -212,7 +228,7 @@ static int read_held(struct snapshot *s)
 {
 	_cleanup_close_ int root = ifp_cgroup_root();
 
-	return read_links(s, root) ?: read_cgroup_root(s, root);
+	return read_links(s) ?: read_cgroup_root(s, root);
 }
 
 void ifp_read_bpf(struct snapshot *s)

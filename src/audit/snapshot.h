@@ -115,6 +115,7 @@ struct abpf {
 	enum { BPF_AT_TCX, BPF_AT_CGROUP, BPF_AT_NETNS, BPF_AT_XDP } where;
 	uint32_t ifindex, prog, link, attach_type;
 	uint64_t cgroup;
+	char name[16];
 };
 
 struct aowner {

@@ -120,10 +120,10 @@ def connect_to(address):
     return insn(0xb4, 2, imm=value) + insn(0x63, 1, 2, 4) + mov(0, 1) + EXIT
 
 
-def load(kind, code, attach_type=0):
+def load(kind, code, attach_type=0, name=b"test"):
     program, license_ = ctypes.create_string_buffer(code), ctypes.create_string_buffer(b"GPL")
     attr = struct.pack("<IIQQIIQII", kind, len(code) // 8, ctypes.addressof(program),
-                       ctypes.addressof(license_), 0, 0, 0, 0, 0) + b"\0" * 16 + \
+                       ctypes.addressof(license_), 0, 0, 0, 0, 0) + name.ljust(16, b"\0") + \
         struct.pack("<II", 0, attach_type)
     return bpf(PROG_LOAD, attr)
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 
 from audit_rows import ELSEWHERE, ROWS
+from frames import SOCK_ADDR, close, connect_to, link, load
 from lab import CLONE_NEWNET, IFPIN, MARKER, Lab, Wire, libc, must, run
 
 # Judged by messages made by hand, in tests/unit/test_audit.c: this kernel has no such devices, or
@@ -278,6 +279,19 @@ class Command(AuditLab):
             self.mend(findings)
             self.assertEqual(self.audit("--only=route-localnet", name)["findings"], [])
             must("ip", "link", "del", "dev", name)
+
+    def test_programs_of_confinements(self):
+        """They are ifpin's own."""
+        path = self.cgroup()
+        cgroup = os.open(path, os.O_RDONLY)
+        for name, more in ((b"ifpin_connect4", 0), (b"other_connect4", 1)):
+            fd = load(SOCK_ADDR, connect_to("10.0.2.2"), 10, name)
+            held = link(fd, cgroup, 10)
+            number = str(os.stat(path).st_ino)
+            found = [f for f in self.audit("--only=cgroup-bpf")["findings"] if number in f["evidence"]]
+            self.assertEqual(len(found), more, name)
+            close(fd, held)
+        os.close(cgroup)
 
     def test_nexthop_objects(self):
         """Where a route names no device, that is said."""
