@@ -56,13 +56,13 @@ bool ifp_is_subject(const struct judge *j, const struct alink *l)
 	return j->dev ? l == j->dev : !ifp_is_loopback(l);
 }
 
-/* Of a host with one device there is no other; loopback does not count. */
+/* Of a host with one device there is no other; loopback, and what is down, does not count. */
 static bool has_several(const struct snapshot *s)
 {
 	size_t n = 0;
 
 	for_each_link (l, s)
-		if (!ifp_is_loopback(l) && ++n > 1)
+		if (!ifp_is_loopback(l) && l->flags & IFF_UP && ++n > 1)
 			return true;
 	return false;
 }

@@ -208,6 +208,11 @@ class Command(AuditLab):
         self.assertLessEqual({"in0", "out0"}, devices)
         self.assertNotIn("lo", devices)
 
+    def test_alone(self):
+        """With one device there is no other that anything could leak to."""
+        self.lines("ip link set out0 down; ip link add spare0 type veth peer name spare1")
+        self.assertEqual({f["id"] for f in self.audit("--only=conf")["findings"]} & {"rp-filter", "arp-ignore"}, set())
+
     def test_clean(self):
         p = self.command("--only=bridge-port", "in0")
         self.assertEqual((p.returncode, p.stderr), (0, ""))
