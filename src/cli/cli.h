@@ -2,6 +2,8 @@
 #pragma once
 
 int cmd_run(int argc, char **argv);
+int cmd_attach(int argc, char **argv);
+int cmd_detach(int argc, char **argv);
 int cmd_gc(int argc, char **argv);
 int cmd_prove(int argc, char **argv);
 int cmd_audit(int argc, char **argv);

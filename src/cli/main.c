@@ -12,6 +12,8 @@ static const struct command {
 	const char *text;
 } commands[] = {
 	{"run", cmd_run, "run a command that can use one interface only"},
+	{"attach", cmd_attach, "confine a service that runs already"},
+	{"detach", cmd_detach, "end that"},
 	{"prove", cmd_prove, "attempt every known leak in a laboratory and count frames"},
 	{"audit", cmd_audit, "say what of this host's settings could let a leak through"},
 	{"gc", cmd_gc, "remove what a killed ifpin left behind"},

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* The kernel holds the state: a confinement is a cgroup named ifpin.*, nothing else. */
-#include "internal.h"
+#include "pins.h"
 
 #include "host/cgroup.h"
 
@@ -247,7 +247,7 @@ int ifpin_confine_gc(unsigned int *ret_removed, struct ifpin_error *ret_error)
 	_cleanup_close_ int top = open_top(ret_error);
 	char path[64];
 	char *paths[] = {path, NULL};
-	unsigned int removed = 0;
+	unsigned int removed = 0, pins;
 	FTSENT *e;
 	FTS *fts;
 
@@ -265,6 +265,8 @@ int ifpin_confine_gc(unsigned int *ret_removed, struct ifpin_error *ret_error)
 			removed++;
 	}
 	fts_close(fts);
-	*ret_removed = removed;
+	if (ifp_pins_gc(&pins, ret_error))
+		return ret_error->code;
+	*ret_removed = removed + pins;
 	return 0;
 }

@@ -53,7 +53,7 @@ static void clean_environment(void)
  * Is what the programs promise true on this kernel? Where one of their helpers is missing they load
  * all the same, and every connection would be refused. Nothing is sent: a datagram socket connects.
  */
-static int try_pin(const struct ifpin_confine_opts *opts)
+int ifp_try_pin(uint32_t ifindex)
 {
 	struct sockaddr_in to = {.sin_family = AF_INET,
 		.sin_port = htons(9),
@@ -68,7 +68,7 @@ static int try_pin(const struct ifpin_confine_opts *opts)
 		return -EPERM;
 	if (getsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &bound, &len))
 		return -errno;
-	return bound == opts->device.ifindex ? 0 : -ENOTSUP;
+	return bound == ifindex ? 0 : -ENOTSUP;
 }
 
 /*
@@ -93,7 +93,7 @@ static void confine_self(const struct ifp_child *c)
 {
 	uint64_t dropped = ifp_dropped_caps(c->opts->keep_caps);
 	const char *what = "";
-	int r = try_pin(c->opts);
+	int r = ifp_try_pin(c->opts->device.ifindex);
 
 	if (r)
 		report(c, r,

@@ -10,6 +10,7 @@
 
 #include <signal.h>
 #include <stdarg.h>
+#include <sys/capability.h>
 #include <sys/types.h>
 
 /* ---- cgroup.c: the cgroup and what killed supervisors left of theirs ---- */
@@ -56,8 +57,8 @@ struct ifp_user {
 	char *home;
 };
 
-/* Lists what is missing. Return: 0; -EPERM. */
-int ifp_privileges_check(struct ifpin_error *err);
+/* Lists which of these capabilities are missing. Return: 0; -EPERM. */
+int ifp_privileges_check(const cap_value_t *needed, size_t n, struct ifpin_error *err);
 int ifp_user_find(const char *spec, struct ifp_user *ret, struct ifpin_error *err);
 void ifp_user_free(struct ifp_user *u);
 /* Capabilities that are dropped unless kept, as a bit mask. */
@@ -118,6 +119,9 @@ struct ifp_child_report {
 	char what[192];
 };
 
+/* Whether a socket that connects to the outside gets tied. Return: 0; -ENOTSUP; -EPERM; -errno. */
+int ifp_try_pin(uint32_t ifindex);
+
 /*
  * Starts the child straight inside the cgroup. *ret_init is the init of its PID namespace, to be
  * waited for at the end, or 0. Return: pid; -errno.
@@ -142,5 +146,8 @@ struct ifp_follow;
 int ifp_supervise(pid_t pid, struct ifp_follow *f, int *ret_status);
 
 /* ---- run.c ---- */
+
+/* Whether a confinement may be called so; NULL: it will be given a name. Return: 0; -EINVAL. */
+int ifp_name_check(const char *name, struct ifpin_error *err);
 
 void ifp_say(const struct ifpin_confine_opts *o, const char *fmt, ...) _printf_(2, 3);

@@ -51,8 +51,8 @@ const volatile struct ifpin_policy policy = {};
 /* Written by the supervisor or the daemon through a shared mapping. */
 struct ifpin_state state = {};
 __u32 watching = 0; /* how many watch */
-__u64 denials[IFPIN_REASON_COUNT] = {};
-__u64 untold[IFPIN_REASON_COUNT] = {}; /* of these, what was not told to those who watch */
+__u64 denials[IFPIN_REASON_SLOTS] = {};
+__u64 untold[IFPIN_REASON_SLOTS] = {}; /* of these, what was not told to those who watch */
 __u64 lost[IFPIN_WATCHERS] = {};       /* what did not fit into the buffer of one who watches */
 
 /* Shared by all confinements that are followed together. */
@@ -116,12 +116,15 @@ static __always_inline int deny(enum ifpin_reason reason)
 	return -1 - (int)reason;
 }
 
-/* The device that is meant, or 0: the kernel has emptied the entry. */
+/*
+ * The device that is meant, or 0. The kernel has emptied the entry if it is gone; and an index that
+ * was put there is looked at before it counts, for it may have become another's just then.
+ */
 static __always_inline __u32 present(struct device_map *device)
 {
 	__u32 zero = 0, *ifindex = bpf_map_lookup_elem(device, &zero);
 
-	return ifindex ? *ifindex : 0;
+	return ifindex && *ifindex == state.accepted ? *ifindex : 0;
 }
 
 static __always_inline void map_v4(struct ifpin_addr *a, __be32 ip4)

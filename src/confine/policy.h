@@ -12,7 +12,7 @@
 #define IFPIN_FILTER_BITS 512
 #define IFPIN_WATCHERS 8
 #define IFPIN_EVENTS_PER_SECOND 1000 /* of one confinement; what is above is counted */
-#define IFPIN_OPTVAL_LEN 32
+#define IFPIN_OPTVAL_LEN 24
 
 /*
  * setsockopt() with this level and the id of a confinement as option succeeds on the sockets that
@@ -26,17 +26,21 @@ struct ifpin_policy {
 	__u32 id;	       /* by which a socket's programs are told from those of others */
 	__u32 loopback;	       /* 0: refuse, 1: allow */
 	__u32 guard_resolvers; /* 1: refuse port 53 of the host itself */
+	__u32 tells;	       /* 1: denials are told to those who watch */
 	__u32 knows_task;      /* 1: packet programs may ask who sends (Linux 6.10) */
+	__u32 pad;
 	__u64 allowed_majors[IFPIN_MAJORS / 64]; /* character devices that are no wires */
 };
 
 /* What may change while a confinement lives. */
 struct ifpin_state {
-	__u32 armed;   /* 0: being made, holds nothing yet; set last, and never taken back */
-	__u32 ifindex; /* of the device; stays while that is gone */
+	__u32 armed;	/* 0: being made, or ended; holds nothing */
+	__u32 ifindex;	/* of the device; stays while that is gone */
+	__u32 accepted; /* the same, once what has it has been found to be the device; else 0 */
 	__u32 routes_agree[2]; /* [0] IPv4, [1] IPv6: the host's own routing leads to the device */
 	__be32 device_ip4;     /* primary IPv4 address of the device, or 0 */
 	__u32 name_len;	       /* of the device's present name; 0: it has none */
+	__u32 pad;
 	__u64 name[IFPIN_NAME_LEN / 8];	    /* the name, zero padded */
 	__u64 mask[IFPIN_NAME_LEN / 8];	    /* ones where the name has bytes */
 	__u64 mask_nul[IFPIN_NAME_LEN / 8]; /* and where its end has a zero */
@@ -80,6 +84,8 @@ static inline __attribute__((always_inline)) __u32 ifpin_filter_bit(const __u8 a
 {
 	return (addr[15] ^ (__u32)addr[14] << 1) % IFPIN_FILTER_BITS;
 }
+
+#define IFPIN_REASON_SLOTS 32 /* a power of two, and as many as there is room for in a summary */
 
 /* Why something was denied. The order is the index into the counters. */
 #define IFPIN_REASONS(X)                                                                           \

@@ -69,13 +69,12 @@ int ifpin_cap_bit(const char *name)
 	return cap_from_name(full, &v) ? -EINVAL : (int)v;
 }
 
-int ifp_privileges_check(struct ifpin_error *err)
+int ifp_privileges_check(const cap_value_t *needed, size_t n, struct ifpin_error *err)
 {
-	static const cap_value_t needed[] = {CAP_SYS_ADMIN, CAP_NET_ADMIN, CAP_SETPCAP};
 	cap_t caps = cap_get_proc();
 	char missing[128] = "";
 
-	for (size_t i = 0; i < ARRAY_SIZE(needed); i++) {
+	for (size_t i = 0; i < n; i++) {
 		cap_flag_value_t v = CAP_CLEAR;
 		char *name;
 

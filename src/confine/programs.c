@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Loads the BPF programs and ties them to a cgroup. */
 #include "programs.h"
+#include "store.h"
 
 #include "ifpin.skel.h"
 
@@ -14,23 +15,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#ifndef SO_NETNS_COOKIE
-#define SO_NETNS_COOKIE 71
-#endif
-
 struct ifp_programs {
 	struct ifpin_bpf *skel;
 };
-
-static int netns_cookie(uint64_t *ret)
-{
-	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	socklen_t len = sizeof(*ret);
-
-	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, ret, &len))
-		return -errno;
-	return 0;
-}
 
 static bool is_wire(const char *name)
 {
@@ -98,10 +85,11 @@ static int make_policy(
 	struct ifpin_policy p = {
 		.loopback = opts->loopback,
 		.guard_resolvers = opts->guard_resolvers,
-		.knows_task = knows_task(),
+		.tells = opts->tells,
+		.knows_task = opts->tells && knows_task(),
 	};
 	uint64_t cookie = 0;
-	int r = netns_cookie(&cookie);
+	int r = ifp_own_netns(&cookie);
 
 	if (r)
 		return ifp_fail_errno(err, r,
@@ -139,11 +127,24 @@ static int no_print(enum libbpf_print_level level, const char *fmt, va_list ap)
 	return 0;
 }
 
-static int hold(struct bpf_map *map, uint32_t ifindex)
+/* What is held is one device until it is deleted; then it is looked at whether it is the one. */
+static int hold(struct ifp_programs *p, const struct ifpin_device *d)
 {
-	uint32_t zero = 0;
+	const int maps[] = {bpf_map__fd(p->skel->maps.device_of_packets),
+		bpf_map__fd(p->skel->maps.device_of_options)};
+	uint32_t zero = 0, ifindex = d->ifindex;
+	struct ifpin_device now;
+	int r = 0;
 
-	return bpf_map__update_elem(map, &zero, sizeof(zero), &ifindex, sizeof(ifindex), BPF_ANY);
+	for (size_t i = 0; i < ARRAY_SIZE(maps) && !r; i++)
+		r = bpf_map_update_elem(maps[i], &zero, &ifindex, BPF_ANY) ? -errno : 0;
+	if (!r)
+		r = ifp_device_by_index(ifindex, &now);
+	if (!r && !ifp_device_same(d, &now))
+		r = -ESTALE;
+	if (!r)
+		p->skel->bss->state.accepted = ifindex;
+	return r;
 }
 
 /* The maps of the host are ours alone, or those that all share. */
@@ -172,7 +173,7 @@ static int open_and_load(struct ifp_programs *p, const struct ifp_programs_opts 
 	if (!r) {
 		memcpy((void *)&p->skel->rodata->policy, policy, sizeof(*policy));
 		p->skel->bss->state.armed = opts->armed;
-		p->skel->bss->state.ifindex = opts->ifindex;
+		p->skel->bss->state.ifindex = opts->device->ifindex;
 		r = ifpin_bpf__load(p->skel);
 	}
 	libbpf_set_print(old);
@@ -199,9 +200,9 @@ int ifp_programs_load(
 			"the kernel does not load the BPF programs (kernel options CONFIG_BPF_SYSCALL, "
 			"CONFIG_CGROUP_BPF; ifpin needs Linux 6.0, and does not work in a user "
 			"namespace or a container without CAP_BPF)");
-	r = hold(p->skel->maps.device_of_packets, opts->ifindex);
-	if (!r)
-		r = hold(p->skel->maps.device_of_options, opts->ifindex);
+	r = hold(p, opts->device);
+	if (r == -ENODEV || r == -ESTALE)
+		return ifp_fail(err, r, "%s is gone", opts->device->name);
 	if (r)
 		return ifp_fail_errno(err, r, "cannot hold the interface (BPF_MAP_TYPE_DEVMAP)");
 	*ret = p;

@@ -9,19 +9,22 @@ struct ifp_programs;
 
 /**
  * struct ifp_programs_opts - how to load the programs
- * @ifindex: of the device, which is held until it is deleted
+ * @device: which is held until it is deleted
  * @loopback, @guard_resolvers: as in struct ifpin_attach_opts
+ * @tells: whether denials can be watched; takes longer to load
  * @armed: whether they hold from the moment they are attached; else ifp_programs_arm() says when
  * @shared: maps of the host that others keep true, or NULL: make some of their own
  */
 struct ifp_programs_opts {
-	uint32_t ifindex;
+	const struct ifpin_device *device;
 	bool loopback, guard_resolvers;
+	bool tells;
 	bool armed;
 	const struct ifp_host_maps *shared;
 };
 
-/* Return: 0; -ENOSYS, -EPERM, …: the kernel does not load them; -ENODEV: the device is gone. */
+/* Return: 0; -ENOSYS, -EPERM, …: the kernel does not load them; -ENODEV, -ESTALE: the device is
+ * gone. */
 int ifp_programs_load(
 	const struct ifp_programs_opts *opts, struct ifp_programs **ret, struct ifpin_error *err);
 void ifp_programs_free(struct ifp_programs *p);

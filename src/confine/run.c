@@ -63,14 +63,15 @@ static void say_mechanisms(const struct run *r)
 		"not held on this kernel: a look-up of an IPv6 route may make the kernel look for a gateway");
 }
 
-static int check_name(const char *name, struct ifpin_error *err)
+int ifp_name_check(const char *name, struct ifpin_error *err)
 {
 	size_t n = name ? strlen(name) : 1;
 
-	if (!n || n > 48 ||
+	if (!n || n >= IFPIN_PIN_NAME_SIZE ||
 		(name && strspn(name, "abcdefghijklmnopqrstuvwxyz"
 				      "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") != n))
-		return ifp_fail(err, -EINVAL, "--name: 1 to 48 letters, digits, '.', '_' or '-'");
+		return ifp_fail(err, -EINVAL, "a name has 1 to %d letters, digits, '.', '_' or '-'",
+			IFPIN_PIN_NAME_SIZE - 1);
 	return 0;
 }
 
@@ -86,12 +87,13 @@ static void say_routes(const struct ifpin_confine_opts *opts, const struct ifpin
 static int load(struct run *r, struct ifpin_error *err)
 {
 	struct ifp_programs_opts o = {
-		.ifindex = r->opts->device.ifindex,
+		.device = &r->opts->device,
 		.loopback = r->opts->loopback,
 		.guard_resolvers = r->opts->dns != IFPIN_DNS_SYSTEM,
+		.tells = r->opts->name,
 		.armed = true,
 	};
-	struct ifp_followed followed = {.ifindex = o.ifindex};
+	struct ifp_followed followed = {.ifindex = o.device->ifindex};
 	int e = ifp_programs_load(&o, &r->programs, err);
 
 	if (e)
@@ -108,10 +110,11 @@ static int load(struct run *r, struct ifpin_error *err)
 static int prepare(struct run *r, struct ifpin_error *err)
 {
 	const struct ifpin_confine_opts *o = r->opts;
-	int e = check_name(o->name, err);
+	static const cap_value_t needed[] = {CAP_SYS_ADMIN, CAP_NET_ADMIN, CAP_SETPCAP};
+	int e = ifp_name_check(o->name, err);
 
 	if (!e)
-		e = ifp_privileges_check(err);
+		e = ifp_privileges_check(needed, ARRAY_SIZE(needed), err);
 	if (!e)
 		e = ifp_inherit_check(o, err);
 	if (!e && o->user)

@@ -255,10 +255,10 @@ int ifpin_setsockopt(struct bpf_sockopt *ctx)
 {
 	int judgement;
 
-	if (!state.armed)
-		return ALLOW;
 	if (is_probe(ctx))
 		ctx->optlen = -1;
+	if (!state.armed)
+		return ALLOW;
 	/* Handled by a program below: what is there for the kernel to do is nothing. */
 	if (ctx->optlen == -1)
 		return ALLOW;

@@ -13,6 +13,11 @@ static __u32 window_events;
 
 #define SECOND 1000000000ULL
 
+/*
+ * The functions tell_*() are neither inlined nor static: so the verifier looks at each of them
+ * once, not once for each way that leads there, which would double the time that a start takes.
+ */
+
 static __always_inline int too_many(__u64 now)
 {
 	if (now - window_start > SECOND) {
@@ -22,21 +27,24 @@ static __always_inline int too_many(__u64 now)
 	return window_events++ >= IFPIN_EVENTS_PER_SECOND;
 }
 
-static __always_inline void count_untold(__u32 reason)
+/* What a judgement other than ALLOW counts under; the mask is for the verifier. */
+static __always_inline __u32 reason_of(int judgement)
 {
-	if (reason < IFPIN_REASON_COUNT)
-		__sync_fetch_and_add(&untold[reason], 1);
+	return (__u32)(-1 - judgement) % IFPIN_REASON_SLOTS;
 }
 
 /* To all who watch. What does not fit into the buffer of one is lost to that one only. */
-static __always_inline void publish(struct ifpin_denial_event *ev, __u32 reason)
+static __always_inline void publish(struct ifpin_denial_event *ev, int judgement)
 {
+	__u32 reason = reason_of(judgement);
+
 	ev->time = bpf_ktime_get_ns();
 	ev->reason = reason;
 	if (too_many(ev->time)) {
-		count_untold(reason);
+		__sync_fetch_and_add(&untold[reason], 1);
 		return;
 	}
+#pragma clang loop unroll(disable)
 	for (__u32 i = 0; i < IFPIN_WATCHERS; i++) {
 		__u32 slot = i;
 		void *buffer = bpf_map_lookup_elem(&watchers, &slot);
@@ -53,22 +61,16 @@ static __always_inline void tell_task(struct ifpin_denial_event *ev)
 	bpf_get_current_comm(ev->comm, sizeof(ev->comm));
 }
 
-/* Return: whether it is a denial, which has been counted. */
-static __always_inline int is_denied(int judgement, __u32 *ret_reason)
+/* Counts a denial. Return: whether it is none. */
+__noinline int is_allowed(int judgement)
 {
-	__u32 reason = -1 - judgement;
-
 	if (judgement == ALLOW)
-		return 0;
-	/* What no program of ours says is malformed; and the verifier sees the bound. */
-	if (reason >= IFPIN_REASON_COUNT)
-		reason = IFPIN_DENY_MALFORMED;
-	__sync_fetch_and_add(&denials[reason], 1);
-	*ret_reason = reason;
-	return 1;
+		return 1;
+	__sync_fetch_and_add(&denials[reason_of(judgement)], 1);
+	return 0;
 }
 
-static __noinline int tell_packet(struct __sk_buff *skb, __u32 reason)
+__noinline int tell_packet(struct __sk_buff *skb, int judgement)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	struct ifpin_denial_event ev = {.ifindex = skb->ifindex};
@@ -100,18 +102,17 @@ static __noinline int tell_packet(struct __sk_buff *skb, __u32 reason)
 	ev.uid = bpf_get_socket_uid(skb);
 	if (policy.knows_task && bpf_get_current_cgroup_id() == bpf_skb_cgroup_id(skb))
 		tell_task(&ev);
-	publish(&ev, reason);
+	publish(&ev, judgement);
 	return 0;
 }
 
 static __always_inline int settle_packet(struct __sk_buff *skb, int judgement, __u32 passed_to)
 {
 	__u64 *passes;
-	__u32 reason;
 
-	if (is_denied(judgement, &reason)) {
-		if (watching)
-			tell_packet(skb, reason);
+	if (!is_allowed(judgement)) {
+		if (policy.tells && watching)
+			tell_packet(skb, judgement);
 		return 0;
 	}
 	passes = bpf_map_lookup_elem(&passed, &passed_to);
@@ -120,52 +121,50 @@ static __always_inline int settle_packet(struct __sk_buff *skb, int judgement, _
 	return 1;
 }
 
-static __noinline int tell_sock(struct bpf_sock *sk, __u32 reason)
+/* Sockets that are asked for, device nodes and settings: who, and no more. */
+__noinline int tell_task_only(int judgement, __u16 family, __u16 protocol)
 {
-	struct ifpin_denial_event ev = {.family = sk->family, .protocol = sk->protocol};
+	struct ifpin_denial_event ev = {.family = family, .protocol = protocol};
 
 	tell_task(&ev);
-	publish(&ev, reason);
+	publish(&ev, judgement);
 	return 0;
 }
 
 static __always_inline int settle_sock(struct bpf_sock *sk, int judgement)
 {
-	__u32 reason;
-
-	if (!is_denied(judgement, &reason))
+	if (is_allowed(judgement))
 		return 1;
-	if (watching)
-		tell_sock(sk, reason);
+	if (policy.tells && watching)
+		tell_task_only(judgement, sk->family, sk->protocol);
 	return 0;
 }
 
 /* The address by itself: each program may read the one of its own family only. */
-static __noinline int tell_addr(
-	struct bpf_sock_addr *ctx, __u32 reason, const struct ifpin_addr *dst)
+__noinline int tell_addr(struct bpf_sock_addr *ctx, int judgement, const struct ifpin_addr *dst)
 {
 	struct ifpin_denial_event ev = {.family = ctx->user_family, .protocol = ctx->protocol};
 
+	if (!dst)
+		return 0;
 	ev.dport = bpf_ntohs(ctx->user_port);
 	ev.dst = *dst;
 	tell_task(&ev);
-	publish(&ev, reason);
+	publish(&ev, judgement);
 	return 0;
 }
 
 static __always_inline int settle_addr(
 	struct bpf_sock_addr *ctx, int judgement, const struct ifpin_addr *dst)
 {
-	__u32 reason;
-
-	if (!is_denied(judgement, &reason))
+	if (is_allowed(judgement))
 		return 1;
-	if (watching)
-		tell_addr(ctx, reason, dst);
+	if (policy.tells && watching)
+		tell_addr(ctx, judgement, dst);
 	return 0;
 }
 
-static __noinline int tell_option(struct bpf_sockopt *ctx, __u32 reason)
+__noinline int tell_option(struct bpf_sockopt *ctx, int judgement)
 {
 	struct ifpin_denial_event ev = {
 		.level = ctx->level, .option = ctx->optname, .optlen = ctx->optlen};
@@ -176,41 +175,30 @@ static __noinline int tell_option(struct bpf_sockopt *ctx, __u32 reason)
 		ev.protocol = ctx->sk->protocol;
 		ev.bound = ctx->sk->bound_dev_if;
 	}
-	for (int i = 0; i < IFPIN_OPTVAL_LEN && p + i + 1 <= end; i++)
-		ev.optval[i] = p[i];
+	/* The kernel's copy has 16 bytes at least; struct ipv6_mreq and in6_pktinfo have 20. */
+	if (p + 16 <= end)
+		__builtin_memcpy(ev.optval, p, 16);
+	if (p + 20 <= end)
+		__builtin_memcpy(ev.optval + 16, p + 16, 4);
 	tell_task(&ev);
-	publish(&ev, reason);
+	publish(&ev, judgement);
 	return 0;
 }
 
 static __always_inline int settle_option(struct bpf_sockopt *ctx, int judgement)
 {
-	__u32 reason;
-
-	if (!is_denied(judgement, &reason))
+	if (is_allowed(judgement))
 		return 1;
-	if (watching)
-		tell_option(ctx, reason);
-	return 0;
-}
-
-/* Device nodes and settings: who, and no more. */
-static __noinline int tell_other(__u32 reason)
-{
-	struct ifpin_denial_event ev = {};
-
-	tell_task(&ev);
-	publish(&ev, reason);
+	if (policy.tells && watching)
+		tell_option(ctx, judgement);
 	return 0;
 }
 
 static __always_inline int settle_other(int judgement)
 {
-	__u32 reason;
-
-	if (!is_denied(judgement, &reason))
+	if (is_allowed(judgement))
 		return 1;
-	if (watching)
-		tell_other(reason);
+	if (policy.tells && watching)
+		tell_task_only(judgement, 0, 0);
 	return 0;
 }

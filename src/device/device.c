@@ -337,31 +337,53 @@ int ifpin_device_resolve(
 	return r;
 }
 
-static int find_it(struct mnl_socket *nl, const struct ifpin_device *was, bool at_its_index,
-	enum ifpin_identity *ret_identity, struct ifpin_device *now)
+static enum ifpin_identity find_elsewhere(const struct ifpin_device *v, size_t n,
+	const struct ifpin_device *was, const struct ifpin_device *at_its_index,
+	struct ifpin_device *now)
 {
-	_cleanup_free_ struct ifpin_device *v = NULL;
-	const struct ifpin_device *heir = NULL;
-	size_t n;
-	int r = list_here(nl, &v, &n);
+	const struct ifpin_device *heir = at_its_index;
 
-	if (r)
-		return r;
 	for (size_t i = 0; i < n; i++) {
 		if (v[i].ifindex != was->ifindex && ifp_device_returned(was, v + i)) {
-			*ret_identity = IFPIN_BACK;
 			*now = v[i];
-			return 0;
+			return IFPIN_BACK;
 		}
 		if (!strcmp(v[i].name, was->name))
 			heir = v + i;
 	}
-	if (heir)
-		*now = *heir;
-	else if (!at_its_index)
-		*now = (struct ifpin_device){};
-	*ret_identity = heir || at_its_index ? IFPIN_REPLACED : IFPIN_GONE;
-	return 0;
+	*now = heir ? *heir : (struct ifpin_device){};
+	return heir ? IFPIN_REPLACED : IFPIN_GONE;
+}
+
+enum ifpin_identity ifp_device_find(const struct ifpin_device *v, size_t n,
+	const struct ifpin_device *was, struct ifpin_device *ret_now)
+{
+	const struct table t = {.v = (struct ifpin_device *)v, .n = n};
+	const struct ifpin_device *here = find(&t, was->ifindex);
+	struct ifpin_device now = {};
+	enum ifpin_identity identity;
+
+	if (here && ifp_device_same(was, here)) {
+		now = *here;
+		identity = strcmp(was->name, here->name) ? IFPIN_RENAMED : IFPIN_SAME;
+	} else {
+		identity = find_elsewhere(v, n, was, here, &now);
+	}
+	if (ret_now)
+		*ret_now = now;
+	return identity;
+}
+
+static int find_it(struct mnl_socket *nl, const struct ifpin_device *was,
+	enum ifpin_identity *ret_identity, struct ifpin_device *now)
+{
+	_cleanup_free_ struct ifpin_device *v = NULL;
+	size_t n;
+	int r = list_here(nl, &v, &n);
+
+	if (!r)
+		*ret_identity = ifp_device_find(v, n, was, now);
+	return r;
 }
 
 int ifpin_device_check(const struct ifpin_device *device, enum ifpin_identity *ret_identity,
@@ -385,7 +407,7 @@ int ifpin_device_check(const struct ifpin_device *device, enum ifpin_identity *r
 		if (!r && ifp_device_same(device, &now))
 			identity = strcmp(device->name, now.name) ? IFPIN_RENAMED : IFPIN_SAME;
 		else if (!r || r == -ENODEV)
-			r = find_it(nl, device, !r, &identity, &now);
+			r = find_it(nl, device, &identity, &now);
 		if (r)
 			return ifp_fail_errno(ret_error, r, "cannot look up %s", device->name);
 	}

@@ -60,6 +60,13 @@ int ifp_device_parse(const struct nlmsghdr *nlh, struct ifpin_device *ret);
 bool ifp_device_same(const struct ifpin_device *a, const struct ifpin_device *b);
 bool ifp_device_returned(const struct ifpin_device *was, const struct ifpin_device *now);
 
+/*
+ * What became of a device, by a list of all in order of their index; ret_now (may be NULL) as in
+ * ifpin_device_check(), but that the namespace is the caller's to compare.
+ */
+enum ifpin_identity ifp_device_find(const struct ifpin_device *v, size_t n,
+	const struct ifpin_device *was, struct ifpin_device *ret_now);
+
 /* The device with an index. Return: 0; -ENODEV: there is none; as ifp_nl_ask(). */
 int ifp_device_by_index(uint32_t ifindex, struct ifpin_device *ret);
 
@@ -97,8 +104,12 @@ bool ifp_addr_is_hosts(const uint8_t addr[16]);
  * Return: as ifp_nl_talk(). */
 int ifp_route_lookup(const uint8_t dst[16], uint32_t scope, uint32_t *ret_oif);
 
-/* Whether a change of this route can change the answer of ifp_routes_agree(). */
+/*
+ * Whether a change of this route can change the answer of ifp_routes_agree() for a device.
+ * ifp_route_is_default(): for every device.
+ */
 bool ifp_route_matters(const struct nlmsghdr *nlh, uint32_t ifindex);
+bool ifp_route_is_default(const struct nlmsghdr *nlh);
 
 /*
  * Whether the host's own routing would use the device for everything that the device's routes

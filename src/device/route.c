@@ -151,14 +151,27 @@ static bool uses_device(const struct nlmsghdr *nlh, uint32_t ifindex)
 	return false;
 }
 
+static const struct rtmsg *route_header(const struct nlmsghdr *nlh)
+{
+	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
+
+	return mnl_nlmsg_get_payload_len(nlh) >= sizeof(*rtm) && !(rtm->rtm_flags & RTM_F_CLONED)
+		       ? rtm
+		       : NULL;
+}
+
+bool ifp_route_is_default(const struct nlmsghdr *nlh)
+{
+	const struct rtmsg *rtm = route_header(nlh);
+
+	return rtm && !rtm->rtm_dst_len;
+}
+
 /* Default routes decide where all else goes; a full table of the Internet is none of our business.
  */
 bool ifp_route_matters(const struct nlmsghdr *nlh, uint32_t ifindex)
 {
-	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
-
-	return mnl_nlmsg_get_payload_len(nlh) >= sizeof(*rtm) && !(rtm->rtm_flags & RTM_F_CLONED) &&
-	       (!rtm->rtm_dst_len || uses_device(nlh, ifindex));
+	return ifp_route_is_default(nlh) || (route_header(nlh) && uses_device(nlh, ifindex));
 }
 
 static void put_prefix(struct ifp_route *to, int family, const uint8_t *dst, uint8_t len)

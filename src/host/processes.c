@@ -149,14 +149,24 @@ int ifp_processes_each(int cgroup_fd, int (*cb)(pid_t pid, void *data), void *da
 
 int ifp_descriptor_parse(const char *target, struct ifp_descriptor *ret)
 {
+	static const struct {
+		const char *prefix;
+		int kind;
+	} known[] = {
+		{"anon_inode:[io_uring]", IFP_DESCRIPTOR_IO_URING},
+		{"/dev/net/tun", IFP_DESCRIPTOR_WIRE},
+		{"/dev/tap", IFP_DESCRIPTOR_WIRE},
+		{"/dev/vhost-", IFP_DESCRIPTOR_WIRE},
+	};
 	unsigned long long inode;
 	char end;
 
-	if (!strcmp(target, "anon_inode:[io_uring]")) {
-		ret->kind = IFP_DESCRIPTOR_IO_URING;
-		ret->inode = 0;
-		return 0;
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		if (!strncmp(target, known[i].prefix, strlen(known[i].prefix))) {
+			ret->kind = known[i].kind;
+			ret->inode = 0;
+			return 0;
+		}
 	if (sscanf(target, "socket:[%20llu%c", &inode, &end) != 2 || end != ']')
 		return -ENOENT;
 	ret->kind = IFP_DESCRIPTOR_SOCKET;

@@ -20,13 +20,17 @@ struct ifp_descriptor {
 	pid_t pid;
 	pid_t tid; /* a thread of it that has the descriptor; mostly the same */
 	int fd;
-	enum { IFP_DESCRIPTOR_SOCKET, IFP_DESCRIPTOR_IO_URING } kind;
+	enum {
+		IFP_DESCRIPTOR_SOCKET,
+		IFP_DESCRIPTOR_IO_URING,
+		IFP_DESCRIPTOR_WIRE, /* a device node by which frames are sent: tun, macvtap, vhost */
+	} kind;
 	uint64_t inode; /* of a socket, whichever family it is of */
 };
 
 /*
- * Calls cb for each descriptor of a process that is a socket or an io_uring (which can hold sockets
- * of its own, that no list shows). Threads with a table of their own are looked at, too; one that
+ * Calls cb for each descriptor of a process that is a socket, an io_uring (which can hold sockets of
+ * its own, that no list shows), or a wire. Threads with a table of their own are looked at, too; one that
  * several of these share is told more than once. One that only waits in a message of a unix socket
  * is nobody's.
  *
@@ -60,6 +64,6 @@ int ifp_cgroup_line_parse(const char *text, char *ret, size_t size);
 
 /*
  * Reads what a link of /proc/PID/fd leads to.
- * Return: 0, kind and inode set; -ENOENT: neither socket nor io_uring.
+ * Return: 0, kind and inode set; -ENOENT: none of these.
  */
 int ifp_descriptor_parse(const char *target, struct ifp_descriptor *ret);

@@ -1,0 +1,481 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A cgroup that lives already is confined. Everything is made beside what is there, armed by one
+ * store to memory, looked at, and then given its name by one rename: whoever is killed on the way
+ * leaves a folder that the next one removes.
+ */
+#include "attach.h"
+#include "follow.h"
+
+#include "host/cgroup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#ifndef CLONE_INTO_CGROUP
+#define CLONE_INTO_CGROUP 0x200000000ULL
+#endif
+
+#define PROBE_CGROUP "ifpin-probe"
+#define QUEUE_ROUNDS 200
+#define QUEUE_WAIT_MS 10
+
+struct attach {
+	const struct ifpin_attach_opts *opts;
+	struct ifp_target target;
+	struct ifp_store store;
+	struct ifp_host_maps host;
+	struct ifp_addrs addrs;
+	struct ifp_programs *programs;
+	struct ifp_existing existing;
+	struct ifp_freeze freeze;
+	struct ifp_meta meta;
+	bool made; /* the new folder */
+	bool done;
+	bool nested;			   /* inside another confinement */
+	char away[IFPIN_CGROUP_PATH_SIZE]; /* where the caller is to go back to; empty: it never
+					      left */
+};
+
+void ifp_attach_say(const struct ifpin_attach_opts *o, const char *fmt, ...)
+{
+	char line[512];
+	va_list ap;
+
+	if (!o->log)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	o->log(o->log_ctx, line);
+}
+
+/* ---- what is there already ---- */
+
+static bool same_options(const struct ifp_meta *m, const struct ifpin_attach_opts *o)
+{
+	return m->loopback == o->loopback && m->guard_resolvers == o->guard_resolvers;
+}
+
+static bool cgroup_lives(const struct ifp_meta *m)
+{
+	_cleanup_close_ int root = ifp_cgroup_root();
+	char path[IFPIN_CGROUP_PATH_SIZE];
+
+	return root < 0 || ifp_cgroup_path_by_id(root, m->cgroup_id, path, sizeof(path)) != -ENOENT;
+}
+
+/* Return: 1: it is in force already; 0: to be made; -EEXIST; -errno. */
+static int compare_with_present(struct attach *a, struct ifpin_error *err)
+{
+	const struct ifpin_attach_opts *o = a->opts;
+	struct ifp_meta m;
+	char path[256];
+	int r = ifp_meta_read(ifp_store_path(&a->store, "pin", a->target.name, "meta", path), &m);
+
+	if (r == -ENOENT)
+		return 0;
+	if (r == -EPROTO)
+		return ifp_fail(err, -EEXIST,
+			"the confinement \"%s\" was made by another version of ifpin; detach it first",
+			a->target.name);
+	if (r)
+		return ifp_fail_errno(err, r, "cannot read %s", path);
+	if (!cgroup_lives(&m))
+		return 0;
+	if (m.cgroup_id != a->target.id)
+		return ifp_fail(err, -EEXIST,
+			"the confinement \"%s\" is of another cgroup, %s; choose a --name", m.name,
+			m.cgroup);
+	if (m.netns != a->meta.netns || !ifp_device_same(&m.device, &o->device) ||
+		m.device.ifindex != o->device.ifindex)
+		return ifp_fail(err, -EEXIST,
+			"%s is confined to %s already (\"%s\"); detach that first", m.cgroup,
+			m.device.name, m.name);
+	if (!same_options(&m, o))
+		return 0;
+	m.rebind = o->rebind;
+	m.abort = o->abort;
+	r = ifp_meta_update(path, &m);
+	return r ? ifp_fail_errno(err, r, "cannot change %s", path) : 1;
+}
+
+/* Other confinements of this cgroup, of those above it. */
+static int look_for_others(const char *name, void *data)
+{
+	struct attach *a = data;
+	struct ifp_meta m;
+	char path[256];
+
+	if (!strcmp(name, a->target.name) ||
+		ifp_meta_read(ifp_store_path(&a->store, "pin", name, "meta", path), &m) ||
+		m.netns != a->meta.netns || !ifp_path_is_within(a->target.path, m.cgroup) ||
+		!cgroup_lives(&m))
+		return 0;
+	a->nested = true;
+	if (m.device.ifindex != a->opts->device.ifindex)
+		ifp_attach_say(a->opts,
+			"note: inside the confinement \"%s\", which is for %s: both count, so only "
+			"the host itself can be talked to",
+			m.name, m.device.name);
+	return 0;
+}
+
+/* ---- making it ---- */
+
+static bool is_ours(uint32_t ifindex, void *data)
+{
+	return ifindex == *(const uint32_t *)data;
+}
+
+/* What the programs know of the host; the follower takes care of it from then on. */
+static int fill_host(struct attach *a, bool ret_agree[2], struct ifpin_error *err)
+{
+	uint32_t ifindex = a->opts->device.ifindex;
+	struct ifp_ways w = {};
+	int r = ifp_addrs_read(&a->addrs);
+
+	if (!r)
+		r = ifp_addrs_write(&a->addrs, &a->host);
+	if (!r)
+		r = ifp_ways_judge(&w, ifindex, ret_agree);
+	if (!r)
+		r = ifp_ways_add_networks(&w, &a->addrs, is_ours, &ifindex);
+	if (!r)
+		r = ifp_ways_write(&w, &a->host, false);
+	ifp_ways_free(&w);
+	return r ? ifp_fail_errno(err, r, "cannot read the host's addresses and routes") : 0;
+}
+
+static int make_programs(struct attach *a, struct ifpin_error *err)
+{
+	const struct ifpin_attach_opts *o = a->opts;
+	struct ifp_programs_opts po = {
+		.device = &o->device,
+		.loopback = o->loopback,
+		.guard_resolvers = o->guard_resolvers,
+		.tells = true,
+		.shared = &a->host,
+	};
+	struct ifpin_state *s;
+	bool agree[2];
+	int r = ifp_store_host(&a->store, a->meta.netns, true, &a->host, err);
+
+	if (!r)
+		r = fill_host(a, agree, err);
+	if (!r)
+		r = ifp_programs_load(&po, &a->programs, err);
+	if (r)
+		return r;
+	s = ifp_programs_state(a->programs);
+	s->device_ip4 = ifp_addrs_primary(&a->addrs, o->device.ifindex);
+	s->routes_agree[0] = agree[0];
+	s->routes_agree[1] = agree[1];
+	ifp_state_name(s, o->device.name);
+	return 0;
+}
+
+static int pin_all(struct attach *a, struct ifpin_error *err)
+{
+	char path[256];
+	int r;
+
+	a->made = true;
+	r = ifp_programs_pin(a->programs, a->target.fd,
+		ifp_store_path(&a->store, "new", a->target.name, NULL, path), err);
+	if (r)
+		return r;
+	a->meta.version = IFP_META_VERSION;
+	a->meta.id = ifp_programs_id(a->programs);
+	a->meta.cgroup_id = a->target.id;
+	a->meta.since = time(NULL);
+	a->meta.device = a->opts->device;
+	a->meta.loopback = a->opts->loopback;
+	a->meta.guard_resolvers = a->opts->guard_resolvers;
+	a->meta.rebind = a->opts->rebind;
+	a->meta.abort = a->opts->abort;
+	strcpy(a->meta.name, a->target.name);
+	strcpy(a->meta.cgroup, a->target.path);
+	r = ifp_meta_write(
+		ifp_store_path(&a->store, "new", a->target.name, "meta", path), &a->meta);
+	return r ? ifp_fail_errno(err, r, "cannot pin %s", path) : 0;
+}
+
+/* ---- the sockets that are there ---- */
+
+/* A process that stops its own cgroup would never go on. */
+static int step_out(struct attach *a, struct ifpin_error *err)
+{
+	_cleanup_close_ int root = -1;
+	char own[IFPIN_CGROUP_PATH_SIZE];
+	int r = ifp_cgroup_own_path(own, sizeof(own));
+
+	if (r)
+		return ifp_fail_errno(err, r, "cannot tell the cgroup of this process");
+	if (!ifp_path_is_within(own, a->target.path))
+		return 0;
+	root = ifp_cgroup_root();
+	r = root < 0 ? root : ifp_write_file(root, "cgroup.procs", "0");
+	if (r)
+		return ifp_fail_errno(
+			err, r, "cannot leave the cgroup for as long as it is stopped");
+	strcpy(a->away, own);
+	return 0;
+}
+
+static void step_back(struct attach *a)
+{
+	_cleanup_close_ int root = -1, fd = -1;
+
+	if (!*a->away)
+		return;
+	root = ifp_cgroup_root();
+	fd = openat(root, a->away + 1, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0)
+		ifp_write_file(fd, "cgroup.procs", "0");
+	*a->away = 0;
+}
+
+/* Nothing runs while this happens; then whatever was made since is judged by the programs. */
+static int settle_and_arm(struct attach *a, struct ifpin_error *err)
+{
+	struct ifp_existing *e = &a->existing;
+	int r = ifp_freeze(a->target.fd, &a->freeze, err);
+
+	if (!r)
+		r = ifp_existing_read(e, err);
+	if (!r)
+		r = ifp_existing_settle(e, err);
+	if (r)
+		return r;
+	if (e->mode == IFPIN_EXISTING_REFUSE) {
+		unsigned int queued = 0;
+
+		r = ifp_existing_queued(e, &queued);
+		if (!r && queued)
+			return ifp_fail(err, -EBUSY,
+				"%u connections wait to be accepted and are not tied to %s; tie them "
+				"with --existing=pin",
+				queued, a->opts->device.name);
+	}
+	if (r)
+		return ifp_fail_errno(err, r, "cannot list the host's sockets");
+	ifp_programs_arm(a->programs);
+	/* All of them once more, now that nothing can be added. */
+	r = ifp_existing_read(e, err);
+	if (!r)
+		r = ifp_existing_settle(e, err);
+	if (r)
+		return r;
+	r = ifp_thaw(&a->freeze);
+	return r ? ifp_fail_errno(err, r, "cannot let the processes of the cgroup go on") : 0;
+}
+
+/*
+ * Connections that wait to be accepted have no descriptor by which they could be tied. The kernel
+ * tells nobody when one is taken, so they are asked for until none is left.
+ */
+static int settle_queued(struct attach *a, struct ifpin_error *err)
+{
+	unsigned int n = 0;
+
+	for (int i = 0; i < QUEUE_ROUNDS; i++) {
+		int r = ifp_existing_queued(&a->existing, &n);
+
+		if (r)
+			return ifp_fail_errno(err, r, "cannot list the host's sockets");
+		if (!n && !i)
+			return 0;
+		r = ifp_existing_read(&a->existing, err);
+		if (!r)
+			r = ifp_existing_settle(&a->existing, err);
+		if (r || !n)
+			return r;
+		poll(NULL, 0, QUEUE_WAIT_MS);
+	}
+	return ifp_fail(err, -EBUSY,
+		"%u connections have been waiting for their service to accept them for %d ms and cannot "
+		"be tied meanwhile",
+		n, QUEUE_ROUNDS * QUEUE_WAIT_MS);
+}
+
+/* ---- a process inside ---- */
+
+static int try_in(int cgroup_fd, uint32_t ifindex)
+{
+	struct clone_args args = {
+		.flags = CLONE_INTO_CGROUP,
+		.cgroup = (uint64_t)cgroup_fd,
+	};
+	pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+	int status;
+
+	if (pid < 0)
+		return -errno;
+	if (!pid)
+		_exit(-ifp_try_pin(ifindex));
+	while (waitpid(pid, &status, __WALL) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return WIFEXITED(status) ? -WEXITSTATUS(status) : -ECHILD;
+}
+
+/* In a cgroup below, for not every cgroup may have processes of its own. */
+int ifp_try_inside(int cgroup_fd, uint32_t ifindex, struct ifpin_error *err)
+{
+	_cleanup_close_ int fd = -1;
+	int r;
+
+	if (mkdirat(cgroup_fd, PROBE_CGROUP, 0755) && errno != EEXIST)
+		return ifp_fail_errno(err, -errno, "cannot make a cgroup below the one to confine");
+	fd = openat(cgroup_fd, PROBE_CGROUP, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	r = fd < 0 ? -errno : try_in(fd, ifindex);
+	unlinkat(cgroup_fd, PROBE_CGROUP, AT_REMOVEDIR);
+	if (r == -ENOTSUP)
+		return ifp_fail(err, r,
+			"the kernel does not tie sockets to the interface by BPF (bpf_setsockopt, "
+			"SO_BINDTOIFINDEX; ifpin needs Linux 6.1)");
+	return r ? ifp_fail_errno(err, r, "cannot try the confinement from inside") : 0;
+}
+
+/* ---- all of it ---- */
+
+static int confine(struct attach *a, struct ifpin_error *err)
+{
+	const struct ifpin_attach_opts *o = a->opts;
+	int r = make_programs(a, err);
+
+	if (!r)
+		r = pin_all(a, err);
+	if (!r)
+		r = step_out(a, err);
+	if (r)
+		return r;
+	a->existing = (struct ifp_existing){
+		.cgroup_fd = a->target.fd,
+		.id = a->meta.id,
+		.netns = a->meta.netns,
+		.device = o->device,
+		.loopback = o->loopback,
+		.mode = o->existing,
+		.addrs = &a->addrs,
+		.log = o->log,
+		.log_ctx = o->log_ctx,
+	};
+	r = settle_and_arm(a, err);
+	if (!r)
+		r = settle_queued(a, err);
+	if (!r && !a->nested)
+		r = ifp_try_inside(a->target.fd, o->device.ifindex, err);
+	if (r)
+		return r;
+	r = ifp_store_commit(&a->store, a->target.name);
+	if (r)
+		return ifp_fail_errno(
+			err, r, "cannot put the confinement \"%s\" in place", a->target.name);
+	a->made = false;
+	a->done = true;
+	return 0;
+}
+
+static void say_done(const struct attach *a)
+{
+	const struct ifpin_attach_opts *o = a->opts;
+
+	ifp_attach_say(o,
+		"\"%s\": %s is held to %s (ifindex %u)%s; %zu sockets looked at, %u tied, "
+		"%u aborted",
+		a->target.name, a->target.path, o->device.name, o->device.ifindex,
+		o->loopback ? " and loopback" : "", a->existing.n, a->existing.tied,
+		a->existing.aborted);
+	if (a->existing.io_urings)
+		ifp_attach_say(o,
+			"not held: %u io_uring, in which sockets may be that no list shows; those made "
+			"inside are held",
+			a->existing.io_urings);
+	ifp_attach_say(o,
+		"not held on this kernel: sockets handed over by processes outside (SCM_RIGHTS)");
+	ifp_notices(o, &a->target);
+}
+
+static void finish(struct attach *a)
+{
+	ifp_thaw(&a->freeze);
+	if (a->made) {
+		if (a->programs)
+			ifp_programs_state(a->programs)->armed = 0;
+		ifp_store_remove(&a->store, "new", a->target.name);
+	}
+	step_back(a);
+	if (!a->done)
+		ifp_target_move_back(&a->target);
+	ifp_existing_free(&a->existing);
+	ifp_programs_free(a->programs);
+	ifp_addrs_free(&a->addrs);
+	ifp_host_maps_close(&a->host);
+	ifp_store_closep(&a->store);
+	ifp_target_closep(&a->target);
+}
+
+static int check(const struct ifpin_attach_opts *o, struct ifpin_error *err)
+{
+	static const cap_value_t needed[] = {
+		CAP_SYS_ADMIN, CAP_NET_ADMIN, CAP_BPF, CAP_SYS_PTRACE, CAP_NET_RAW};
+	int r;
+
+	if (o->size != sizeof(*o))
+		return ifp_fail(err, -EINVAL, "options of another version of the library");
+	r = ifp_name_check(o->name, err);
+	return r ?: ifp_privileges_check(needed, ARRAY_SIZE(needed), err);
+}
+
+static int attach(struct attach *a, struct ifpin_error *err)
+{
+	int r = ifp_own_netns(&a->meta.netns);
+
+	if (r)
+		return ifp_fail_errno(err, r, "the kernel does not tell network namespaces apart");
+	r = ifp_target_find(a->opts, &a->target, err);
+	if (!r)
+		r = ifp_store_lock(&a->store, err);
+	if (!r && a->target.move)
+		r = ifp_target_move(&a->target, err);
+	if (r)
+		return r;
+	r = compare_with_present(a, err);
+	if (r)
+		return r < 0 ? r : 0;
+	r = ifp_store_each(&a->store, look_for_others, a);
+	if (!r)
+		r = confine(a, err);
+	if (!r)
+		say_done(a);
+	return r;
+}
+
+int ifpin_attach(
+	const struct ifpin_attach_opts *opts, char *ret_name, struct ifpin_error *ret_error)
+{
+	struct attach a = {
+		.opts = opts,
+		.store = {.fd = -1},
+		.target = {.fd = -1, .from = -1},
+		.host = {.host_fd = -1, .addrs = -1, .ways = -1},
+	};
+	int r = check(opts, ret_error);
+
+	if (!r)
+		r = attach(&a, ret_error);
+	if (!r && ret_name)
+		strcpy(ret_name, a.target.name);
+	finish(&a);
+	return r;
+}

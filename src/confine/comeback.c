@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT
+#include "comeback.h"
+
+#include "host/cgroup.h"
+#include "host/processes.h"
+#include "host/sockets.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <string.h>
+
+#ifndef SO_BINDTOIFINDEX
+#define SO_BINDTOIFINDEX 62
+#endif
+
+static bool is_connection(const struct ifp_sock *s)
+{
+	return s->type == SOCK_STREAM && s->state != TCP_CLOSE && s->state != TCP_LISTEN;
+}
+
+static bool is_concerned(const struct ifp_comeback *c, const struct ifp_sock *s)
+{
+	if (s->family != AF_INET && s->family != AF_INET6)
+		return false;
+	if (s->bound_ifindex)
+		return s->bound_ifindex == c->old_index;
+	/* Where routing led to the device, sockets need no binding; now it may lead elsewhere. */
+	return s->type != SOCK_STREAM && s->state == TCP_ESTABLISHED &&
+	       !ifp_addr_is_loopback(s->peer);
+}
+
+static int tie(int fd, uint32_t ifindex)
+{
+	int v = (int)ifindex, now = -1;
+	socklen_t len = sizeof(now);
+
+	if (setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &v, sizeof(v)) ||
+		getsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &now, &len))
+		return -errno;
+	return now == v ? 0 : -EBUSY;
+}
+
+static void abort_it(struct ifp_comeback *c, const struct ifp_sock *s, int fd)
+{
+	struct sockaddr unspec = {.sa_family = AF_UNSPEC};
+
+	if (!c->abort)
+		return;
+	if (!ifp_socket_destroy(s) || (fd >= 0 && !connect(fd, &unspec, sizeof(unspec))))
+		c->aborted++;
+	else
+		c->failed++;
+}
+
+static int on_descriptor(const struct ifp_descriptor *d, void *data)
+{
+	struct ifp_comeback *c = data;
+	_cleanup_close_ int fd = -1;
+	struct ifp_sock s;
+
+	if (d->kind != IFP_DESCRIPTOR_SOCKET)
+		return 0;
+	fd = ifp_descriptor_take(d);
+	if (fd < 0 || ifp_socket_ask(fd, &s) || !is_concerned(c, &s))
+		return 0;
+	if (is_connection(&s)) {
+		abort_it(c, &s, fd);
+	} else if (c->rebind) {
+		if (tie(fd, c->new_index))
+			c->failed++;
+		else
+			c->rebound++;
+	}
+	return 0;
+}
+
+static int on_process(pid_t pid, void *data)
+{
+	int r = ifp_descriptors_each(pid, on_descriptor, data);
+
+	return r == -ESRCH || r == -EACCES ? 0 : r;
+}
+
+/* ---- connections that no descriptor leads to ---- */
+
+struct queue {
+	struct ifp_comeback *c;
+	int root;
+	uint64_t id;
+	char path[IFPIN_CGROUP_PATH_SIZE];
+};
+
+static bool is_within(const struct queue *q, uint64_t id)
+{
+	char path[IFPIN_CGROUP_PATH_SIZE];
+	size_t n = strlen(q->path);
+
+	if (id == q->id)
+		return true;
+	return !ifp_cgroup_path_by_id(q->root, id, path, sizeof(path)) &&
+	       !strncmp(path, q->path, n) && path[n] == '/';
+}
+
+static int on_socket(const struct ifp_sock *s, void *data)
+{
+	struct queue *q = data;
+
+	if (!s->inode && s->cgroup_id && s->bound_ifindex == q->c->old_index && is_connection(s) &&
+		is_within(q, s->cgroup_id))
+		abort_it(q->c, s, -1);
+	return 0;
+}
+
+static int abort_queued(struct ifp_comeback *c)
+{
+	_cleanup_close_ int root = ifp_cgroup_root();
+	struct queue q = {.c = c, .root = root};
+	unsigned int unseen;
+	int r = root < 0 ? root : ifp_cgroup_id(c->cgroup_fd, &q.id);
+
+	if (!r)
+		r = ifp_cgroup_path_by_id(root, q.id, q.path, sizeof(q.path));
+	return r ?: ifp_sockets_dump(IFP_SOCKS_TCP, on_socket, &q, &unseen);
+}
+
+int ifp_comeback(struct ifp_comeback *c)
+{
+	int r = c->rebind || c->abort ? ifp_processes_each(c->cgroup_fd, on_process, c) : 0;
+
+	if (!r && c->abort)
+		r = abort_queued(c);
+	return r;
+}

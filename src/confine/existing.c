@@ -1,0 +1,560 @@
+// SPDX-License-Identifier: MIT
+#include "existing.h"
+
+#include "host/cgroup.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#ifndef SO_BINDTOIFINDEX
+#define SO_BINDTOIFINDEX 62
+#endif
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+
+/* ---- which there are ---- */
+
+struct reading {
+	struct ifp_existing *e;
+	struct ifpin_error *err;
+	uint64_t netns_inode;
+};
+
+static int netns_inode(const char *path, uint64_t *ret)
+{
+	struct stat st;
+
+	if (stat(path, &st))
+		return errno == ENOENT ? -ESRCH : -errno;
+	*ret = st.st_ino;
+	return 0;
+}
+
+static int add(const struct ifp_descriptor *d, void *data)
+{
+	struct ifp_existing *e = ((struct reading *)data)->e;
+
+	if (d->kind == IFP_DESCRIPTOR_IO_URING) {
+		e->io_urings++;
+		return 0;
+	}
+	if (e->n == e->room) {
+		size_t room = e->room ? 2 * e->room : 64;
+		struct ifp_held *bigger = reallocarray(e->v, room, sizeof(*bigger));
+
+		if (!bigger)
+			return -ENOMEM;
+		e->v = bigger;
+		e->room = room;
+	}
+	e->v[e->n++] = (struct ifp_held){.at = *d, .fd = -1};
+	return 0;
+}
+
+static int look_at(pid_t pid, void *data)
+{
+	struct reading *r = data;
+	uint64_t inode = 0;
+	char path[64];
+	int ret;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
+	ret = netns_inode(path, &inode);
+	if (!ret && inode != r->netns_inode)
+		return ifp_fail(r->err, -EXDEV,
+			"process %d is in another network namespace than %s; run ifpin there",
+			(int)pid, r->e->device.name);
+	if (!ret)
+		ret = ifp_descriptors_each(pid, add, r);
+	return ret == -ESRCH ? 0 : ret;
+}
+
+static int by_inode(const void *a, const void *b)
+{
+	const struct ifp_held *x = a, *y = b;
+
+	if (x->at.kind != y->at.kind)
+		return (int)x->at.kind - (int)y->at.kind;
+	return x->at.inode < y->at.inode ? -1 : x->at.inode > y->at.inode;
+}
+
+/* Takes a copy of each, from the first holder that has it still. */
+static void take_each(struct ifp_existing *e)
+{
+	size_t n = 0;
+
+	if (e->n)
+		qsort(e->v, e->n, sizeof(*e->v), by_inode);
+	for (size_t i = 0; i < e->n; i++) {
+		struct ifp_held *last = n ? &e->v[n - 1] : NULL;
+		struct stat st;
+
+		if (e->v[i].at.kind == IFP_DESCRIPTOR_WIRE) {
+			e->v[n++] = e->v[i];
+			continue;
+		}
+		if (last && !by_inode(last, &e->v[i])) {
+			if (last->fd >= 0)
+				continue;
+			n--; /* its first holder has closed it */
+		}
+		e->v[n] = e->v[i];
+		e->v[n].fd = ifp_descriptor_take(&e->v[n].at);
+		if (e->v[n].fd >= 0 && (fstat(e->v[n].fd, &st) || st.st_ino != e->v[n].at.inode)) {
+			close(e->v[n].fd);
+			e->v[n].fd = -1;
+		}
+		n++;
+	}
+	e->n = n;
+}
+
+static void forget(struct ifp_existing *e)
+{
+	ifp_groups_free(&e->groups);
+	for (size_t i = 0; i < e->n; i++)
+		ifp_closep(&e->v[i].fd);
+	e->n = 0;
+	e->io_urings = 0;
+}
+
+void ifp_existing_free(struct ifp_existing *e)
+{
+	forget(e);
+	free(e->v);
+	e->v = NULL;
+	e->room = 0;
+}
+
+/* ---- what is so of one ---- */
+
+static bool is_native(const struct ifp_existing *e, int fd)
+{
+	int one = 1;
+
+	return !setsockopt(fd, IFPIN_PROBE_LEVEL, (int)e->id, &one, sizeof(one));
+}
+
+/* The device that has an address; 0: none, or more than one. */
+static uint32_t owner_of(const struct ifp_addrs *a, const uint8_t addr[16])
+{
+	uint32_t owner = 0;
+
+	for (size_t i = 0; i < a->n; i++)
+		if (!memcmp(a->v[i].addr, addr, 16)) {
+			if (owner && owner != a->v[i].ifindex)
+				return 0;
+			owner = a->v[i].ifindex;
+		}
+	return owner;
+}
+
+static bool is_local(const struct ifp_addrs *a, const uint8_t addr[16])
+{
+	if (ifp_addr_is_loopback(addr))
+		return true;
+	for (size_t i = 0; i < a->n; i++)
+		if (!memcmp(a->v[i].addr, addr, 16))
+			return true;
+	return false;
+}
+
+static bool is_connected(const struct ifp_sock *s)
+{
+	return s->state != TCP_CLOSE && s->state != TCP_LISTEN;
+}
+
+static void set(struct ifp_held *h, enum ifp_remedy remedy, uint32_t tie_to, const char *why)
+{
+	h->remedy = remedy;
+	h->tie_to = tie_to;
+	h->why = why;
+}
+
+/*
+ * What was shut down sends nothing, ever, whatever it is connected to. A raw socket does, for it
+ * asks for memory in another way (__ip_append_data).
+ */
+static bool is_shut(const struct ifp_held *h)
+{
+	struct pollfd pfd = {.fd = h->fd};
+
+	return h->sock.type == SOCK_DGRAM && poll(&pfd, 1, 0) == 1 && pfd.revents & POLLHUP;
+}
+
+static void judge_connection(const struct ifp_existing *e, struct ifp_held *h)
+{
+	uint32_t dev = e->device.ifindex;
+
+	if (is_local(e->addrs, h->sock.peer)) {
+		if (!e->loopback)
+			set(h, IFP_ABORT, 0,
+				"talks to the host itself, which --loopback=deny refuses");
+		else if (!h->native && h->sock.bound_ifindex != IFPIN_LOOPBACK_IFINDEX)
+			set(h, IFP_TIE, IFPIN_LOOPBACK_IFINDEX, "was made outside of the cgroup");
+		else if (h->sock.bound_ifindex && h->sock.bound_ifindex != dev &&
+			 h->sock.bound_ifindex != IFPIN_LOOPBACK_IFINDEX)
+			set(h, IFP_ABORT, 0, "is tied to another device");
+		return;
+	}
+	if (h->sock.bound_ifindex == dev)
+		return;
+	if (owner_of(e->addrs, h->sock.local) == dev)
+		set(h, IFP_TIE, dev, "is not tied to the device");
+	else
+		set(h, IFP_ABORT, 0, "has an address that is not the device's");
+}
+
+static void judge_tcp(const struct ifp_existing *e, struct ifp_held *h)
+{
+	uint32_t dev = e->device.ifindex, bound = h->sock.bound_ifindex;
+
+	if (is_connected(&h->sock)) {
+		judge_connection(e, h);
+	} else if (bound != dev && (bound ? bound != IFPIN_LOOPBACK_IFINDEX : !h->native)) {
+		set(h, IFP_TIE, dev,
+			bound ? "is tied to another device" : "was made outside of the cgroup");
+	}
+}
+
+static bool has_joined(const struct ifp_existing *e, int fd)
+{
+	for (size_t i = 0; i < e->groups.n; i++)
+		if (ifp_group_joined(fd, &e->groups.v[i]))
+			return true;
+	return false;
+}
+
+/* Its packets name a device by themselves: who made it decides. */
+static void judge_datagrams(const struct ifp_existing *e, struct ifp_held *h)
+{
+	uint32_t dev = e->device.ifindex, bound = h->sock.bound_ifindex;
+
+	h->joined = has_joined(e, h->fd);
+	if (h->joined)
+		set(h, IFP_TIE, 0, "has joined a group on another device");
+	if (is_shut(h))
+		return;
+	if (h->sock.type == SOCK_RAW && h->sock.family == AF_INET &&
+		h->sock.protocol == IPPROTO_IGMP)
+		set(h, IFP_HOPELESS, 0, "may route multicast");
+	else if (h->sock.type == SOCK_RAW && h->sock.protocol == IPPROTO_RAW)
+		set(h, IFP_HOPELESS, 0, "sends headers made by hand");
+	else if (!h->native)
+		set(h, h->sock.type == SOCK_RAW ? IFP_HOPELESS : IFP_ABORT, 0,
+			"was made outside of the cgroup");
+	else if (bound && bound != dev && bound != IFPIN_LOOPBACK_IFINDEX)
+		set(h, IFP_TIE, dev, "is tied to another device");
+	else if (!bound && h->sock.state == TCP_ESTABLISHED && !is_local(e->addrs, h->sock.peer))
+		set(h, IFP_TIE, dev, "is connected, and not tied to the device");
+}
+
+static void judge_other(struct ifp_held *h)
+{
+	int domain = 0;
+	socklen_t len = sizeof(domain);
+
+	if (getsockopt(h->fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) ||
+		(domain != AF_UNIX && domain != AF_NETLINK && domain != AF_ALG))
+		set(h, IFP_HOPELESS, 0, "is of a family that cannot be held");
+}
+
+static void judge(const struct ifp_existing *e, struct ifp_held *h)
+{
+	int r;
+
+	set(h, IFP_CONFORMS, 0, NULL);
+	if (h->at.kind == IFP_DESCRIPTOR_WIRE) {
+		set(h, IFP_HOPELESS, 0, "is a device node by which frames are sent");
+		return;
+	}
+	if (h->fd < 0)
+		return; /* closed meanwhile by all who had it */
+	r = ifp_socket_ask(h->fd, &h->sock);
+	if (r) {
+		judge_other(h);
+		return;
+	}
+	if (h->sock.family != AF_INET && h->sock.family != AF_INET6) {
+		set(h, IFP_HOPELESS, 0, "sends frames past every cgroup");
+		return;
+	}
+	if (ifp_netns_of(h->fd) != e->netns) {
+		if (!is_shut(h))
+			set(h, IFP_ABORT, 0, "is of another network namespace");
+		return;
+	}
+	h->native = is_native(e, h->fd);
+	if (h->sock.type == SOCK_STREAM &&
+		(h->sock.protocol == IPPROTO_TCP || h->sock.protocol == IPPROTO_MPTCP))
+		judge_tcp(e, h);
+	else if (h->sock.type == SOCK_DGRAM || h->sock.type == SOCK_RAW)
+		judge_datagrams(e, h);
+	else
+		set(h, IFP_HOPELESS, 0, "has a protocol that cannot be held");
+}
+
+int ifp_existing_read(struct ifp_existing *e, struct ifpin_error *err)
+{
+	struct reading r = {e, err, 0};
+	int ret = netns_inode("/proc/self/ns/net", &r.netns_inode);
+
+	forget(e);
+	if (ret)
+		return ifp_fail_errno(
+			err, ret, "cannot tell the network namespace of this process");
+	ret = ifp_groups_read(e->device.ifindex, &e->groups);
+	if (ret)
+		return ifp_fail_errno(err, ret, "cannot read the multicast groups of the host");
+	err->code = 0;
+	ret = ifp_processes_each(e->cgroup_fd, look_at, &r);
+	if (ret)
+		return err->code
+			       ?: ifp_fail_errno(
+					  err, ret, "cannot look at the sockets of the cgroup");
+	take_each(e);
+	for (size_t i = 0; i < e->n; i++)
+		judge(e, &e->v[i]);
+	return 0;
+}
+
+/* ---- what is done about one ---- */
+
+static int tie(const struct ifp_held *h)
+{
+	int v = (int)h->tie_to, now = -1;
+	socklen_t len = sizeof(now);
+
+	if (setsockopt(h->fd, SOL_SOCKET, SO_BINDTOIFINDEX, &v, sizeof(v)) ||
+		getsockopt(h->fd, SOL_SOCKET, SO_BINDTOIFINDEX, &now, &len))
+		return -errno;
+	return now == v ? 0 : -EBUSY;
+}
+
+/*
+ * A connection is reset, as its peer sees; made outside, it is tied first, for it could be
+ * connected again. What knows no connection is shut down, which nobody can take back.
+ */
+static int end(const struct ifp_existing *e, const struct ifp_held *h)
+{
+	struct sockaddr unspec = {.sa_family = AF_UNSPEC};
+	struct ifp_held tied = *h;
+	int r = 0;
+
+	if (h->sock.type != SOCK_STREAM) {
+		shutdown(h->fd, SHUT_RDWR);
+		return is_shut(h) ? 0 : -EBUSY;
+	}
+	tied.tie_to = e->device.ifindex;
+	if (!h->native)
+		r = tie(&tied);
+	if (!r && h->sock.state != TCP_LISTEN && ifp_socket_destroy(&h->sock) &&
+		connect(h->fd, &unspec, sizeof(unspec)))
+		r = -errno;
+	return r;
+}
+
+/* The report of the leaving is the last that is heard of it on the other device. */
+static int leave_groups(const struct ifp_existing *e, int fd)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < e->groups.n && !r; i++)
+		if (ifp_group_joined(fd, &e->groups.v[i]))
+			r = ifp_group_leave(fd, &e->groups.v[i]);
+	return r;
+}
+
+static int remedy(struct ifp_existing *e, struct ifp_held *h)
+{
+	int r = h->joined ? leave_groups(e, h->fd) : 0;
+
+	if (r)
+		return r;
+	if (h->remedy == IFP_TIE) {
+		r = h->tie_to ? tie(h) : 0;
+		e->tied += !r;
+	} else if (h->remedy == IFP_ABORT) {
+		r = end(e, h);
+		e->aborted += !r;
+	}
+	return r;
+}
+
+/* ---- what is said ---- */
+
+static const char *kind_of(const struct ifp_held *h)
+{
+	if (h->at.kind == IFP_DESCRIPTOR_WIRE)
+		return "device";
+	switch (h->sock.family) {
+	case AF_INET:
+	case AF_INET6:
+		break;
+	case AF_PACKET:
+		return "packet";
+	case AF_XDP:
+		return "xdp";
+	default:
+		return "socket";
+	}
+	if (h->sock.type == SOCK_RAW)
+		return "raw";
+	switch (h->sock.protocol) {
+	case IPPROTO_TCP:
+		return "tcp";
+	case IPPROTO_MPTCP:
+		return "mptcp";
+	case IPPROTO_UDP:
+		return "udp";
+	}
+	return "ip";
+}
+
+static void say_end(const uint8_t addr[16], uint16_t port, char ret[INET6_ADDRSTRLEN + 16])
+{
+	char text[INET6_ADDRSTRLEN];
+
+	snprintf(ret, INET6_ADDRSTRLEN + 16, ifp_addr_is_v4(addr) ? "%s:%u" : "[%s]:%u",
+		ifp_addr_text(addr, text), port);
+}
+
+static void describe(const struct ifp_held *h, char *ret, size_t size)
+{
+	char local[INET6_ADDRSTRLEN + 16] = "", peer[INET6_ADDRSTRLEN + 16] = "", comm[16] = "?";
+	bool inet = h->sock.family == AF_INET || h->sock.family == AF_INET6;
+
+	ifp_process_comm(h->at.pid, comm);
+	if (inet)
+		say_end(h->sock.local, h->sock.lport, local);
+	if (inet && (is_connected(&h->sock) || h->sock.pport))
+		say_end(h->sock.peer, h->sock.pport, peer);
+	snprintf(ret, size, "%s%s%s%s%s of %s (pid %d, fd %d) %s", kind_of(h), *local ? " " : "",
+		local, *peer ? " to " : "", peer, comm, (int)h->at.pid, h->at.fd, h->why);
+}
+
+static void say(const struct ifp_existing *e, const char *what, const struct ifp_held *h)
+{
+	char line[512], text[400];
+
+	if (!e->log)
+		return;
+	describe(h, text, sizeof(text));
+	snprintf(line, sizeof(line), "%s: %s", what, text);
+	e->log(e->log_ctx, line);
+}
+
+static bool may(const struct ifp_existing *e, enum ifp_remedy remedy)
+{
+	return remedy == IFP_CONFORMS || (remedy == IFP_TIE && e->mode != IFPIN_EXISTING_REFUSE) ||
+	       (remedy == IFP_ABORT && e->mode == IFPIN_EXISTING_KILL);
+}
+
+static const char *advice(const struct ifp_existing *e, enum ifp_remedy worst)
+{
+	if (worst == IFP_HOPELESS)
+		return "end what holds it, or keep the service from opening it";
+	if (worst == IFP_ABORT)
+		return "abort what cannot be tied with --existing=kill";
+	return e->mode == IFPIN_EXISTING_REFUSE ? "tie them with --existing=pin" : "try again";
+}
+
+/* As many as there is room for; the log has them all. */
+static int refuse(const struct ifp_existing *e, const char *verb, struct ifpin_error *err)
+{
+	char list[700] = "", text[400];
+	enum ifp_remedy worst = IFP_CONFORMS;
+	unsigned int n = 0, left_out = 0;
+
+	for (size_t i = 0; i < e->n; i++) {
+		const struct ifp_held *h = &e->v[i];
+		size_t used = strlen(list);
+
+		if (may(e, h->remedy))
+			continue;
+		n++;
+		worst = h->remedy > worst ? h->remedy : worst;
+		say(e, "does not conform", h);
+		describe(h, text, sizeof(text));
+		if (used + strlen(text) + 2 < sizeof(list))
+			sprintf(list + used, "%s%s", used ? "; " : "", text);
+		else
+			left_out++;
+	}
+	if (left_out)
+		return ifp_fail(err, -EBUSY, "%u %s: %s; and %u more (see --verbose); %s", n, verb,
+			list, left_out, advice(e, worst));
+	return ifp_fail(err, -EBUSY, "%u %s: %s; %s", n, verb, list, advice(e, worst));
+}
+
+int ifp_existing_settle(struct ifp_existing *e, struct ifpin_error *err)
+{
+	for (size_t i = 0; i < e->n; i++)
+		if (!may(e, e->v[i].remedy))
+			return refuse(e, "open sockets do not conform", err);
+	for (size_t i = 0; i < e->n; i++) {
+		struct ifp_held *h = &e->v[i];
+		int r = remedy(e, h);
+
+		if (r) {
+			say(e, "cannot be dealt with", h);
+			return ifp_fail_errno(err, r,
+				"cannot deal with a socket of process %d, fd %d", (int)h->at.pid,
+				h->at.fd);
+		}
+		if (h->remedy != IFP_CONFORMS)
+			say(e, h->remedy == IFP_TIE ? "tied" : "aborted", h);
+	}
+	return 0;
+}
+
+/* ---- connections that no descriptor leads to yet ---- */
+
+struct queued {
+	const struct ifp_existing *e;
+	unsigned int n;
+};
+
+/* One that was accepted by a listener which the cgroup holds. */
+static bool is_from_listener(const struct ifp_existing *e, const struct ifp_sock *s)
+{
+	for (size_t i = 0; i < e->n; i++)
+		if (e->v[i].sock.state == TCP_LISTEN && e->v[i].sock.lport == s->lport &&
+			e->v[i].sock.type == SOCK_STREAM)
+			return true;
+	return false;
+}
+
+static int count_queued(const struct ifp_sock *s, void *data)
+{
+	struct queued *q = data;
+
+	if (s->inode || s->subflow || s->bound_ifindex == q->e->device.ifindex ||
+		(s->state != TCP_ESTABLISHED && s->state != TCP_CLOSE_WAIT) ||
+		is_local(q->e->addrs, s->peer) || !is_from_listener(q->e, s))
+		return 0;
+	q->n++;
+	return 0;
+}
+
+int ifp_existing_queued(const struct ifp_existing *e, unsigned int *ret_n)
+{
+	struct queued q = {.e = e};
+	unsigned int unseen;
+	bool any = false;
+	int r = 0;
+
+	for (size_t i = 0; i < e->n; i++)
+		any = any || e->v[i].sock.state == TCP_LISTEN;
+	if (any)
+		r = ifp_sockets_dump(IFP_SOCKS_TCP, count_queued, &q, &unseen);
+	if (!r)
+		*ret_n = q.n;
+	return r;
+}

@@ -1,0 +1,701 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Keeps all confinements of this network namespace true. What is in force is in the kernel; here is
+ * only what was last seen of each device, so that a change is known for one.
+ */
+#include "comeback.h"
+#include "follow.h"
+#include "pins.h"
+
+#include "host/cgroup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/rtnetlink.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/inotify.h>
+#include <sys/socket.h>
+#include <time.h>
+
+/* Routes come in bursts; they are judged once a burst is over. */
+#define SETTLE_MS 100
+#define GROUP(n) (1U << ((n)-1))
+#define FOLDER_EVENTS (IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE)
+
+/* One confinement. */
+struct pin {
+	char name[IFPIN_PIN_NAME_SIZE];
+	struct ifpin_device device; /* as it was seen last */
+	uint64_t cgroup_id;
+	uint32_t id;	    /* of its programs: another one is another confinement */
+	uint32_t told_heir; /* index of another device that has the name, once it was told */
+	bool there, rebind, abort;
+};
+
+/* A device that has pins, and the routes that it has. */
+struct guarded {
+	uint32_t ifindex;
+	bool judged;
+	bool agree[2];
+	struct ifp_ways ways;
+};
+
+struct ifpin_follower {
+	void (*on_change)(void *ctx, const struct ifpin_change *change);
+	void *ctx;
+	struct ifp_store store;
+	uint64_t netns;
+	struct mnl_socket *events, *ask, *changes;
+	int epoll, inotify;
+	struct ifp_host_maps host;
+	struct pin *pins;
+	size_t n_pins;
+	struct guarded *guarded; /* by index */
+	size_t n_guarded;
+	bool addresses_changed, pins_changed, lost;
+	int64_t settle_at; /* 0: nothing to do */
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
+}
+
+static void settle_later(struct ifpin_follower *f)
+{
+	if (!f->settle_at)
+		f->settle_at = now_ms() + SETTLE_MS;
+}
+
+static void _printf_(4, 5) tell(struct ifpin_follower *f, enum ifpin_change_type type,
+	const struct pin *p, const char *fmt, ...)
+{
+	struct ifpin_change c = {.type = type};
+	va_list ap;
+
+	if (p)
+		strcpy(c.pin, p->name);
+	va_start(ap, fmt);
+	vsnprintf(c.text, sizeof(c.text), fmt, ap);
+	va_end(ap);
+	f->on_change(f->ctx, &c);
+}
+
+/* ---- what is written down in the kernel ---- */
+
+static int write_meta(struct ifpin_follower *f, const struct pin *p)
+{
+	char path[256];
+	struct ifp_meta m;
+	int r = ifp_meta_read(ifp_store_path(&f->store, "pin", p->name, "meta", path), &m);
+
+	if (r)
+		return r;
+	/* Replaced by another one of this name meanwhile: that one knows its device. */
+	if (m.id != p->id)
+		return -ENOENT;
+	m.device = p->device;
+	return ifp_meta_update(path, &m);
+}
+
+static struct guarded *find_guarded(struct ifpin_follower *f, uint32_t ifindex)
+{
+	for (size_t i = 0; i < f->n_guarded; i++)
+		if (f->guarded[i].ifindex == ifindex)
+			return &f->guarded[i];
+	return NULL;
+}
+
+static int guard(struct ifpin_follower *f, uint32_t ifindex)
+{
+	struct guarded *bigger;
+
+	if (find_guarded(f, ifindex))
+		return 0;
+	bigger = reallocarray(f->guarded, f->n_guarded + 1, sizeof(*bigger));
+	if (!bigger)
+		return -ENOMEM;
+	f->guarded = bigger;
+	f->guarded[f->n_guarded++] = (struct guarded){.ifindex = ifindex};
+	return 0;
+}
+
+/* Whether some pin is on the device. */
+static bool is_needed(const struct ifpin_follower *f, uint32_t ifindex)
+{
+	for (size_t i = 0; i < f->n_pins; i++)
+		if (f->pins[i].there && f->pins[i].device.ifindex == ifindex)
+			return true;
+	return false;
+}
+
+static void drop_unneeded(struct ifpin_follower *f)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < f->n_guarded; i++) {
+		if (is_needed(f, f->guarded[i].ifindex))
+			f->guarded[n++] = f->guarded[i];
+		else
+			ifp_ways_free(&f->guarded[i].ways);
+	}
+	f->n_guarded = n;
+}
+
+/* ---- a device goes, and comes back ---- */
+
+static void lose(struct ifpin_follower *f, struct pin *p)
+{
+	struct ifp_pin maps;
+
+	p->there = false;
+	p->told_heir = 0;
+	/* Its index may be another's soon; the kernel has emptied the maps by itself. */
+	if (!ifp_pin_open(&f->store, "pin", p->name, &maps)) {
+		ifp_state_name(&maps.bss->state, "");
+		maps.bss->state.accepted = 0;
+		maps.bss->state.routes_agree[0] = maps.bss->state.routes_agree[1] = 0;
+		ifp_pin_close(&maps);
+	}
+	tell(f, IFPIN_CHANGE_GONE, p, "%s (index %u) is gone; \"%s\" is closed until it comes back",
+		p->device.name, p->device.ifindex, p->name);
+	settle_later(f);
+}
+
+static int rebind(const struct pin *p, struct ifp_comeback *c)
+{
+	_cleanup_close_ int root = ifp_cgroup_root(), fd = -1;
+	char path[IFPIN_CGROUP_PATH_SIZE];
+	int r = root < 0 ? root : ifp_cgroup_path_by_id(root, p->cgroup_id, path, sizeof(path));
+
+	if (r)
+		return r;
+	fd = openat(root, path + 1, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	c->cgroup_fd = fd;
+	return ifp_comeback(c);
+}
+
+/* New sockets first; whether routing leads there is found out when its addresses are there. */
+static int open_again(struct ifpin_follower *f, const struct pin *p)
+{
+	struct ifp_pin maps;
+	int r = ifp_pin_open(&f->store, "pin", p->name, &maps);
+
+	if (r)
+		return r;
+	maps.bss->state.device_ip4 = 0;
+	ifp_state_name(&maps.bss->state, p->device.name);
+	r = ifp_pin_hold(&maps, &p->device);
+	ifp_pin_close(&maps);
+	return r;
+}
+
+static void regain(struct ifpin_follower *f, struct pin *p, const struct ifpin_device *now)
+{
+	struct ifp_comeback c = {.old_index = p->device.ifindex,
+		.new_index = now->ifindex,
+		.rebind = p->rebind,
+		.abort = p->abort};
+	struct ifpin_change change = {.type = IFPIN_CHANGE_BACK};
+	struct ifpin_device was = p->device;
+	int r;
+
+	p->device = *now;
+	r = open_again(f, p);
+	if (!r)
+		r = write_meta(f, p);
+	if (!r)
+		r = guard(f, now->ifindex);
+	if (r) {
+		p->device = was;
+		tell(f, IFPIN_CHANGE_FAILED, p, "%s is back, but \"%s\" stays closed: %s",
+			now->name, p->name, strerrordesc_np(-r) ?: "unknown error");
+		return;
+	}
+	p->there = true;
+	f->addresses_changed = true;
+	settle_later(f);
+	r = rebind(p, &c);
+	change.rebound = c.rebound;
+	change.aborted = c.aborted;
+	strcpy(change.pin, p->name);
+	snprintf(change.text, sizeof(change.text),
+		"%s is back with index %u; \"%s\" is open again, %u sockets tied to it, %u connections "
+		"aborted",
+		now->name, now->ifindex, p->name, c.rebound, c.aborted);
+	f->on_change(f->ctx, &change);
+	if (r || c.failed)
+		tell(f, IFPIN_CHANGE_FAILED, p,
+			"\"%s\": %u sockets could not be tied to %s or aborted%s%s; they stay dead",
+			p->name, c.failed, now->name, r ? ": " : "",
+			r ? strerrordesc_np(-r) ?: "unknown error" : "");
+}
+
+static void refuse_heir(struct ifpin_follower *f, struct pin *p, const struct ifpin_device *d)
+{
+	if (p->told_heir == d->ifindex)
+		return;
+	p->told_heir = d->ifindex;
+	tell(f, IFPIN_CHANGE_REPLACED, p,
+		"another device (index %u) has the name %s now; it is not accepted, \"%s\" stays closed",
+		d->ifindex, d->name, p->name);
+}
+
+static void rename_pin(struct ifpin_follower *f, struct pin *p, const struct ifpin_device *d)
+{
+	bool renamed = strcmp(p->device.name, d->name) != 0;
+	struct ifp_pin maps;
+
+	/* While it is watched, an index has one device: whatever changed, it is the same. */
+	if (!renamed && ifp_device_same(&p->device, d) && !strcmp(p->device.altnames, d->altnames))
+		return;
+	if (renamed && !ifp_pin_open(&f->store, "pin", p->name, &maps)) {
+		ifp_state_name(&maps.bss->state, d->name);
+		ifp_pin_close(&maps);
+	}
+	if (renamed)
+		tell(f, IFPIN_CHANGE_RENAMED, p, "%s is called %s now; \"%s\" stays with it",
+			p->device.name, d->name, p->name);
+	p->device = *d;
+	write_meta(f, p);
+}
+
+static int on_link(struct ifpin_follower *f, const struct nlmsghdr *nlh)
+{
+	struct ifpin_device d;
+	bool parsed = false;
+	struct ifp_link l;
+
+	if (ifp_link_parse(nlh, &l))
+		return 0;
+	for (size_t i = 0; i < f->n_pins; i++) {
+		struct pin *p = &f->pins[i];
+
+		if (p->there && p->device.ifindex != l.ifindex)
+			continue;
+		if (l.deleted) {
+			if (p->there)
+				lose(f, p);
+			else if (p->told_heir == l.ifindex)
+				p->told_heir = 0;
+			continue;
+		}
+		if (!parsed && ifp_device_parse(nlh, &d))
+			return 0;
+		parsed = true;
+		d.netns = p->device.netns;
+		if (p->there)
+			rename_pin(f, p, &d);
+		else if (ifp_device_returned(&p->device, &d))
+			regain(f, p, &d);
+		else if (!strcmp(p->device.name, d.name))
+			refuse_heir(f, p, &d);
+	}
+	return 0;
+}
+
+/* ---- addresses and routes ---- */
+
+static bool is_guarded(uint32_t ifindex, void *data)
+{
+	return find_guarded(data, ifindex) != NULL;
+}
+
+static int apply_addresses(struct ifpin_follower *f, struct ifp_addrs *ret)
+{
+	struct ifp_addrs a = {};
+	struct ifp_ways w = {};
+	int r = ifp_addrs_read(&a);
+
+	if (!r)
+		r = ifp_addrs_write(&a, &f->host);
+	/* A network of another device counts at once. */
+	if (!r)
+		r = ifp_ways_add_networks(&w, &a, is_guarded, f);
+	if (!r)
+		r = ifp_ways_write(&w, &f->host, false);
+	ifp_ways_free(&w);
+	if (r)
+		ifp_addrs_free(&a);
+	else
+		*ret = a;
+	return r;
+}
+
+static int apply_routes(struct ifpin_follower *f, const struct ifp_addrs *a)
+{
+	struct ifp_ways all = {};
+	int r = 0;
+
+	for (size_t i = 0; i < f->n_guarded && !r; i++) {
+		struct guarded *g = &f->guarded[i];
+
+		if (!g->judged) {
+			ifp_ways_free(&g->ways);
+			r = ifp_ways_judge(&g->ways, g->ifindex, g->agree);
+			g->judged = !r;
+		}
+		if (!r)
+			r = ifp_ways_append(&all, &g->ways);
+	}
+	if (!r)
+		r = ifp_ways_add_networks(&all, a, is_guarded, f);
+	if (!r)
+		r = ifp_ways_write(&all, &f->host, true);
+	ifp_ways_free(&all);
+	return r;
+}
+
+static void write_state(struct ifpin_follower *f, const struct pin *p, const struct ifp_addrs *a)
+{
+	const struct guarded *g = find_guarded(f, p->device.ifindex);
+	uint32_t ip4 = ifp_addrs_primary(a, p->device.ifindex);
+	struct ifp_pin maps;
+
+	if (ifp_pin_open(&f->store, "pin", p->name, &maps))
+		return;
+	maps.bss->state.device_ip4 = ip4;
+	for (int i = 0; i < 2; i++)
+		maps.bss->state.routes_agree[i] = g && g->judged && g->agree[i];
+	ifp_pin_close(&maps);
+}
+
+static int settle(struct ifpin_follower *f, bool routes)
+{
+	struct ifp_addrs a = {};
+	int r = apply_addresses(f, &a);
+
+	f->addresses_changed = false;
+	if (r)
+		return r;
+	if (routes) {
+		f->settle_at = 0;
+		drop_unneeded(f);
+		r = apply_routes(f, &a);
+		for (size_t i = 0; i < f->n_pins; i++)
+			if (f->pins[i].there)
+				write_state(f, &f->pins[i], &a);
+	}
+	ifp_addrs_free(&a);
+	return r;
+}
+
+static void on_route(struct ifpin_follower *f, const struct nlmsghdr *nlh)
+{
+	bool any = false, all = ifp_route_is_default(nlh);
+
+	for (size_t i = 0; i < f->n_guarded; i++)
+		if (all || ifp_route_matters(nlh, f->guarded[i].ifindex)) {
+			f->guarded[i].judged = false;
+			any = true;
+		}
+	if (any)
+		settle_later(f);
+}
+
+static void judge_all_anew(struct ifpin_follower *f)
+{
+	for (size_t i = 0; i < f->n_guarded; i++)
+		f->guarded[i].judged = false;
+	settle_later(f);
+}
+
+static int on_message(const struct nlmsghdr *nlh, void *data)
+{
+	struct ifpin_follower *f = data;
+
+	switch (nlh->nlmsg_type) {
+	case RTM_NEWADDR:
+	case RTM_DELADDR:
+		f->addresses_changed = true;
+		judge_all_anew(f);
+		return 0;
+	case RTM_NEWROUTE:
+	case RTM_DELROUTE:
+		on_route(f, nlh);
+		return 0;
+	case RTM_NEWRULE:
+	case RTM_DELRULE:
+		judge_all_anew(f);
+		return 0;
+	}
+	return on_link(f, nlh);
+}
+
+/* ---- which pins there are ---- */
+
+struct reading {
+	struct ifpin_follower *f;
+	struct pin *v;
+	size_t n, room;
+};
+
+static const struct pin *known(const struct ifpin_follower *f, const struct ifp_meta *m)
+{
+	for (size_t i = 0; i < f->n_pins; i++)
+		if (f->pins[i].id == m->id && !strcmp(f->pins[i].name, m->name))
+			return &f->pins[i];
+	return NULL;
+}
+
+static int read_pin(const char *name, void *data)
+{
+	struct reading *r = data;
+	const struct pin *old;
+	struct ifp_meta m;
+	struct pin *p;
+	char path[256];
+
+	if (ifp_meta_read(ifp_store_path(&r->f->store, "pin", name, "meta", path), &m) ||
+		m.netns != r->f->netns)
+		return 0; /* detached meanwhile, or not ours to follow */
+	if (r->n == r->room) {
+		size_t room = r->room ? 2 * r->room : 16;
+		struct pin *bigger = reallocarray(r->v, room, sizeof(*bigger));
+
+		if (!bigger)
+			return -ENOMEM;
+		r->v = bigger;
+		r->room = room;
+	}
+	p = &r->v[r->n++];
+	*p = (struct pin){.device = m.device, .cgroup_id = m.cgroup_id, .id = m.id, .there = true};
+	strcpy(p->name, m.name);
+	old = known(r->f, &m);
+	if (old) {
+		p->device = old->device;
+		p->there = old->there;
+		p->told_heir = old->told_heir;
+	}
+	p->rebind = m.rebind;
+	p->abort = m.abort;
+	return 0;
+}
+
+/* Whether the programs hold the index that the device has. */
+static bool is_held(const struct ifpin_follower *f, const struct pin *p, uint32_t ifindex)
+{
+	struct ifp_pin maps;
+	uint32_t held = 0;
+
+	if (ifp_pin_open(&f->store, "pin", p->name, &maps))
+		return false;
+	if (ifp_pin_held(&maps, &held))
+		held = 0;
+	ifp_pin_close(&maps);
+	return held == ifindex;
+}
+
+/* What may have been missed: while nobody followed, or while messages were lost. */
+static void compare(struct ifpin_follower *f, struct pin *p, const struct ifpin_device *v, size_t n)
+{
+	struct ifpin_device now;
+	enum ifpin_identity identity = ifp_device_find(v, n, &p->device, &now);
+
+	switch (identity) {
+	case IFPIN_SAME:
+	case IFPIN_RENAMED:
+		if (p->there && is_held(f, p, now.ifindex)) {
+			rename_pin(f, p, &now);
+			break;
+		}
+		/* Gone and back with its old index. */
+		__attribute__((fallthrough));
+	case IFPIN_BACK:
+		if (p->there)
+			lose(f, p);
+		regain(f, p, &now);
+		break;
+	default:
+		if (p->there)
+			lose(f, p);
+		if (identity == IFPIN_REPLACED && !strcmp(now.name, p->device.name))
+			refuse_heir(f, p, &now);
+	}
+}
+
+static int resync(struct ifpin_follower *f)
+{
+	_cleanup_free_ struct ifpin_device *v = NULL;
+	size_t n = 0;
+	int r = ifp_device_list_on(f->ask, f->changes, &v, &n);
+
+	for (size_t i = 0; i < f->n_pins && !r; i++) {
+		compare(f, &f->pins[i], v, n);
+		if (f->pins[i].there)
+			r = guard(f, f->pins[i].device.ifindex);
+	}
+	judge_all_anew(f);
+	return r;
+}
+
+static int reload(struct ifpin_follower *f, struct ifpin_error *err)
+{
+	struct reading rd = {.f = f};
+	int r = ifp_store_each(&f->store, read_pin, &rd);
+
+	if (r) {
+		free(rd.v);
+		return ifp_fail_errno(err, r, "cannot list the confinements");
+	}
+	free(f->pins);
+	f->pins = rd.v;
+	f->n_pins = rd.n;
+	r = resync(f);
+	if (!r)
+		r = settle(f, true);
+	return r ? ifp_fail_errno(err, r, "cannot bring the confinements up to date") : 0;
+}
+
+int ifpin_follower_reload(struct ifpin_follower *f, struct ifpin_error *ret_error)
+{
+	return reload(f, ret_error);
+}
+
+static bool folder_changed(struct ifpin_follower *f)
+{
+	char buf[4096];
+	bool any = false;
+
+	while (read(f->inotify, buf, sizeof(buf)) > 0)
+		any = true;
+	return any;
+}
+
+int ifpin_follower_step(struct ifpin_follower *f, struct ifpin_error *ret_error)
+{
+	int r = ifp_nl_drain(f->events, on_message, f);
+
+	if (r == -ENOBUFS) {
+		tell(f, IFPIN_CHANGE_RESYNCED, NULL,
+			"messages of the kernel were lost; all devices are looked at anew");
+		f->pins_changed = true;
+	} else if (r) {
+		return ifp_fail_errno(ret_error, r, "cannot read messages of the kernel");
+	}
+	if (folder_changed(f) || f->pins_changed) {
+		r = reload(f, ret_error);
+		f->pins_changed = r != 0;
+		return r;
+	}
+	r = 0;
+	if (f->settle_at && f->settle_at <= now_ms())
+		r = settle(f, true);
+	else if (f->addresses_changed)
+		r = settle(f, false);
+	return r ? ifp_fail_errno(ret_error, r, "cannot read the host's addresses and routes") : 0;
+}
+
+int ifpin_follower_fd(const struct ifpin_follower *f)
+{
+	return f->epoll;
+}
+
+int ifpin_follower_timeout(const struct ifpin_follower *f)
+{
+	int64_t left = f->settle_at - now_ms();
+
+	if (f->pins_changed)
+		return 1000; /* what could not be read is tried again */
+	if (!f->settle_at)
+		return -1;
+	return left > 0 ? (int)left : 0;
+}
+
+void ifpin_follower_close(struct ifpin_follower *f)
+{
+	if (!f)
+		return;
+	ifp_nl_closep(&f->events);
+	ifp_nl_closep(&f->ask);
+	ifp_nl_closep(&f->changes);
+	ifp_closep(&f->epoll);
+	ifp_closep(&f->inotify);
+	ifp_store_closep(&f->store);
+	ifp_host_maps_close(&f->host);
+	for (size_t i = 0; i < f->n_guarded; i++)
+		ifp_ways_free(&f->guarded[i].ways);
+	free(f->guarded);
+	free(f->pins);
+	free(f);
+}
+
+static void closep(struct ifpin_follower **f)
+{
+	ifpin_follower_close(*f);
+}
+
+static int watch_fd(struct ifpin_follower *f, int fd)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.fd = fd};
+
+	return epoll_ctl(f->epoll, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
+}
+
+/* Events first, then the state: what changes in between is heard twice, never missed. */
+static int listen_first(struct ifpin_follower *f)
+{
+	int room = 8 << 20, fd,
+	    r = ifp_nl_listen(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR |
+				      RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE |
+				      GROUP(RTNLGRP_IPV4_RULE) | GROUP(RTNLGRP_IPV6_RULE),
+		    &f->events);
+
+	if (!r)
+		r = ifp_nl_open(NETLINK_ROUTE, &f->ask);
+	if (!r)
+		r = ifp_changes_open(&f->changes);
+	if (r)
+		return r;
+	fd = mnl_socket_get_fd(f->events);
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room));
+	f->epoll = epoll_create1(EPOLL_CLOEXEC);
+	f->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (f->epoll < 0 || f->inotify < 0 ||
+		inotify_add_watch(f->inotify, f->store.path, FOLDER_EVENTS) < 0)
+		return -errno;
+	return watch_fd(f, fd) ?: watch_fd(f, f->inotify);
+}
+
+int ifpin_follower_open(void (*on_change)(void *ctx, const struct ifpin_change *change), void *ctx,
+	struct ifpin_follower **ret_follower, struct ifpin_error *ret_error)
+{
+	_cleanup_(closep) struct ifpin_follower *f = calloc(1, sizeof(*f));
+	struct ifp_store lock = {.fd = -1};
+	int r;
+
+	if (!f)
+		return ifp_fail(ret_error, -ENOMEM, "out of memory");
+	f->on_change = on_change;
+	f->ctx = ctx;
+	f->store.fd = f->epoll = f->inotify = -1;
+	f->host = (struct ifp_host_maps){.host_fd = -1, .addrs = -1, .ways = -1};
+	r = ifp_own_netns(&f->netns);
+	if (r)
+		return ifp_fail_errno(
+			ret_error, r, "the kernel does not tell network namespaces apart");
+	/* Makes the folder and the maps where there are none yet. */
+	r = ifp_store_lock(&lock, ret_error);
+	if (!r)
+		r = ifp_store_host(&lock, f->netns, true, &f->host, ret_error);
+	ifp_store_closep(&lock);
+	if (!r)
+		r = ifp_store_open(&f->store, ret_error);
+	if (r)
+		return r;
+	r = listen_first(f);
+	if (r)
+		return ifp_fail_errno(ret_error, r, "cannot listen to changes of devices");
+	r = reload(f, ret_error);
+	if (r)
+		return r;
+	*ret_follower = f;
+	f = NULL;
+	return 0;
+}

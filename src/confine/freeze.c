@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT
+#include "freeze.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#define WAIT_MS 3000
+
+static bool says(int fd, const char *word)
+{
+	char buf[256];
+	ssize_t n = pread(fd, buf, sizeof(buf) - 1, 0);
+
+	buf[n > 0 ? n : 0] = 0;
+	return strstr(buf, word) != NULL;
+}
+
+/* Only calls that a child of a process with threads may make. */
+static void be_guard(int cgroup_fd, int life)
+{
+	char byte;
+	int fd;
+
+	while (read(life, &byte, 1) < 0 && errno == EINTR)
+		;
+	fd = openat(cgroup_fd, "cgroup.freeze", O_WRONLY);
+	if (fd >= 0 && write(fd, "0", 1) == 1)
+		_exit(0);
+	_exit(1);
+}
+
+/* Without a signal at its end, which the caller would have to know about. */
+static pid_t start_guard(int cgroup_fd, int *ret_life)
+{
+	struct clone_args args = {};
+	int pipefd[2];
+	pid_t pid;
+
+	if (pipe2(pipefd, O_CLOEXEC))
+		return -errno;
+	pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+	if (!pid) {
+		sigset_t all;
+
+		sigfillset(&all);
+		sigprocmask(SIG_BLOCK, &all, NULL);
+		close(pipefd[1]);
+		be_guard(cgroup_fd, pipefd[0]);
+	}
+	close(pipefd[0]);
+	if (pid < 0) {
+		pid = -errno;
+		close(pipefd[1]);
+	} else {
+		*ret_life = pipefd[1];
+	}
+	return pid;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
+}
+
+static int wait_frozen(int events)
+{
+	struct pollfd pfd = {.fd = events, .events = POLLPRI};
+	int64_t end = now_ms() + WAIT_MS;
+
+	while (!says(events, "frozen 1")) {
+		int64_t left = end - now_ms();
+
+		if (left <= 0)
+			return -ETIMEDOUT;
+		if (poll(&pfd, 1, (int)left) < 0 && errno != EINTR)
+			return -errno;
+	}
+	return 0;
+}
+
+int ifp_thaw(struct ifp_freeze *f)
+{
+	int r;
+
+	if (!f->guard)
+		return 0;
+	r = ifp_write_file(f->cgroup_fd, "cgroup.freeze", "0");
+	/* Had it not worked, the guard tries once more; else it must not undo what others do. */
+	if (!r)
+		kill(f->guard, SIGKILL);
+	close(f->life);
+	waitpid(f->guard, NULL, __WALL);
+	f->guard = 0;
+	return r;
+}
+
+int ifp_freeze(int cgroup_fd, struct ifp_freeze *ret, struct ifpin_error *err)
+{
+	_cleanup_close_ int events = openat(cgroup_fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
+	_cleanup_close_ int freeze = openat(cgroup_fd, "cgroup.freeze", O_RDONLY | O_CLOEXEC);
+	struct ifp_freeze f = {.cgroup_fd = cgroup_fd};
+	int r = 0;
+
+	if (events < 0 || freeze < 0)
+		return ifp_fail_errno(err, -errno, "cannot look at the cgroup");
+	if (says(events, "populated 0") || says(freeze, "1")) {
+		*ret = f;
+		return 0;
+	}
+	f.guard = start_guard(cgroup_fd, &f.life);
+	if (f.guard < 0)
+		return ifp_fail_errno(
+			err, f.guard, "cannot start a process that guards a stopped cgroup");
+	r = ifp_write_file(cgroup_fd, "cgroup.freeze", "1");
+	if (!r)
+		r = wait_frozen(events);
+	if (r) {
+		ifp_thaw(&f);
+		return ifp_fail_errno(
+			err, r, "cannot stop the processes of the cgroup for a moment");
+	}
+	*ret = f;
+	return 0;
+}

@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: MIT
+#include "store.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#define BPFFS "/sys/fs/bpf"
+#define FOLDER BPFFS "/ifpin"
+#define META "meta"
+/* For all of a network namespace; a command of its own has fewer. */
+#define MAX_SHARED_ADDRS 65536
+#define MAX_SHARED_NETWORKS 131072
+
+static bool is_bpffs(const char *path)
+{
+	struct statfs fs;
+
+	return !statfs(path, &fs) && (unsigned int)fs.f_type == BPF_FS_MAGIC;
+}
+
+/* In bpffs everybody may make folders: one that somebody else has made is not ours. */
+static int open_folder(int *ret)
+{
+	_cleanup_close_ int fd = open(FOLDER, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st))
+		return -errno;
+	if (st.st_uid || st.st_mode & 022)
+		return -EPERM;
+	*ret = ifp_take_fd(&fd);
+	return 0;
+}
+
+int ifp_store_open(struct ifp_store *ret, struct ifpin_error *err)
+{
+	struct ifp_store s = {.fd = -1, .path = FOLDER};
+	int r = is_bpffs(BPFFS) ? open_folder(&s.fd) : -ENOENT;
+
+	if (r == -ENOENT)
+		return ifp_fail(err, r, "no confinements: there is no folder " FOLDER);
+	if (r == -EPERM)
+		return ifp_fail(err, r,
+			"the folder " FOLDER " is not root's alone; look at who has made it");
+	if (r)
+		return ifp_fail_errno(err, r, "cannot open " FOLDER);
+	*ret = s;
+	return 0;
+}
+
+static int make_folder(struct ifpin_error *err)
+{
+	if (!is_bpffs(BPFFS) &&
+		mount("bpf", BPFFS, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700"))
+		return ifp_fail_errno(err, -errno,
+			"cannot mount bpffs (kernel option CONFIG_BPF_SYSCALL; try: mount -t bpf bpf " BPFFS
+			")");
+	if (mkdir(FOLDER, 0700) && errno != EEXIST)
+		return ifp_fail_errno(err, -errno, "cannot make the folder " FOLDER);
+	return 0;
+}
+
+/* ---- folders ---- */
+
+const char *ifp_store_path(const struct ifp_store *s, const char *kind, const char *name,
+	const char *file, char ret[256])
+{
+	int n = snprintf(
+		ret, 256, "%s/%s_%s%s%s", s->path, kind, name, file ? "/" : "", file ? file : "");
+
+	/* The folder's own path has no dot. */
+	for (char *p = ret; n > 0 && *p; p++)
+		if (*p == '.')
+			*p = '+';
+	return ret;
+}
+
+int ifp_store_name(const char *folder, const char *kind, char ret[IFPIN_PIN_NAME_SIZE])
+{
+	size_t len = strlen(kind);
+
+	if (strncmp(folder, kind, len) != 0 || folder[len] != '_' ||
+		strlen(folder + len + 1) >= IFPIN_PIN_NAME_SIZE)
+		return -ENOENT;
+	strcpy(ret, folder + len + 1);
+	for (char *p = ret; *p; p++)
+		if (*p == '+')
+			*p = '.';
+	return 0;
+}
+
+bool ifp_store_has(const struct ifp_store *s, const char *kind, const char *name)
+{
+	char path[256];
+	struct stat st;
+
+	return !lstat(ifp_store_path(s, kind, name, NULL, path), &st);
+}
+
+static void closedirp(DIR **dir)
+{
+	if (*dir)
+		closedir(*dir);
+}
+
+/* Calls cb with the name of each folder of a kind. */
+static int each(const struct ifp_store *s, const char *kind,
+	int (*cb)(const char *name, void *data), void *data)
+{
+	_cleanup_(closedirp) DIR *dir = opendir(s->path);
+	char name[IFPIN_PIN_NAME_SIZE];
+	struct dirent *de;
+	int r = 0;
+
+	if (!dir)
+		return -errno;
+	while (!r && (de = readdir(dir)))
+		if (!ifp_store_name(de->d_name, kind, name))
+			r = cb(name, data);
+	return r;
+}
+
+int ifp_store_each(const struct ifp_store *s, int (*cb)(const char *name, void *data), void *data)
+{
+	return each(s, "pin", cb, data);
+}
+
+int ifp_store_remove(const struct ifp_store *s, const char *kind, const char *name)
+{
+	char path[256];
+	_cleanup_(closedirp) DIR *dir = opendir(ifp_store_path(s, kind, name, NULL, path));
+	struct dirent *de;
+	int r = 0;
+
+	if (!dir)
+		return -errno;
+	while ((de = readdir(dir)))
+		if (de->d_name[0] != '.' && unlinkat(dirfd(dir), de->d_name, 0) && !r)
+			r = -errno;
+	if (!r && rmdir(path))
+		r = -errno;
+	return r;
+}
+
+static int move(const struct ifp_store *s, const char *from, const char *to, const char *name)
+{
+	char a[256], b[256];
+
+	return rename(ifp_store_path(s, from, name, NULL, a), ifp_store_path(s, to, name, NULL, b))
+		       ? -errno
+		       : 0;
+}
+
+int ifp_store_commit(const struct ifp_store *s, const char *name)
+{
+	bool replaces = ifp_store_has(s, "pin", name);
+	int r = replaces ? move(s, "pin", "old", name) : 0;
+
+	if (!r)
+		r = move(s, "new", "pin", name);
+	/* All of it is in force twice until this is gone, and once afterwards. */
+	return r ?: replaces ? ifp_store_remove(s, "old", name) : 0;
+}
+
+/* ---- what a killed writer has left ---- */
+
+struct leftovers {
+	const struct ifp_store *store;
+	char name[IFPIN_PIN_NAME_SIZE];
+};
+
+static int take_first(const char *name, void *data)
+{
+	struct leftovers *l = data;
+
+	strcpy(l->name, name);
+	return 1;
+}
+
+/* Between the two renames of a commit: it had been decided, so it is finished. */
+static int finish_old(const struct ifp_store *s, const char *name)
+{
+	if (!ifp_store_has(s, "pin", name))
+		return ifp_store_has(s, "new", name) ? move(s, "new", "pin", name)
+						     : move(s, "old", "pin", name);
+	return ifp_store_remove(s, "old", name);
+}
+
+static int tidy(const struct ifp_store *s)
+{
+	struct leftovers l = {.store = s};
+	int r = 0;
+
+	while (!r && each(s, "old", take_first, &l) == 1)
+		r = finish_old(s, l.name);
+	while (!r && each(s, "new", take_first, &l) == 1)
+		r = ifp_store_remove(s, "new", l.name);
+	return r;
+}
+
+int ifp_store_lock(struct ifp_store *ret, struct ifpin_error *err)
+{
+	_cleanup_(ifp_store_closep) struct ifp_store s = {.fd = -1};
+	int r = make_folder(err);
+
+	if (r)
+		return r;
+	r = ifp_store_open(&s, err);
+	if (r)
+		return r;
+	while (flock(s.fd, LOCK_EX))
+		if (errno != EINTR)
+			return ifp_fail_errno(err, -errno, "cannot lock " FOLDER);
+	r = tidy(&s);
+	if (r)
+		return ifp_fail_errno(
+			err, r, "cannot clean up what a killed ifpin has left in " FOLDER);
+	*ret = s;
+	s.fd = -1;
+	return 0;
+}
+
+/* ---- what a confinement is ---- */
+
+int ifp_meta_write(const char *path, const struct ifp_meta *m)
+{
+	_cleanup_close_ int map = bpf_map_create(
+		BPF_MAP_TYPE_ARRAY, "ifpin_meta", sizeof(uint32_t), sizeof(*m), 1, NULL);
+	uint32_t zero = 0;
+
+	if (map < 0 || bpf_map_update_elem(map, &zero, m, BPF_ANY) || bpf_obj_pin(map, path))
+		return -errno;
+	return 0;
+}
+
+static int open_meta(const char *path, int *ret)
+{
+	_cleanup_close_ int map = bpf_obj_get(path);
+	struct bpf_map_info info = {};
+	uint32_t len = sizeof(info);
+
+	if (map < 0 || bpf_obj_get_info_by_fd(map, &info, &len))
+		return -errno;
+	if (info.value_size != sizeof(struct ifp_meta))
+		return -EPROTO;
+	*ret = ifp_take_fd(&map);
+	return 0;
+}
+
+int ifp_meta_read(const char *path, struct ifp_meta *ret)
+{
+	_cleanup_close_ int map = -1;
+	struct ifp_meta m;
+	uint32_t zero = 0;
+	int r = open_meta(path, &map);
+
+	if (r)
+		return r;
+	if (bpf_map_lookup_elem(map, &zero, &m))
+		return -errno;
+	if (m.version != IFP_META_VERSION)
+		return -EPROTO;
+	*ret = m;
+	return 0;
+}
+
+int ifp_meta_update(const char *path, const struct ifp_meta *m)
+{
+	_cleanup_close_ int map = -1;
+	uint32_t zero = 0;
+	int r = open_meta(path, &map);
+
+	return r ?: bpf_map_update_elem(map, &zero, m, BPF_ANY) ? -errno : 0;
+}
+
+/* ---- what all share ---- */
+
+int ifp_own_netns(uint64_t *ret)
+{
+	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	uint64_t cookie = fd < 0 ? 0 : ifp_netns_of(fd);
+
+	if (!cookie)
+		return fd < 0 ? -errno : -ENOSYS;
+	*ret = cookie;
+	return 0;
+}
+
+void ifp_host_maps_close(struct ifp_host_maps *m)
+{
+	if (m->host)
+		munmap(m->host, sizeof(*m->host));
+	ifp_closep(&m->host_fd);
+	ifp_closep(&m->addrs);
+	ifp_closep(&m->ways);
+	*m = (struct ifp_host_maps){.host_fd = -1, .addrs = -1, .ways = -1};
+}
+
+static int make_host(const struct ifp_store *s, const char *name)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, mapped, .map_flags = BPF_F_MMAPABLE);
+	LIBBPF_OPTS(bpf_map_create_opts, sparse, .map_flags = BPF_F_NO_PREALLOC);
+	_cleanup_close_ int host = bpf_map_create(BPF_MAP_TYPE_ARRAY, "ifpin_host",
+				    sizeof(uint32_t), sizeof(struct ifpin_host), 1, &mapped),
+			    addrs = bpf_map_create(BPF_MAP_TYPE_HASH, "ifpin_addrs",
+				    sizeof(struct ifpin_addr), sizeof(uint32_t), MAX_SHARED_ADDRS,
+				    &sparse),
+			    ways = bpf_map_create(BPF_MAP_TYPE_LPM_TRIE, "ifpin_ways",
+				    sizeof(struct ifpin_network), sizeof(uint32_t),
+				    MAX_SHARED_NETWORKS, &sparse);
+	const int fds[] = {host, addrs, ways};
+	static const char *const files[] = {"host", "addrs", "ways"};
+	char path[256];
+
+	if (host < 0 || addrs < 0 || ways < 0 ||
+		(mkdir(ifp_store_path(s, "new", name, NULL, path), 0700) && errno != EEXIST))
+		return -errno;
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		if (bpf_obj_pin(fds[i], ifp_store_path(s, "new", name, files[i], path)))
+			return -errno;
+	return move(s, "new", "host", name);
+}
+
+static int open_host(const struct ifp_store *s, const char *name, struct ifp_host_maps *ret)
+{
+	struct ifp_host_maps m = {.host_fd = -1, .addrs = -1, .ways = -1};
+	char path[256];
+	int r = 0;
+
+	m.host_fd = bpf_obj_get(ifp_store_path(s, "host", name, "host", path));
+	if (m.host_fd >= 0)
+		m.addrs = bpf_obj_get(ifp_store_path(s, "host", name, "addrs", path));
+	if (m.addrs >= 0)
+		m.ways = bpf_obj_get(ifp_store_path(s, "host", name, "ways", path));
+	if (m.ways < 0) {
+		r = -errno;
+	} else {
+		m.host = mmap(
+			NULL, sizeof(*m.host), PROT_READ | PROT_WRITE, MAP_SHARED, m.host_fd, 0);
+		if (m.host == MAP_FAILED) {
+			r = -errno;
+			m.host = NULL;
+		}
+	}
+	if (r)
+		ifp_host_maps_close(&m);
+	else
+		*ret = m;
+	return r;
+}
+
+int ifp_store_host(const struct ifp_store *s, uint64_t netns, bool make, struct ifp_host_maps *ret,
+	struct ifpin_error *err)
+{
+	char name[32];
+	int r;
+
+	snprintf(name, sizeof(name), "%llx", (unsigned long long)netns);
+	r = open_host(s, name, ret);
+	if (r == -ENOENT && make)
+		r = make_host(s, name) ?: open_host(s, name, ret);
+	return r ? ifp_fail_errno(err, r, "cannot open the maps that confinements share") : 0;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where confinements of running services live: in folders of bpffs, by names that tell in which
+ * state each is. There is no other record of them.
+ *
+ *	pin_NAME	in force
+ *	new_NAME	being made; without a lock holder: left by one that was killed, and removed
+ *	old_NAME	being replaced by pin_NAME; removed, or put back where there is none
+ *	host_COOKIE	what all of one network namespace share
+ *
+ * A file name of bpffs has no dot, so that of a confinement is written with '+' instead, which no
+ * name has.
+ */
+#pragma once
+
+#include "host.h"
+#include "internal.h"
+
+#include <dirent.h>
+
+#define IFP_META_VERSION 1
+
+/* What a confinement is, in a map of its own. */
+struct ifp_meta {
+	uint32_t version;
+	uint32_t id; /* as in struct ifpin_policy */
+	uint64_t cgroup_id;
+	uint64_t netns;
+	int64_t since;
+	struct ifpin_device device;
+	char name[IFPIN_PIN_NAME_SIZE];
+	char cgroup[IFPIN_CGROUP_PATH_SIZE];
+	bool loopback, guard_resolvers, rebind, abort;
+};
+
+struct ifp_store {
+	int fd; /* of the folder; locked by a writer */
+	char path[64];
+};
+
+static inline void ifp_store_closep(struct ifp_store *s)
+{
+	if (s->fd >= 0)
+		close(s->fd);
+}
+
+/*
+ * Opens the folder for reading. Return: 0; -ENOENT: there is none, so no confinement either;
+ * -EPERM: it is not root's alone; errno of open.
+ */
+int ifp_store_open(struct ifp_store *ret, struct ifpin_error *err);
+
+/*
+ * Opens it for writing: mounts bpffs and makes the folder if need be, waits until no other writer
+ * is there, and finishes or undoes what a killed one has left. Return: 0; -EPERM; -errno.
+ */
+int ifp_store_lock(struct ifp_store *ret, struct ifpin_error *err);
+
+/* Path of a confinement's folder, or of a file in it (NULL: the folder). Return: ret. */
+const char *ifp_store_path(const struct ifp_store *s, const char *kind, const char *name,
+	const char *file, char ret[256]);
+
+/* The name of a confinement whose folder is so called. Return: 0; -ENOENT: it is not one. */
+int ifp_store_name(const char *folder, const char *kind, char ret[IFPIN_PIN_NAME_SIZE]);
+
+/* Calls cb with the name of each confinement in force. Return: 0; what cb returned; -errno. */
+int ifp_store_each(const struct ifp_store *s, int (*cb)(const char *name, void *data), void *data);
+
+bool ifp_store_has(const struct ifp_store *s, const char *kind, const char *name);
+
+/* Removes a folder and what is pinned in it, links first. Return: 0; errno of unlink, rmdir. */
+int ifp_store_remove(const struct ifp_store *s, const char *kind, const char *name);
+
+/* new_NAME becomes pin_NAME, whether or not there is one already. Return: 0; errno of rename. */
+int ifp_store_commit(const struct ifp_store *s, const char *name);
+
+int ifp_meta_write(const char *path, const struct ifp_meta *m);
+/* Return: 0; -ENOENT; -EPROTO: of another version; -errno. */
+int ifp_meta_read(const char *path, struct ifp_meta *ret);
+/* Over what is there. Return: 0; -errno. */
+int ifp_meta_update(const char *path, const struct ifp_meta *m);
+
+/*
+ * The maps that all confinements of the caller's network namespace share, made if need be.
+ * Return: 0; -ENOENT: there are none and make is false; -errno.
+ */
+int ifp_store_host(const struct ifp_store *s, uint64_t netns, bool make, struct ifp_host_maps *ret,
+	struct ifpin_error *err);
+void ifp_host_maps_close(struct ifp_host_maps *m);
+
+/* The cookie of the caller's network namespace. Return: 0; -errno. */
+int ifp_own_netns(uint64_t *ret);
