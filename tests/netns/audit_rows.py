@@ -609,6 +609,11 @@ def translated(lab):
     return lab.count(IN, with_source("10.9.9.9"))
 
 
+def bonded(lab):
+    lab.lines("ip link set in0 up")  # who leaves a bond is down
+    return on_device("bond0", IN)(lab)
+
+
 def serves_vrf(lab):
     child(LISTEN)(lab)
     lab.lines("sysctl -qw net.ipv4.tcp_l3mdev_accept=1")
@@ -624,7 +629,7 @@ ELSEWHERE = [
         on_device("in0.7", IN))),
     ("ip link add probe0 type bond", Row(
         "bond-port", "ip link add bond0 type bond mode active-backup; ip link set in0 down;"
-        "ip link set in0 master bond0; ip link set bond0 up", on_device("bond0", IN))),
+        "ip link set in0 master bond0; ip link set bond0 up", bonded)),
     ("ip link add probe0 type team", Row(
         "team-port", "ip link add team0 type team; ip link set in0 down; ip link set in0 master team0")),
     ("ip link add probe0 type vrf table 9", Row(
