@@ -237,7 +237,8 @@ int ifpin_audit_run(const struct ifpin_audit_opts *opts, struct ifpin_audit **re
 	r = ifp_judge(a, dev, opts->only, opts->accepted);
 	if (r == -ENOENT)
 		return ifp_fail(ret_error, r,
-			"no check and no class of checks is called \"%s\"; `ifpin audit --list` has them",
+			"no check and no class of checks is called \"%s\"; `ifpin audit "
+			"--list` has them",
 			opts->only);
 	if (r)
 		return ifp_fail_errno(ret_error, r, "cannot judge the host");

@@ -220,16 +220,16 @@ static void judge_mac(struct judge *j)
 
 static const struct check checks[] = {
 	{{"overlap", "address", IFPIN_CRITICAL, "networks of two devices overlap",
-		 "An address that is in both is reached by whichever route is longer or came first: "
-		 "control traffic leaves by the other device."},
+		 "An address that is in both is reached by whichever route is longer or came "
+		 "first: control traffic leaves by the other device."},
 		judge_overlap, NULL},
 	{{"address-twice", "address", IFPIN_WARNING, "two devices have the same address",
-		 "The host answers for the address on both: who is behind the other device reaches the "
-		 "services that were meant for this one."},
+		 "The host answers for the address on both: who is behind the other device "
+		 "reaches the services that were meant for this one."},
 		judge_twice, NULL},
 	{{"mac-twice", "address", IFPIN_NOTICE, "two devices have the same MAC address",
-		 "Behind one switch, frames for one come in by the other, and ifpin cannot tell them "
-		 "apart by it."},
+		 "Behind one switch, frames for one come in by the other, and ifpin cannot tell "
+		 "them apart by it."},
 		judge_mac, NULL},
 };
 

@@ -188,15 +188,15 @@ static const struct check checks[] = {
 			.mended = 1, .name = "rp_filter",
 			.tail = "a packet that comes in by it may claim any source")},
 	{{"arp-ignore", "conf", IFPIN_WARNING, "ARP is answered for addresses of other devices",
-		 "Who is behind this device learns that the address of another one is to be reached "
-		 "here, and reaches its services (weak host model)."},
+		 "Who is behind this device learns that the address of another one is to be "
+		 "reached here, and reaches its services (weak host model)."},
 		judge_setting,
 		S4(.index = I4(ARP_IGNORE), .combine = MAX, .whose = OTHER, .bad_if_zero = true,
 			.needs_arp = true, .mended = 1, .name = "arp_ignore",
 			.tail = "it answers ARP for every address of the host")},
 	{{"arp-announce", "conf", IFPIN_WARNING, "ARP requests carry addresses of other devices",
-		 "A look-up on this device shows the address of another one, and who hears it sends "
-		 "what is for that address here."},
+		 "A look-up on this device shows the address of another one, and who hears it "
+		 "sends what is for that address here."},
 		judge_setting,
 		S4(.index = I4(ARP_ANNOUNCE), .combine = MAX, .whose = OTHER, .bad_if_zero = true,
 			.needs_arp = true, .mended = 2, .name = "arp_announce",
@@ -220,7 +220,8 @@ static const struct check checks[] = {
 		judge_setting,
 		S4(.index = I4(PROXY_ARP), .combine = OR, .whose = EITHER, .needs_arp = true,
 			.mended = 0, .name = "proxy_arp",
-			.tail = "while it forwards, it answers ARP for whatever another device leads to")},
+			.tail = "while it forwards, it answers ARP for whatever another "
+				"device leads to")},
 	{{"proxy-arp-pvlan", "conf", IFPIN_WARNING, "ARP is answered for hosts on the same device",
 		 "Hosts behind this device send what is for their neighbours to this host."},
 		judge_setting,
@@ -229,12 +230,13 @@ static const struct check checks[] = {
 			.tail = "while it forwards, it answers ARP for what it leads to itself")},
 	{{"accept-local", "conf", IFPIN_WARNING,
 		 "packets from the host's own addresses are accepted",
-		 "Who is behind this device can speak in the name of the host itself, also to services "
-		 "that trust its own addresses."},
+		 "Who is behind this device can speak in the name of the host itself, also to "
+		 "services that trust its own addresses."},
 		judge_setting,
 		S4(.index = I4(ACCEPT_LOCAL), .combine = OR, .whose = EITHER, .mended = 0,
 			.name = "accept_local",
-			.tail = "a packet that comes in may have this host's own address as its source")},
+			.tail = "a packet that comes in may have this host's own address as "
+				"its source")},
 	{{"route-localnet", "conf", IFPIN_CRITICAL, "127.0.0.0/8 is reached from outside",
 		 "Who is behind this device reaches services that listen on loopback only."},
 		judge_setting,
@@ -242,56 +244,61 @@ static const struct check checks[] = {
 			.name = "route_localnet",
 			.tail = "packets to 127.0.0.0/8 that come in by it are delivered")},
 	{{"accept-redirects4", "conf", IFPIN_NOTICE, "ICMP redirects are believed",
-		 "A neighbour can lead what is sent by this device to another gateway on its link."},
+		 "A neighbour can lead what is sent by this device to another gateway on its "
+		 "link."},
 		judge_redirects4,
 		S4(.index = I4(ACCEPT_REDIRECTS), .combine = OR, .whose = SUBJECT, .mended = 0,
 			.name = "accept_redirects",
 			.tail = "a neighbour may change where packets go")},
 	{{"accept-redirects6", "conf", IFPIN_NOTICE, "ICMPv6 redirects are believed",
-		 "A neighbour can lead what is sent by this device to another gateway on its link."},
+		 "A neighbour can lead what is sent by this device to another gateway on its "
+		 "link."},
 		judge_redirects6,
 		S6(.index = DEVCONF_ACCEPT_REDIRECTS, .combine = OWN, .whose = SUBJECT, .mended = 0,
 			.name = "accept_redirects",
 			.tail = "a neighbour may change where packets go")},
 	{{"source-route", "conf", IFPIN_WARNING, "senders may choose the way (IPv4 source routes)",
-		 "Who is behind this device names the hosts that a packet shall pass, and so reaches "
-		 "networks that no route offers."},
+		 "Who is behind this device names the hosts that a packet shall pass, and so "
+		 "reaches networks that no route offers."},
 		judge_setting,
 		S4(.index = I4(ACCEPT_SOURCE_ROUTE), .combine = AND, .whose = EITHER, .mended = 0,
 			.name = "accept_source_route",
-			.tail = "while it forwards, source routes of packets that come in are followed")},
+			.tail = "while it forwards, source routes of packets that come in "
+				"are followed")},
 	{{"seg6", "conf", IFPIN_WARNING, "senders may choose the way (IPv6 segment routing)",
-		 "Who is behind this device names the hosts that a packet shall pass, and so reaches "
-		 "networks that no route offers."},
+		 "Who is behind this device names the hosts that a packet shall pass, and so "
+		 "reaches networks that no route offers."},
 		judge_seg6,
 		S6(.index = DEVCONF_SEG6_ENABLED, .combine = AND, .whose = EITHER, .mended = 0,
 			.name = "seg6_enabled",
-			.tail = "while the host forwards, segment lists of packets that come in are followed")},
+			.tail = "while the host forwards, segment lists of packets that come "
+				"in are followed")},
 	{{"accept-ra", "conf", IFPIN_WARNING, "router advertisements set default routes",
-		 "A router on another device, or who passes for one, draws to it what has no closer "
-		 "route; that includes control traffic whose own device has lost its route."},
+		 "A router on another device, or who passes for one, draws to it what has no "
+		 "closer route; that includes control traffic whose own device has lost its "
+		 "route."},
 		judge_advertisements,
 		S6(.index = DEVCONF_ACCEPT_RA_DEFRTR, .whose = OTHER, .mended = 0,
 			.name = "accept_ra_defrtr",
 			.tail = "who sends a router advertisement there becomes a default route")},
 	{{"ra-routes", "conf", IFPIN_CRITICAL, "router advertisements set routes to any network",
-		 "Whoever is behind this device announces a part of the control plane's network as his "
-		 "own, and gets its packets."},
+		 "Whoever is behind this device announces a part of the control plane's network "
+		 "as his own, and gets its packets."},
 		judge_advertisements,
 		S6(.index = DEVCONF_ACCEPT_RA_RT_INFO_MAX_PLEN, .whose = OTHER, .mended = 0,
 			.name = "accept_ra_rt_info_max_plen",
 			.tail = "advertised routes as long as that are taken")},
 	{{"ra-prefixes", "conf", IFPIN_WARNING, "router advertisements set addresses and networks",
-		 "Whoever is behind this device declares a network to be on its link, and gets packets "
-		 "to addresses in it."},
+		 "Whoever is behind this device declares a network to be on its link, and gets "
+		 "packets to addresses in it."},
 		judge_advertisements,
 		S6(.index = DEVCONF_ACCEPT_RA_PINFO, .whose = OTHER, .mended = 0,
 			.name = "accept_ra_pinfo",
 			.tail = "a network that is advertised there is taken to be on its link")},
 	{{"proxy-ndp", "conf", IFPIN_WARNING,
 		 "neighbour solicitations are answered for other hosts",
-		 "With an entry (`ip -6 neigh show proxy`) hosts on one side take this one for one on "
-		 "the other side."},
+		 "With an entry (`ip -6 neigh show proxy`) hosts on one side take this one for "
+		 "one on the other side."},
 		judge_setting,
 		S6(.index = DEVCONF_PROXY_NDP, .combine = OR, .whose = EITHER, .mended = 0,
 			.name = "proxy_ndp",
@@ -303,16 +310,16 @@ static const struct check checks[] = {
 			.mended = 0, .name = "accept_untracked_na",
 			.tail = "while it forwards, who advertises an address is taken for it")},
 	{{"nonlocal-bind4", "conf", IFPIN_NOTICE, "sockets may take foreign IPv4 addresses",
-		 "A program may take an address and port before the host has the address; whichever "
-		 "device gets it, what is sent to it there is delivered."},
+		 "A program may take an address and port before the host has the address; "
+		 "whichever device gets it, what is sent to it there is delivered."},
 		judge_nonlocal, &inet4},
 	{{"nonlocal-bind6", "conf", IFPIN_NOTICE, "sockets may use foreign IPv6 addresses",
-		 "Every user's program may send from an address that is not the host's: others answer "
-		 "it by another way."},
+		 "Every user's program may send from an address that is not the host's: others "
+		 "answer it by another way."},
 		judge_nonlocal, &inet6},
 	{{"l3mdev-accept", "conf", IFPIN_WARNING, "sockets without a VRF serve all VRFs",
-		 "A listener that is tied to nothing is reached from every VRF: the networks that they "
-		 "keep apart share it."},
+		 "A listener that is tied to nothing is reached from every VRF: the networks "
+		 "that they keep apart share it."},
 		judge_l3mdev, NULL},
 };
 

@@ -40,8 +40,8 @@ static void judge_forward6(struct judge *j)
 {
 	if (j->s->all6[DEVCONF_FORWARDING])
 		ifp_found(j, NULL, "sysctl -w net/ipv6/conf/all/forwarding=0",
-			"net.ipv6.conf.all.forwarding is %d: what comes in by any device goes on by "
-			"whichever the routes say",
+			"net.ipv6.conf.all.forwarding is %d: what comes in by any device goes on "
+			"by whichever the routes say",
 			j->s->all6[DEVCONF_FORWARDING]);
 }
 
@@ -96,16 +96,16 @@ static const int inet4 = AF_INET, inet6 = AF_INET6;
 
 static const struct check checks[] = {
 	{{"forward4", "forward", IFPIN_CRITICAL, "IPv4 is forwarded",
-		 "A packet that comes in by one device leaves by another: whoever sends to this host's "
-		 "MAC address gets across."},
+		 "A packet that comes in by one device leaves by another: whoever sends to this "
+		 "host's MAC address gets across."},
 		judge_way, &forwarding},
 	{{"forward6", "forward", IFPIN_CRITICAL, "IPv6 is forwarded",
-		 "A packet that comes in by one device leaves by another: whoever sends to this host's "
-		 "MAC address gets across."},
+		 "A packet that comes in by one device leaves by another: whoever sends to this "
+		 "host's MAC address gets across."},
 		judge_forward6, NULL},
 	{{"force-forward6", "forward", IFPIN_CRITICAL, "IPv6 is forwarded from one device",
-		 "A packet that comes in by this device leaves by another, although the host as a whole "
-		 "is no router (Linux 6.17)."},
+		 "A packet that comes in by this device leaves by another, although the host as "
+		 "a whole is no router (Linux 6.17)."},
 		judge_way, &forced},
 	{{"multicast4", "forward", IFPIN_CRITICAL, "IPv4 multicast is routed",
 		 "Groups that are sent to on one device are sent on by another, without "

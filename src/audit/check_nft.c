@@ -76,32 +76,35 @@ static void judge_kind(struct judge *j)
 
 static const struct check checks[] = {
 	{{"dnat", "netfilter", IFPIN_CRITICAL, "a rule changes destinations (DNAT, REDIRECT)",
-		 "What is sent to one address goes to another one, by whichever device leads there."},
+		 "What is sent to one address goes to another one, by whichever device leads "
+		 "there."},
 		judge_kind, KIND(NFT_DNAT)},
 	{{"snat", "netfilter", IFPIN_WARNING, "a rule changes sources (SNAT, masquerade)",
-		 "What is forwarded or sent gets another source, so that answers to it find the way "
-		 "back across."},
+		 "What is forwarded or sent gets another source, so that answers to it find the "
+		 "way back across."},
 		judge_kind, KIND(NFT_SNAT)},
 	{{"dup", "netfilter", IFPIN_CRITICAL, "a rule sends copies elsewhere (dup, TEE)",
 		 "A copy of each packet that the rule selects leaves by another device."},
 		judge_kind, KIND(NFT_DUP)},
 	{{"fwd", "netfilter", IFPIN_CRITICAL, "a rule hands packets to another device (fwd)",
-		 "What the rule selects leaves by another device, before the host's own stack sees it."},
+		 "What the rule selects leaves by another device, before the host's own "
+		 "stack sees it."},
 		judge_kind, KIND(NFT_FWD)},
 	{{"tproxy", "netfilter", IFPIN_WARNING, "a rule hands packets to a proxy (TPROXY)",
 		 "What is for others is delivered to a program here, which speaks on by whichever "
 		 "device it likes."},
 		judge_kind, KIND(NFT_TPROXY)},
 	{{"mark", "netfilter", IFPIN_WARNING, "a rule sets marks, and policy rules go by marks",
-		 "What is marked is routed anew, past the main table: it may leave by another device."},
+		 "What is marked is routed anew, past the main table: it may leave by "
+		 "another device."},
 		judge_kind, KIND(NFT_MARK)},
 	{{"queue", "netfilter", IFPIN_WARNING, "a rule hands packets to a program (queue)",
 		 "A program decides about each packet, and may change where it goes."},
 		judge_kind, KIND(NFT_QUEUE)},
 	{{"offload", "netfilter", IFPIN_WARNING,
 		 "connections are forwarded past the rules (flowtable)",
-		 "Once a connection is in the table, its packets go from device to device, and later "
-		 "rules and settings do not see them."},
+		 "Once a connection is in the table, its packets go from device to device, and "
+		 "later rules and settings do not see them."},
 		judge_kind, KIND(NFT_OFFLOAD)},
 };
 

@@ -89,8 +89,8 @@ static void judge_tunnel(struct judge *j)
 				l->dev.kind, ifp_link_name(j->s, index));
 		else
 			ifp_found(j, l, m.s,
-				"%s is a tunnel (%s) whose packets leave by whichever device leads to "
-				"its far end",
+				"%s is a tunnel (%s) whose packets leave by whichever device "
+				"leads to its far end",
 				l->dev.name, l->dev.kind);
 	}
 }
@@ -166,55 +166,55 @@ static void judge_allmulti(struct judge *j)
 
 static const struct check checks[] = {
 	{{"bridge-port", "relation", IFPIN_CRITICAL, "the device is a port of a bridge",
-		 "Frames that come in by it leave by the other ports, whatever routes and forwarding "
-		 "say; what is sent on the bridge leaves by it."},
+		 "Frames that come in by it leave by the other ports, whatever routes and "
+		 "forwarding say; what is sent on the bridge leaves by it."},
 		judge_port, "bridge"},
 	{{"bond-port", "relation", IFPIN_CRITICAL, "the device is a port of a bond",
-		 "What is sent on the bond leaves by whichever port it chooses, and what is meant for "
-		 "this device comes in by another."},
+		 "What is sent on the bond leaves by whichever port it chooses, and what is "
+		 "meant for this device comes in by another."},
 		judge_port, "bond"},
 	{{"team-port", "relation", IFPIN_CRITICAL, "the device is a port of a team",
-		 "What is sent on the team leaves by whichever port it chooses, and what is meant for "
-		 "this device comes in by another."},
+		 "What is sent on the team leaves by whichever port it chooses, and what is "
+		 "meant for this device comes in by another."},
 		judge_port, "team"},
 	{{"vrf-port", "relation", IFPIN_NOTICE, "the device belongs to a VRF",
-		 "Its routes are in the VRF's table: a socket that is tied to nothing does not use it, "
-		 "and leaves by another device."},
+		 "Its routes are in the VRF's table: a socket that is tied to nothing does not "
+		 "use it, and leaves by another device."},
 		judge_port, "vrf"},
 	{{"other-port", "relation", IFPIN_WARNING, "the device belongs to a device of another kind",
-		 "Frames that come in by it are handed to its master (Open vSwitch, batman-adv, HSR and "
-		 "the like), which may send them on."},
+		 "Frames that come in by it are handed to its master (Open vSwitch, batman-adv, "
+		 "HSR and the like), which may send them on."},
 		judge_port, NULL},
 	{{"macvlan-on", "relation", IFPIN_WARNING,
 		 "another device shares its wire (macvlan, ipvlan)",
-		 "What is sent on that other device leaves by this one, past whatever holds sockets to "
-		 "it."},
+		 "What is sent on that other device leaves by this one, past whatever holds "
+		 "sockets to it."},
 		judge_upper, shares},
 	{{"vlan-on", "relation", IFPIN_NOTICE, "another device stands on it (VLAN, MACsec, HSR)",
 		 "What is sent on that other device leaves by this one, with a tag."},
 		judge_upper, vlans},
 	{{"tunnel-on", "relation", IFPIN_WARNING, "a tunnel is tied to it",
-		 "What is sent into the tunnel leaves by this device, inside other packets, and what "
-		 "comes in by it comes out of the tunnel."},
+		 "What is sent into the tunnel leaves by this device, inside other packets, and "
+		 "what comes in by it comes out of the tunnel."},
 		judge_upper, tunnels},
 	{{"tunnel", "relation", IFPIN_NOTICE, "the device is a tunnel",
-		 "What is sent on it leaves by another device, inside other packets, or is read by a "
-		 "process."},
+		 "What is sent on it leaves by another device, inside other packets, or is read "
+		 "by a process."},
 		judge_tunnel, NULL},
 	{{"veth-here", "relation", IFPIN_WARNING, "both ends of a veth are here",
-		 "What is sent on it comes in by the other end, and goes on as whatever that belongs to "
-		 "says."},
+		 "What is sent on it comes in by the other end, and goes on as whatever that "
+		 "belongs to says."},
 		judge_veth, NULL},
 	{{"lower-elsewhere", "relation", IFPIN_NOTICE, "it stands on a device of another namespace",
 		 "Its frames leave by a device that cannot be inspected from here."},
 		judge_lower_elsewhere, NULL},
 	{{"promiscuous", "relation", IFPIN_NOTICE, "the device is promiscuous",
-		 "Frames for others are taken in, and shown to every program that may open a packet "
-		 "socket."},
+		 "Frames for others are taken in, and shown to every program that may open a "
+		 "packet socket."},
 		judge_promiscuous, NULL},
 	{{"allmulticast", "relation", IFPIN_NOTICE, "the device takes in all multicast",
-		 "Groups that nobody here has joined are taken in, and shown to every program that may "
-		 "open a packet socket."},
+		 "Groups that nobody here has joined are taken in, and shown to every program "
+		 "that may open a packet socket."},
 		judge_allmulti, NULL},
 };
 

@@ -124,7 +124,8 @@ static void judge_source(struct judge *j)
 		if (!owner || owner->dev.ifindex == r->ifindex || !ifp_is_subject(j, owner))
 			continue;
 		ifp_found(j, owner, ifp_route_delete(j->s, r).s,
-			"the route to %s leads by %s and prefers %s, an address of %s, as its source",
+			"the route to %s leads by %s and prefers %s, an address of %s, as "
+			"its source",
 			destination(r).s, ifp_link_name(j->s, r->ifindex),
 			ifp_address_text(r->src).s, owner->dev.name);
 	}
@@ -165,7 +166,8 @@ static void judge_encapsulation(struct judge *j)
 			(!ifp_is_subject(j, l) && !ifp_is_other(j, l)))
 			continue;
 		ifp_found(j, l, ifp_route_delete(j->s, r).s,
-			"what the route to %s by %s takes is put into other packets, or handed to a program",
+			"what the route to %s by %s takes is put into other packets, or "
+			"handed to a program",
 			destination(r).s, l->dev.name);
 	}
 }
@@ -368,12 +370,12 @@ static const int inet4 = AF_INET, inet6 = AF_INET6;
 
 static const struct check checks[] = {
 	{{"default-route4", "route", IFPIN_NOTICE, "an IPv4 default route leads elsewhere",
-		 "What is sent to an address that no closer route has leaves there, also from a socket "
-		 "that was bound to another device's address."},
+		 "What is sent to an address that no closer route has leaves there, also from a "
+		 "socket that was bound to another device's address."},
 		judge_default, &inet4},
 	{{"default-route6", "route", IFPIN_NOTICE, "an IPv6 default route leads elsewhere",
-		 "What is sent to an address that no closer route has leaves there, also from a socket "
-		 "that was bound to another device's address."},
+		 "What is sent to an address that no closer route has leaves there, also from a "
+		 "socket that was bound to another device's address."},
 		judge_default, &inet6},
 	{{"route-inside", "route", IFPIN_CRITICAL,
 		 "a route into the device's network leads elsewhere",
@@ -395,27 +397,28 @@ static const struct check checks[] = {
 		 "host's listeners."},
 		judge_local_prefix, NULL},
 	{{"backstop4", "route", IFPIN_WARNING, "nothing stands behind the device's IPv4 route",
-		 "When the device goes down or loses its address, what is sent to its network leaves "
-		 "by the default route."},
+		 "When the device goes down or loses its address, what is sent to its network "
+		 "leaves by the default route."},
 		judge_backstop, &inet4},
 	{{"backstop6", "route", IFPIN_WARNING, "nothing stands behind the device's IPv6 route",
-		 "When the device goes down or loses its address, what is sent to its network leaves "
-		 "by the default route."},
+		 "When the device goes down or loses its address, what is sent to its network "
+		 "leaves by the default route."},
 		judge_backstop, &inet6},
 	{{"rule4", "route", IFPIN_WARNING, "an IPv4 policy rule leads elsewhere",
-		 "What the rule selects does not ask the main table: control traffic may leave by the "
-		 "other device."},
+		 "What the rule selects does not ask the main table: control traffic may leave "
+		 "by the other device."},
 		judge_rule, &inet4},
 	{{"rule6", "route", IFPIN_WARNING, "an IPv6 policy rule leads elsewhere",
-		 "What the rule selects does not ask the main table: control traffic may leave by the "
-		 "other device."},
+		 "What the rule selects does not ask the main table: control traffic may leave "
+		 "by the other device."},
 		judge_rule, &inet6},
 	{{"local-rule", "route", IFPIN_CRITICAL, "rules come before the host's own addresses",
-		 "What is sent to the host itself may leave by a device instead of being delivered."},
+		 "What is sent to the host itself may leave by a device instead of being "
+		 "delivered."},
 		judge_local_rule, NULL},
 	{{"neighbour-proxy", "route", IFPIN_WARNING, "the host answers for another host",
-		 "Hosts behind the device take this one for the other, and send it what is for that "
-		 "one."},
+		 "Hosts behind the device take this one for the other, and send it what is for "
+		 "that one."},
 		judge_proxy, NULL},
 };
 

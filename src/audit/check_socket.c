@@ -250,8 +250,8 @@ static void judge_raw(struct judge *j)
 
 static const struct check checks[] = {
 	{{"wildcard", "socket", IFPIN_WARNING, "a listener is reached from every device",
-		 "Who is behind another device talks to the service that was meant for this one, and is "
-		 "answered."},
+		 "Who is behind another device talks to the service that was meant for this "
+		 "one, and is answered."},
 		judge_wildcard, NULL},
 	{{"talker", "socket", IFPIN_WARNING, "an unpinned socket talks to the device's network",
 		 "Its packets follow the routes: when the device's own route goes, they leave by "
@@ -259,16 +259,16 @@ static const struct check checks[] = {
 		judge_talker, NULL},
 	{{"discovery", "socket", IFPIN_WARNING,
 		 "names are told to every device (mDNS, LLMNR, SSDP)",
-		 "The responder tells the host's names and addresses, those of the control plane among "
-		 "them, to whoever asks on any device."},
+		 "The responder tells the host's names and addresses, those of the control "
+		 "plane among them, to whoever asks on any device."},
 		judge_discovery, NULL},
 	{{"pinned-gone", "socket", IFPIN_WARNING, "a socket is tied to a device that is gone",
-		 "It is silent now; the next device that gets this number gets the socket, whichever "
-		 "network it leads to."},
+		 "It is silent now; the next device that gets this number gets the socket, "
+		 "whichever network it leads to."},
 		judge_gone, NULL},
 	{{"packet-socket", "socket", IFPIN_WARNING, "a program reads or writes frames (AF_PACKET)",
-		 "It sees what comes in and goes out, and sends frames of its own past routes, rules "
-		 "and ties of sockets."},
+		 "It sees what comes in and goes out, and sends frames of its own past routes, "
+		 "rules and ties of sockets."},
 		judge_packet, NULL},
 	{{"raw-socket", "socket", IFPIN_NOTICE, "a program has a raw IP socket",
 		 "It sends packets with headers of its own, by whichever device the routes say."},

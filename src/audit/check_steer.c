@@ -149,7 +149,8 @@ static void judge_bpf(struct judge *j)
 			continue;
 		/* Of the root; all others have a link. */
 		snprintf(other, sizeof(other),
-			"bpftool cgroup detach \"$(findmnt -nro TARGET -t cgroup2 | head -1)\" %s id %u",
+			"bpftool cgroup detach \"$(findmnt -nro TARGET -t cgroup2 | head "
+			"-1)\" %s id %u",
 			name, b->prog);
 		if (where == BPF_AT_NETNS)
 			ifp_found(j, NULL, detach(b, other).s,
@@ -157,7 +158,8 @@ static void judge_bpf(struct judge *j)
 				b->name);
 		else
 			ifp_found(j, NULL, detach(b, other).s,
-				"program %u %s (%s) of cgroup %llu may change where sockets send to",
+				"program %u %s (%s) of cgroup %llu may change where sockets "
+				"send to",
 				b->prog, b->name, name, (unsigned long long)b->cgroup);
 	}
 }
@@ -221,19 +223,19 @@ static void judge_policy(struct judge *j)
 static const struct check checks[] = {
 	{{"mirred", "steer", IFPIN_CRITICAL,
 		 "a filter of tc sends packets or copies to another device",
-		 "What the filter selects leaves by the other device, before the host's own stack or "
-		 "after it."},
+		 "What the filter selects leaves by the other device, before the host's own "
+		 "stack or after it."},
 		judge_filter, WORD(TC_MIRRED)},
 	{{"tc-bpf", "steer", IFPIN_WARNING, "a BPF program of tc judges packets",
 		 "Such a program can redirect each packet to another device, and change it."},
 		judge_filter, WORD(TC_BPF)},
 	{{"tc-rewrite", "steer", IFPIN_WARNING, "an action of tc rewrites packets",
-		 "Addresses, tags or tunnels are set behind the routes: what leaves is not what was "
-		 "sent."},
+		 "Addresses, tags or tunnels are set behind the routes: what leaves is not what "
+		 "was sent."},
 		judge_filter, WORD(TC_REWRITE)},
 	{{"xdp", "steer", IFPIN_WARNING, "an XDP program judges packets",
-		 "Such a program can redirect each packet that comes in to another device, where it "
-		 "leaves."},
+		 "Such a program can redirect each packet that comes in to another device, "
+		 "where it leaves."},
 		judge_xdp, NULL},
 	{{"tcx", "steer", IFPIN_WARNING, "a tcx program judges packets",
 		 "Such a program can redirect each packet to another device, and change it."},
@@ -247,12 +249,12 @@ static const struct check checks[] = {
 		 "opened for it."},
 		judge_bpf, WORD(BPF_AT_NETNS)},
 	{{"mptcp-endpoint", "steer", IFPIN_CRITICAL, "MPTCP connections open paths elsewhere",
-		 "A multipath connection joins from this endpoint: its SYN, and then its data, leave by "
-		 "the endpoint's device, although the socket is tied to another one."},
+		 "A multipath connection joins from this endpoint: its SYN, and then its data, "
+		 "leave by the endpoint's device, although the socket is tied to another one."},
 		judge_endpoint, NULL},
 	{{"ipsec-policy", "steer", IFPIN_WARNING, "an IPsec policy takes packets",
-		 "What the policy selects leaves inside ESP to the far end of the tunnel, by whichever "
-		 "device leads there."},
+		 "What the policy selects leaves inside ESP to the far end of the tunnel, by "
+		 "whichever device leads there."},
 		judge_policy, NULL},
 };
 

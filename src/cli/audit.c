@@ -30,7 +30,8 @@ static const struct option options[] = {
 static const char help_text[] =
 	"Usage: ifpin audit [OPTIONS] [DEVICE]\n"
 	"\n"
-	"Read this host's settings and say what could let DEVICE's traffic out, or outside traffic in;\n"
+	"Read this host's settings and say what could let DEVICE's traffic out, or outside "
+	"traffic in;\n"
 	"without DEVICE, of every device but loopback. Nothing is changed.\n"
 	"\n"
 	"Options:\n"
@@ -43,7 +44,8 @@ static const char help_text[] =
 	"  --list                  list the checks\n"
 	"  -h, --help              this text\n"
 	"\n"
-	"Exit status: 0 if nothing was found but what is accepted, 1 if something was, 2 on an error.\n";
+	"Exit status: 0 if nothing was found but what is accepted, 1 if something was, 2 on "
+	"an error.\n";
 
 struct args {
 	struct ifpin_audit_opts opts;
@@ -129,7 +131,8 @@ static void print_text(const struct ifpin_audit *audit, const struct ifpin_findi
 static void print_script(const struct ifpin_audit *audit, const struct ifpin_finding *f, size_t n)
 {
 	puts("#!/bin/sh\n"
-	     "# What `ifpin audit` found, and the commands that mend it. Read each before you run it:\n"
+	     "# What `ifpin audit` found, and the commands that mend it. Read each before "
+	     "you run it:\n"
 	     "# a host that shall route, bridge or serve everybody needs some of this as it is.\n"
 	     "# Settings last until the next boot.");
 	for (size_t i = 0; i < n; i++)

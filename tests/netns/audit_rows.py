@@ -10,10 +10,12 @@ import socket
 import struct
 import typing
 
-from frames import (checksum, HOST_IN, HOST_OUT, MAC, SCHED_CLS, SK_LOOKUP, SOCK_ADDR, XDP, advertisement, arp,
+from audit_programs import ECHO, GONE, LISTEN, MULTICAST4, MULTICAST6, PACKET, RAW, TALK
+from frames import (HOST_IN, HOST_OUT, MAC, SCHED_CLS, SK_LOOKUP, SOCK_ADDR, XDP, advertisement, arp,
+                    checksum,
                     connect_to, EXIT, ether, icmp6, ip4, ip6, ipv4, ipv6, load, mov, link, pin, ping,
                     prefix_option, redirect_to, route_option, send_frame, udp)
-from lab import MARKER
+from lab import MARKER, must
 
 IN, OUT = "in", "out"
 
@@ -135,26 +137,6 @@ def down(dst, restore=""):
 
 # ---- forward ----
 
-MULTICAST4 = """
-import socket, struct, sys
-s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_IGMP)
-s.setsockopt(0, 200, 1)
-for i, dev in enumerate(("in0", "out0")):
-    s.setsockopt(0, 202, struct.pack("HBBIii", i, 8, 1, 0, socket.if_nametoindex(dev), 0))
-s.setsockopt(0, 204, socket.inet_aton("10.0.1.2") + socket.inet_aton("239.1.2.3") +
-             struct.pack("H32s2xIIIi", 0, b"\\0\\1" + b"\\0" * 30, 0, 0, 0, 0))
-"""
-MULTICAST6 = """
-import socket, struct, sys
-s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
-s.setsockopt(41, 200, 1)
-for i, dev in enumerate(("in0", "out0")):
-    s.setsockopt(41, 202, struct.pack("HBBHxxI", i, 0, 1, socket.if_nametoindex(dev), 0))
-def address(text):
-    return struct.pack("HHI16sI", socket.AF_INET6, 0, 0, socket.inet_pton(socket.AF_INET6, text), 0)
-s.setsockopt(41, 204, address("fd00:1::2") + address("ff0e::123") +
-             struct.pack("Hxx8I", 0, 2, *[0] * 7))
-"""
 
 FORWARD4, FORWARD6 = "sysctl -qw net.ipv4.ip_forward=1", "sysctl -qw net.ipv6.conf.all.forwarding=1"
 PIN6 = "pin ip -6 route add default via fd00:1::1"
@@ -292,7 +274,8 @@ CONF = [
     Row("accept-redirects4", leak=redirected4, default=True,
         before="ip route add 198.51.100.0/24 via 10.0.1.2"),
     Row("accept-redirects6", leak=redirected6, default=True,
-        before=f"pin ip addr add {ROUTER}/64 dev eth0 nodad; ip -6 route add 2001:db8:5::/48 via {ROUTER} dev in0"),
+        before=f"pin ip addr add {ROUTER}/64 dev eth0 nodad;"
+        f"ip -6 route add 2001:db8:5::/48 via {ROUTER} dev in0"),
     Row("source-route", "sysctl -qw net.ipv4.conf.all.accept_source_route=1", source_routed, FORWARD4),
     Row("seg6", "sysctl -qw net.ipv6.conf.all.seg6_enabled=1 net.ipv6.conf.out0.seg6_enabled=1",
         frame(segments, OUT, IN), FORWARD6),
@@ -447,9 +430,14 @@ def of_cgroup(lab):
 
 
 def from_cgroup(lab):
-    script = f"echo $$ >{lab.cgroup()}/cgroup.procs; exec 3>/dev/udp/10.0.1.2/9; echo -n {MARKER.decode()} >&3"
+    script = f"echo $$ >{lab.cgroup()}/cgroup.procs; exec 3>/dev/udp/10.0.1.2/9;" \
+        f"echo -n {MARKER.decode()} >&3"
     lab.lines(["bash", "-c", script])
     return lab.count(OUT)
+
+
+def is_join(data):
+    return data[12:14] == b"\x08\x00" and data[30:34] == ip4("10.0.1.2") and data[23] == 6
 
 
 def joins(lab):
@@ -469,8 +457,12 @@ def joins(lab):
             for a, b in ((s, c), (c, s), (s, c)):
                 a.send(b"x")
                 b.recv(1)
-            def is_join(d):
-                return d[12:14] == b"\x08\x00" and d[30:34] == ip4("10.0.1.2") and d[23] == 6
+            # A worker of the kernel sends it; with an endpoint it has to come.
+            while must("ip", "mptcp", "endpoint", "show").strip():
+                if is_join(lab.wires[OUT].sock.recv(2000)):
+                    return 1
+            s.shutdown(socket.SHUT_WR)
+            c.recv(1)
             return lab.count(OUT, is_join)
 
 
@@ -495,55 +487,6 @@ STEER = [
 ]
 
 # ---- socket ----
-
-LISTEN = """
-import socket
-s = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-s.setsockopt(1, socket.SO_REUSEADDR, 1)
-s.bind(("0.0.0.0", 7777))
-s.listen()
-"""
-ECHO = """
-import socket, threading
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.bind(("0.0.0.0", 5353))
-def echo():
-    while True:
-        data, peer = s.recvfrom(1000)
-        s.sendto(data, peer)
-threading.Thread(target=echo, daemon=True).start()
-"""
-TALK = """
-import socket
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.connect(("10.0.1.2", 9))
-def told():
-    s.send(b"ifpin-test-marker")
-"""
-PACKET = """
-import socket
-s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-s.bind(("in0", 3))
-def told():
-    s.send(b"\\xff" * 6 + b"\\2" * 6 + b"\\x88\\xb6" + b"ifpin-test-marker")
-"""
-RAW = """
-import socket
-s = socket.socket(socket.AF_INET, socket.SOCK_RAW, 99)
-def told():
-    s.sendto(b"ifpin-test-marker", ("10.0.2.2", 0))
-"""
-GONE = """
-import socket, subprocess
-subprocess.run("ip link add gone0 index 777 type veth peer name gone1".split(), check=True)
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.setsockopt(1, socket.SO_BROADCAST, 1)
-s.setsockopt(1, 25, b"gone0\\0")
-s.bind(("0.0.0.0", 7778))
-subprocess.run("ip link del gone0".split(), check=True)
-def told():
-    s.sendto(b"ifpin-test-marker", ("255.255.255.255", 9))
-"""
 
 
 def connects(lab, address="10.0.1.1"):

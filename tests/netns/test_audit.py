@@ -24,7 +24,13 @@ BY_HAND = {"bond-port", "team-port", "vrf-port", "other-port", "vlan-on", "l3mde
 # Settings of the whole machine, which are not touched.
 OF_THE_MACHINE = {"user-namespaces", "unprivileged-bpf"}
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-LISTENS = "import sys\nprint('ready', flush=True)\nfor line in sys.stdin:\n    told()\n    print('done', flush=True)\n"
+LISTENS = """
+import sys
+print("ready", flush=True)
+for line in sys.stdin:
+    told()
+    print("done", flush=True)
+"""
 
 
 def commands(text):
@@ -108,7 +114,8 @@ class AuditLab(Lab):
         return path
 
     def cgroup(self):
-        path = f"/sys/fs/cgroup/unified/audit-test-{os.getpid()}"
+        root = must("findmnt", "-nro", "TARGET", "-t", "cgroup2").split()[0]
+        path = f"{root}/audit-test-{os.getpid()}"
         if not os.path.exists(path):
             os.mkdir(path)
             self.stack.callback(os.rmdir, path)
@@ -174,7 +181,8 @@ class Checks(AuditLab):
 def kernel_has(probe):
     """In a namespace that ends with it."""
     argv = next(commands(probe))
-    prepare = "ip link add probe type veth peer name other; tc qdisc add dev probe clsact; nft add table inet probe"
+    prepare = "ip link add probe type veth peer name other; tc qdisc add dev probe clsact;" \
+        "nft add table inet probe"
     return not run("unshare", "--net", "sh", "-c", f'{prepare}; exec "$@"', "sh", *argv).returncode
 
 
@@ -211,7 +219,8 @@ class Command(AuditLab):
     def test_alone(self):
         """With one device there is no other that anything could leak to."""
         self.lines("ip link set out0 down; ip link add spare0 type veth peer name spare1")
-        self.assertEqual({f["id"] for f in self.audit("--only=conf")["findings"]} & {"rp-filter", "arp-ignore"}, set())
+        found = {f["id"] for f in self.audit("--only=conf")["findings"]}
+        self.assertEqual(found & {"rp-filter", "arp-ignore"}, set())
 
     def test_clean(self):
         p = self.command("--only=bridge-port", "in0")
