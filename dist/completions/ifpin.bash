@@ -4,7 +4,7 @@ _ifpin() {
 	_init_completion -s || return
 	local devices='ip -o link 2>/dev/null | sed "s/^[0-9]*: \([^:@]*\).*/\1/"'
 	if ((cword == 1)); then
-		mapfile -t COMPREPLY < <(compgen -W "run prove audit gc --help --version" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "run prove audit sockets gc --help --version" -- "$cur")
 		return
 	fi
 	case ${words[1]} in
@@ -31,6 +31,13 @@ _ifpin() {
 			mapfile -t COMPREPLY < <(compgen -W \
 				"--only= --ignore= --ignore-file= --fix --json --list --help" -- "$cur")
 			[[ ${COMPREPLY-} == *= ]] && compopt -o nospace
+		else
+			mapfile -t COMPREPLY < <(compgen -W "$(eval "$devices")" -- "$cur")
+		fi
+		return ;;
+	sockets)
+		if [[ $cur == -* ]]; then
+			mapfile -t COMPREPLY < <(compgen -W "--all --json --help" -- "$cur")
 		else
 			mapfile -t COMPREPLY < <(compgen -W "$(eval "$devices")" -- "$cur")
 		fi

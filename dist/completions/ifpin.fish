@@ -6,6 +6,7 @@ complete -c ifpin -f
 complete -c ifpin -n __fish_use_subcommand -a run -d 'run a command that can use one interface only'
 complete -c ifpin -n __fish_use_subcommand -a prove -d 'attempt every known leak and count frames'
 complete -c ifpin -n __fish_use_subcommand -a audit -d 'say what of this host could let a leak through'
+complete -c ifpin -n __fish_use_subcommand -a sockets -d 'list sockets: which interface each can use'
 complete -c ifpin -n __fish_use_subcommand -a gc -d 'remove what a killed ifpin left behind'
 set -l run '__fish_seen_subcommand_from run'
 complete -c ifpin -n $run -a '(__ifpin_devices)' -d interface
@@ -35,3 +36,7 @@ complete -c ifpin -n $audit -l fix -d 'print a script that mends'
 complete -c ifpin -n $audit -l json -d 'findings as JSON'
 complete -c ifpin -n $audit -l list -d 'list the checks'
 complete -c ifpin -n $audit -s h -l help -d 'help'
+set -l sockets '__fish_seen_subcommand_from sockets'
+complete -c ifpin -n $sockets -a '(__ifpin_devices)' -d interface
+complete -c ifpin -n $sockets -s a -l all -d 'also without a process, of loopback, unused'
+complete -c ifpin -n $sockets -l json -d 'write JSON'

@@ -16,6 +16,10 @@ static const struct command {
 	{"detach", cmd_detach, "end that"},
 	{"prove", cmd_prove, "attempt every known leak in a laboratory and count frames"},
 	{"audit", cmd_audit, "say what of this host's settings could let a leak through"},
+	{"sockets", cmd_sockets, "list sockets: which interface each can use, and who holds it"},
+#ifdef HAVE_DAEMON
+	{"validate", cmd_validate, "say what is wrong in files of pins for ifpind"},
+#endif
 	{"gc", cmd_gc, "remove what a killed ifpin left behind"},
 };
 

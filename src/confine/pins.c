@@ -169,6 +169,7 @@ static void to_info(const struct listing *l, const struct ifp_meta *m, struct if
 		.guard_resolvers = m->guard_resolvers,
 		.rebind = m->rebind,
 		.abort = m->abort,
+		.configured = m->configured,
 		.since = m->since,
 	};
 
@@ -311,14 +312,15 @@ int ifp_pin_remove(const struct ifp_store *s, const char *name)
 	char from[256], to[256];
 	struct ifp_pin p;
 
-	/* All programs at once; then what is left of them is nobody's business. */
-	if (!ifp_pin_open(s, "pin", name, &p)) {
-		__atomic_store_n(&p.bss->state.armed, 0, __ATOMIC_SEQ_CST);
-		ifp_pin_close(&p);
-	}
+	/* From here on it is to end: if we are killed, the next writer ends it. */
 	if (rename(ifp_store_path(s, "pin", name, NULL, from),
 		    ifp_store_path(s, "new", name, NULL, to)))
 		return -errno;
+	/* All programs at once; then what is left of them is nobody's business. */
+	if (!ifp_pin_open(s, "new", name, &p)) {
+		__atomic_store_n(&p.bss->state.armed, 0, __ATOMIC_SEQ_CST);
+		ifp_pin_close(&p);
+	}
 	return ifp_store_remove(s, "new", name);
 }
 

@@ -7,9 +7,12 @@
 
 #include "pin.bpf.h"
 
-/* The window in which events are counted against IFPIN_EVENTS_PER_SECOND. */
-static __u64 window_start;
-static __u32 window_events;
+/*
+ * The window in which events are counted against IFPIN_EVENTS_PER_SECOND. Neither static nor of four
+ * bytes: so user space knows the size of all that stands here, and can tell another version.
+ */
+__u64 window_start = 0;
+__u64 window_events = 0;
 
 #define SECOND 1000000000ULL
 
