@@ -16,6 +16,7 @@ complete -c ifpin -n __fish_use_subcommand -a list -d 'list all confinements'
 complete -c ifpin -n __fish_use_subcommand -a status -d 'whether all is held, and what passed and did not'
 complete -c ifpin -n __fish_use_subcommand -a watch -d 'tell what is denied, as it happens'
 complete -c ifpin -n __fish_use_subcommand -a prove -d 'attempt every known leak and count frames'
+complete -c ifpin -n __fish_use_subcommand -a audit -d 'say what of this host could let a leak through'
 complete -c ifpin -n __fish_use_subcommand -a sockets -d 'list sockets: which interface each can use'
 complete -c ifpin -n __fish_use_subcommand -a gc -d 'remove what a killed ifpin left behind'
 set -l run '__fish_seen_subcommand_from run'
@@ -37,6 +38,15 @@ complete -c ifpin -n $prove -l with -x
 complete -c ifpin -n $prove -l list
 complete -c ifpin -n $prove -l json -r -F
 complete -c ifpin -n $prove -l junit -r -F
+set -l audit '__fish_seen_subcommand_from audit'
+complete -c ifpin -n $audit -a '(__ifpin_devices)' -d interface
+complete -c ifpin -n $audit -l only -x -a "(ifpin audit --list 2>/dev/null | awk 'NR > 2 { print \$2; print \$4 }' | sort -u)"
+complete -c ifpin -n $audit -l ignore -x -a "(ifpin audit --list 2>/dev/null | awk 'NR > 2 { print \$2 }')"
+complete -c ifpin -n $audit -l ignore-file -r -F
+complete -c ifpin -n $audit -l fix -d 'print a script that mends'
+complete -c ifpin -n $audit -l json -d 'findings as JSON'
+complete -c ifpin -n $audit -l list -d 'list the checks'
+complete -c ifpin -n $audit -s h -l help -d 'help'
 set -l sockets '__fish_seen_subcommand_from sockets'
 complete -c ifpin -n $sockets -a '(__ifpin_devices)' -d interface
 complete -c ifpin -n $sockets -s a -l all -d 'also without a process, of loopback, unused'
