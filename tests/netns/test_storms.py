@@ -2,6 +2,7 @@
 """Attached confinements under hard conditions: storms of processes, kills at random moments, many
 at once, commands that race, and hosts on which they cannot work."""
 import contextlib
+import fcntl
 import os
 import random
 import select
@@ -33,10 +34,11 @@ class Attached(Lab):
         self.assertEqual(p.returncode, 0, p.stderr)
         return p
 
-    def storm(self, path, workers=3, *options):
+    def storm(self, path, *options, pause_us=20000, workers=3):
         """Which has sent something by the other device already."""
-        p = self.popen([STORM, path, self.out_index(), workers, *options], stdout=subprocess.PIPE)
-        self.rounds(p, 4 * workers)
+        p = self.popen([STORM, path, self.out_index(), workers, pause_us, *options],
+                       stdout=subprocess.PIPE)
+        self.rounds(p, 2 * workers)
         self.assertGreater(self.leaked(), 0)
         return p
 
@@ -77,7 +79,7 @@ class Storms(Attached):
         """A hundred rounds: whatever was opened before, while and after, nothing leaves."""
         for i in range(100):
             path = self.below(f"round-{i}")
-            storm = self.storm(path, 3, *["pass"] * (i % 2))
+            storm = self.storm(path, *["pass"] * (i % 2), pause_us=1000)
             select.select([], [], [], random.random() * 0.01)
             p = self.ok(self.attach(path, "--existing=kill"))
             self.drain()
@@ -178,6 +180,130 @@ class Storms(Attached):
             self.rounds(storm, 12)
             self.assertEqual(self.leaked(any_ip), 0, file)
         self.assertEqual(self.folders(), ["pin_storm"])
+
+
+class Kills(Attached):
+    kills = int(os.environ.get('KILLS', 200))
+
+    def until_thawed(self, path):
+        """Whoever stopped it has a guard, which lets it go on and then lets go of the folder."""
+        folder = os.open(FOLDER, os.O_RDONLY)
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        os.close(folder)
+        with open(f"{path}/cgroup.freeze") as f:
+            self.assertEqual(f.read(), "0\n")
+        events = select.poll()
+        end = time.monotonic() + 10
+        with open(f"{path}/cgroup.events") as f:
+            events.register(f, select.POLLPRI)
+            while "frozen 1" in f.read():
+                self.assertLess(time.monotonic(), end, "it stands still")
+                events.poll(1000)
+                f.seek(0)
+
+    def killed(self, after, *argv):
+        """Whether it was killed before it was done."""
+        p = subprocess.Popen([IFPIN, *argv], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        pidfd = os.pidfd_open(p.pid)
+        select.select([pidfd], [], [], after)
+        p.send_signal(signal.SIGKILL)
+        os.close(pidfd)
+        return p.wait() == -signal.SIGKILL
+
+    def usual(self, *argv):
+        began = time.monotonic()
+        must(IFPIN, *argv)
+        return time.monotonic() - began
+
+    def test_two_hundred_kills(self):
+        """Of attach and detach in turn, each at some moment of its usual time."""
+        attach = ("attach", f"--cgroup={self.group}", "--name=storm", "--existing=kill", "in0")
+        detach = ("detach", "storm")
+        storm = self.storm(self.group)
+        usual = {attach: self.usual(*attach), detach: self.usual(*detach)}
+        done = 0
+        for i in range(self.kills):
+            argv = detach if i % 2 else attach
+            after = random.random() * usual[argv] * 1.2
+            done += not self.killed(after, *argv)
+            with self.subTest(i=i, argv=argv[0], after=after):
+                self.until_thawed(self.group)
+                if argv is attach:
+                    self.assertEqual(run(IFPIN, *attach).returncode, 0)
+                    self.assertEqual(self.folders(), ["pin_storm"])
+                    self.drain()
+                    self.rounds(storm, 4)
+                    self.assertEqual(self.leaked(any_ip), 0)
+                else:
+                    p = run(IFPIN, *detach)
+                    if p.returncode:
+                        self.assertIn("no confinement is called", p.stderr)
+                    self.assertEqual(self.folders(), [])
+                    self.rounds(storm, 2)
+                    self.assertGreater(self.leaked(), 0)
+        # Some were quicker than usual; most were not.
+        self.assertLess(done, self.kills * 2 // 3)
+
+    def test_kept_while_killed(self):
+        """What is in force holds while commands that would replace it are killed."""
+        storm = self.storm(self.group)
+        argv = ["attach", f"--cgroup={self.group}", "--name=storm", "--existing=kill", "in0"]
+        self.usual(*argv)
+        usual = self.usual(*argv, "--loopback=deny")
+        self.drain()
+        for i in range(40):
+            self.killed(random.random() * usual * 1.2, *argv,
+                        f"--loopback={('allow', 'deny')[i % 2]}")
+            self.until_thawed(self.group)
+        self.rounds(storm, 12)
+        self.assertEqual(self.leaked(any_ip), 0)
+        must(IFPIN, *argv)
+        self.assertEqual(self.folders(), ["pin_storm"])
+        self.rounds(storm, 12)
+        self.assertEqual(self.leaked(any_ip), 0)
+
+
+class Together(Attached):
+    def start(self, *argv):
+        return self.popen([IFPIN, *argv], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                          text=True)
+
+    def test_two_commands_at_once(self):
+        """One after the other, whichever comes first; what is left is one state or the other."""
+        storm = self.storm(self.group)
+        attach = ["attach", f"--cgroup={self.group}", "--name=storm", "--existing=kill", "in0"]
+        for i in range(10):
+            running = [self.start(*attach) for _ in range(4)]
+            for p in running:
+                self.assertEqual(p.wait(30), 0, p.stderr.read())
+            self.assertEqual(self.folders(), ["pin_storm"])
+            mixed = [self.start(*(["detach", "storm"] if n % 2 else attach)) for n in range(6)]
+            for p in mixed:
+                p.wait(30)
+                message = p.stderr.read()
+                if p.returncode:
+                    self.assertIn("no confinement is called", message)
+            self.assertIn(self.folders(), (["pin_storm"], []))
+            held = self.folders() != []
+            self.drain()
+            self.rounds(storm, 6)
+            self.assertEqual(self.leaked(any_ip) == 0, held)
+            if held:
+                must(IFPIN, "detach", "storm")
+
+    def test_others_at_once(self):
+        """Eight cgroups at a time, and their ends."""
+        for i in range(3):
+            paths = [self.below(f"{i}-{n}") for n in range(8)]
+            running = [self.start("attach", f"--cgroup={path}", f"--name=pin{n}", "in0")
+                       for n, path in enumerate(paths)]
+            for p in running:
+                self.assertEqual(p.wait(30), 0, p.stderr.read())
+            self.assertEqual(self.folders(), [f"pin_pin{n}" for n in range(8)])
+            running = [self.start("detach", f"pin{n}") for n in range(8)]
+            for p in running:
+                self.assertEqual(p.wait(30), 0, p.stderr.read())
+            self.assertEqual(self.folders(), [])
 
 
 del Lab
