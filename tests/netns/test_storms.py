@@ -2,18 +2,22 @@
 """Attached confinements under hard conditions: storms of processes, kills at random moments, many
 at once, commands that race, and hosts on which they cannot work."""
 import contextlib
+import ctypes
 import fcntl
 import os
 import random
 import select
 import signal
+import struct
 import subprocess
 import time
 
-from lab import IFPIN, Lab, any_ip, must, run
+from lab import IFPIN, Lab, any_ip, enter, libc, must, run
 
 STORM = os.path.join(os.path.dirname(IFPIN), "storm")
 FOLDER = "/sys/fs/bpf/ifpin"
+PR_SET_SECCOMP, SECCOMP_MODE_FILTER, SYS_BPF = 22, 2, 321
+BPF_MAP_CREATE, BPF_MAP_UPDATE_ELEM, BPF_PROG_LOAD, BPF_OBJ_PIN, BPF_LINK_CREATE = 0, 2, 5, 6, 28
 
 
 class Attached(Lab):
@@ -304,6 +308,135 @@ class Together(Attached):
             for p in running:
                 self.assertEqual(p.wait(30), 0, p.stderr.read())
             self.assertEqual(self.folders(), [])
+
+
+def deny_bpf(command, errno):
+    """For preexec_fn: bpf(2) fails with errno for one of its commands."""
+    code = [(0x20, 0, 0, 0), (0x15, 0, 3, SYS_BPF), (0x20, 0, 0, 16), (0x15, 0, 1, command),
+            (0x06, 0, 0, 0x00050000 | errno), (0x06, 0, 0, 0x7fff0000)]
+    raw = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *c) for c in code))
+    prog = ctypes.create_string_buffer(struct.pack("HP", len(code), ctypes.addressof(raw)))
+
+    def install():
+        if libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, prog, 0, 0):
+            raise OSError(ctypes.get_errno(), "seccomp")
+    install.keep = raw
+    return install
+
+
+class Unfit(Attached):
+    """Where it cannot work: a clear error, and everything as it was."""
+    sockets = 40
+
+    def setUp(self):
+        super().setUp()
+        self.other = self.below("other")
+        self.path = self.below("service")
+        code = ("import socket,sys;v=[socket.socket(socket.AF_INET,socket.SOCK_DGRAM) "
+                f"for _ in range({self.sockets})];"
+                "[s.connect(('10.0.1.2',9)) for s in v];print('ready',flush=True);"
+                "sys.stdin.readline();"
+                "socket.socket(2,2).sendto(b'ifpin-test-marker',('10.0.2.2',9));"
+                "print([s.getsockopt(1,62) for s in v],flush=True);sys.stdin.readline()")
+        self.service = self.popen(["python3", "-c", code], preexec_fn=enter(self.path), text=True,
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.assertEqual(self.service.stdout.readline(), "ready\n")
+        self.ok(self.attach(self.other, name="other"))
+
+    def state(self):
+        """All that a command could change: what is pinned, and what the service lives in."""
+        found = []
+        for path, below, files in os.walk(FOLDER):
+            found += [(path, f, os.stat(f"{path}/{f}").st_ino) for f in files]
+        for file in "cgroup.procs", "cgroup.freeze":
+            with open(f"{self.path}/{file}") as f:
+                found.append(f.read())
+        groups = [path for path, below, files in os.walk(self.group)]
+        return sorted(found, key=str), groups
+
+    def refused(self, *message, option="--existing=pin", **kw):
+        before = self.state()
+        p = self.attach(self.path, option, name="service", **kw)
+        self.assertEqual(p.returncode, 125, p.stderr)
+        self.assertRegex(p.stderr, "|".join(message))
+        self.assertEqual(self.state(), before, p.stderr)
+
+    def untouched(self):
+        self.service.stdin.write("\n")
+        self.service.stdin.flush()
+        self.assertEqual(self.service.stdout.readline(), f"{[0] * self.sockets}\n")
+        self.assertEqual(self.leaked(), 1)
+
+    def test_permissions(self):
+        for cap in "cap_sys_admin", "cap_net_admin", "cap_bpf", "cap_sys_ptrace", "cap_net_raw":
+            before = self.state()
+            p = run("setpriv", f"--bounding-set=-{cap[4:]}", f"--inh-caps=-{cap[4:]}", IFPIN,
+                    "attach", f"--cgroup={self.path}", "--name=service", "in0")
+            self.assertEqual(p.returncode, 125, cap)
+            self.assertIn(cap.upper(), p.stderr.upper())
+            self.assertEqual(self.state(), before)
+        nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        for argv in (["attach", f"--cgroup={self.path}", "in0"], ["detach", "other"]):
+            before = self.state()
+            p = run(*nobody, IFPIN, *argv)
+            self.assertEqual(p.returncode, 125, argv)
+            self.assertTrue(p.stderr)
+            self.assertEqual(self.state(), before)
+        self.untouched()
+
+    def test_bpf_calls_that_fail(self):
+        for command, errno, text in ((BPF_OBJ_PIN, 28, "No space left on device"),
+                                     (BPF_LINK_CREATE, 12, "Cannot allocate memory"),
+                                     (BPF_MAP_CREATE, 12, "."), (BPF_PROG_LOAD, 1, "."),
+                                     (BPF_MAP_UPDATE_ELEM, 7, ".")):
+            self.refused(text, preexec_fn=deny_bpf(command, errno))
+        self.untouched()
+
+    def test_bpffs(self):
+        must("mount", "-o", "remount,ro", "/sys/fs/bpf")
+        before = self.state()
+        self.refused("Read-only file system")
+        p = run(IFPIN, "detach", "other")
+        self.assertEqual(p.returncode, 125)
+        self.assertIn("Read-only file system", p.stderr)
+        self.assertEqual(self.state(), before)
+        must("mount", "-o", "remount,rw", "/sys/fs/bpf")
+        os.chown(FOLDER, 65534, 65534)
+        self.refused("is not root's alone")
+        os.chown(FOLDER, 0, 0)
+        os.chmod(FOLDER, 0o777)
+        self.refused("is not root's alone")
+        os.chmod(FOLDER, 0o700)
+        self.untouched()
+
+    def test_read_only_cgroups(self):
+        root = self.group.rsplit("/", 1)[0]
+        must("mount", "--bind", root, root)
+        try:
+            must("mount", "-o", "remount,bind,ro", root)
+            self.refused("Read-only file system")
+        finally:
+            must("umount", root)
+        self.untouched()
+
+    def test_exhausted_descriptors(self):
+        """Each limit from 3 to 60: all of it, or nothing."""
+        outcomes = set()
+        for limit in range(3, 61):
+            before = self.state()
+            p = run("prlimit", f"--nofile={limit}:{limit}", IFPIN, "attach",
+                    f"--cgroup={self.path}", "--name=service", "--existing=pin", "in0")
+            outcomes.add(p.returncode)
+            with self.subTest(limit):
+                # Below that not even the dynamic linker can start a program.
+                self.assertIn(p.returncode, (0, 125, 127), p.stderr)
+                if p.returncode:
+                    self.assertTrue(p.stderr)
+                    self.assertEqual(self.state(), before)
+                else:
+                    self.assertEqual(self.folders(), ["pin_other", "pin_service"])
+                    must(IFPIN, "detach", "service")
+        self.assertEqual(outcomes - {127}, {0, 125})
 
 
 del Lab
