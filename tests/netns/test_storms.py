@@ -4,16 +4,20 @@ at once, commands that race, and hosts on which they cannot work."""
 import contextlib
 import ctypes
 import fcntl
+import json
 import os
 import random
 import select
 import signal
+import socket
 import struct
 import subprocess
 import time
 
 from lab import IFPIN, Lab, any_ip, enter, libc, must, run
+from links import Links
 
+FOLLOWER = os.path.join(os.path.dirname(IFPIN), "follower")
 STORM = os.path.join(os.path.dirname(IFPIN), "storm")
 FOLDER = "/sys/fs/bpf/ifpin"
 PR_SET_SECCOMP, SECCOMP_MODE_FILTER, SYS_BPF = 22, 2, 321
@@ -437,6 +441,112 @@ class Unfit(Attached):
                     self.assertEqual(self.folders(), ["pin_other", "pin_service"])
                     must(IFPIN, "detach", "service")
         self.assertEqual(outcomes - {127}, {0, 125})
+
+
+class Flaps(Attached):
+    """FLAPS sets how often: 10,000 take three minutes."""
+    flaps = int(os.environ.get("FLAPS", "1000"))
+    mac = "02:00:00:00:09:01"
+
+    def setUp(self):
+        super().setUp()
+        self.links = Links()
+        self.stack.callback(self.links.close)
+        self.links.make("flap0", self.mac)
+        self.stack.callback(run, "ip", "link", "del", "flap0")
+
+    def holder(self):
+        """A process that says which device its sockets are tied to."""
+        code = ("import socket,sys\n"
+                "v=[socket.socket(2,2) for _ in range(5)]\n"
+                "for s in v: s.setsockopt(1,25,b'flap0')\n"
+                "for line in iter(sys.stdin.readline,''):\n"
+                " print([s.getsockopt(1,62) for s in v],flush=True)")
+        p = self.popen(["python3", "-c", code], preexec_fn=enter(self.group), text=True,
+                       stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.assertEqual(self.asked(p), [socket.if_nametoindex("flap0")] * 5)
+        return p
+
+    def asked(self, holder):
+        holder.stdin.write("\n")
+        holder.stdin.flush()
+        return json.loads(holder.stdout.readline())
+
+    def follower(self):
+        p = self.popen([FOLLOWER], stdout=subprocess.PIPE, text=True)
+        while p.stdout.readline() != "ready\n":
+            pass
+        return p
+
+    def flap(self):
+        self.links.delete("flap0")
+        self.links.make("flap0", self.mac)
+        return socket.if_nametoindex("flap0")
+
+    def until_back(self, follower, index):
+        for line in iter(follower.stdout.readline, ""):
+            if line.startswith("back storm ") and f"index {index};" in line:
+                return
+        self.fail("the follower has ended")
+
+    def size(self, follower):
+        """Resident KiB, and what it has open."""
+        with open(f"/proc/{follower.pid}/status") as f:
+            rss = next(int(line.split()[1]) for line in f if line.startswith("VmRSS"))
+        return rss, sorted(os.readlink(f"/proc/{follower.pid}/fd/{fd}").split(":")[0]
+                           for fd in os.listdir(f"/proc/{follower.pid}/fd"))
+
+    def test_flaps(self):
+        """Half of them as fast as it goes, half one by one; while a storm tries to get out."""
+        holder = self.holder()
+        storm = self.storm(self.group)
+        self.ok(self.attach(self.group, "--existing=kill", device="flap0"))
+        follower = self.follower()
+        for _ in range(20):
+            self.until_back(follower, self.flap())
+        before = self.size(follower)
+        self.drain()
+        for burst in range(self.flaps // 100):
+            for _ in range(50):
+                index = self.flap()
+            for _ in range(50):
+                self.until_back(follower, index)
+                index = self.flap()
+            self.until_back(follower, index)
+            self.rounds(storm, 1)
+            self.assertEqual(self.leaked(any_ip), 0)
+        self.assertEqual(self.asked(holder), [index] * 5)
+        rss, files = self.size(follower)
+        self.assertEqual(files, before[1])
+        self.assertLess(rss, before[0] + 256)
+        self.assertEqual(self.folders(), ["pin_storm"])
+
+    def test_follower_killed(self):
+        """At random moments of a flap: closed while nobody follows, and then open again."""
+        holder = self.holder()
+        storm = self.storm(self.group)
+        self.ok(self.attach(self.group, "--existing=kill", device="flap0"))
+        self.drain()
+        for i in range(30):
+            follower = self.follower()
+            self.links.delete("flap0")
+            if i % 2:
+                select.select([], [], [], random.random() * 0.005)
+            else:
+                self.links.make("flap0", self.mac)
+                select.select([], [], [], random.random() * 0.005)
+            follower.kill()
+            follower.wait()
+            if i % 2:
+                self.links.make("flap0", self.mac)
+            index = socket.if_nametoindex("flap0")
+            self.rounds(storm, 3)
+            self.assertEqual(self.leaked(any_ip), 0)
+            follower = self.follower()
+            with self.subTest(i):
+                self.assertEqual(self.asked(holder), [index] * 5)
+            follower.kill()
+            follower.wait()
 
 
 del Lab
