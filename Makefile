@@ -50,10 +50,11 @@ check: packages
 	$(SUDO) env BUILD=$(BUILD) tests/run.sh
 
 # Not part of check: each target ends when its time is over, or at the first crash.
-FUZZERS := text netlink options host
+FUZZERS := text netlink options host config control
 FUZZ_SOURCES := src/base/base.c src/base/nl.c src/device/device.c src/device/link.c src/device/route.c \
 	src/device/nameservers.c src/socket/deaf.c src/socket/inspect.c src/socket/open.c src/socket/reach.c \
 	src/socket/source.c src/confine/privileges.c src/confine/seccomp.c \
+	src/config/config.c src/config/parse.c src/control/control.c \
 	src/host/cgroup.c src/host/processes.c src/host/sock_parse.c
 
 fuzz: packages
@@ -64,7 +65,7 @@ fuzz-%:
 	mkdir -p build-fuzz/corpus-$*
 	clang -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -D_GNU_SOURCE \
 		-DIFPIN_VERSION='"fuzz"' -Iinclude -Isrc -o build-fuzz/fuzz_$* tests/fuzz/fuzz_$*.c \
-		$(FUZZ_SOURCES) -lmnl -lcap -lseccomp
+		$(FUZZ_SOURCES) -lmnl -lcap -lseccomp -linih
 	build-fuzz/fuzz_$* -artifact_prefix=build-fuzz/$*- -max_total_time=$(FUZZ_SECONDS) \
 		-print_final_stats=0 build-fuzz/corpus-$* tests/fuzz/corpus/$* 2>build-fuzz/$*.log || \
 		{ tail -40 build-fuzz/$*.log; exit 1; }

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Runs the unit tests and the tests in network namespaces; ends with one plain line."""
+import glob
 import os
 import re
 import subprocess
@@ -15,18 +16,20 @@ BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
 
 def unit_tests():
     """Passed and failed tests of the cmocka programs."""
-    passed = failed = 0
-    for name in "test_parse", "test_host":
-        p = subprocess.run([os.path.join(BUILD, name)], capture_output=True, text=True)
+    all_passed = all_failed = 0
+    for program in sorted(glob.glob(os.path.join(BUILD, "test_*"))):
+        if not os.access(program, os.X_OK) or os.path.isdir(program):
+            continue
+        p = subprocess.run([program], capture_output=True, text=True)
         text = p.stdout + p.stderr
-        bad = len(re.findall(r"^\[  FAILED  \] \w+$", text, re.M))
-        passed += len(re.findall(r"^\[       OK \]", text, re.M))
-        if p.returncode and not bad:
-            bad = 1
-        if bad:
+        failed = len(re.findall(r"^\[  FAILED  \] \w+$", text, re.M))
+        all_passed += len(re.findall(r"^\[       OK \]", text, re.M))
+        if p.returncode and not failed:
+            failed = 1
+        if failed:
             print(text)
-        failed += bad
-    return passed, failed
+        all_failed += failed
+    return all_passed, all_failed
 
 
 class Result(unittest.TextTestResult):

@@ -150,6 +150,7 @@ enum ifpin_existing {
  *devices
  * @rebind: when the device has come back, tie what was tied to it to the new index
  * @abort: when the device has come back, abort TCP connections that were tied to it
+ * @configured: it stands in a configuration, and whoever finds it there no longer may end it
  * @log, @log_ctx: as in struct ifpin_confine_opts
  */
 struct ifpin_attach_opts {
@@ -164,6 +165,7 @@ struct ifpin_attach_opts {
 	bool guard_resolvers;
 	bool rebind;
 	bool abort;
+	bool configured;
 	void (*log)(void *log_ctx, const char *line);
 	void *log_ctx;
 };
@@ -221,7 +223,7 @@ enum ifpin_pin_state {
  * @device: as it was when it was last followed
  * @state: see above
  * @attached: whether it was made by ifpin_attach(); else it is one of ifpin_confine_run()
- * @loopback, @guard_resolvers, @rebind, @abort: as in struct ifpin_attach_opts
+ * @loopback, @guard_resolvers, @rebind, @abort, @configured: as in struct ifpin_attach_opts
  * @since: when it was made, seconds since 1970; 0: not known
  */
 struct ifpin_pin_info {
@@ -230,7 +232,7 @@ struct ifpin_pin_info {
 	uint64_t cgroup_id;
 	struct ifpin_device device;
 	enum ifpin_pin_state state;
-	bool attached, loopback, guard_resolvers, rebind, abort;
+	bool attached, loopback, guard_resolvers, rebind, abort, configured;
 	int64_t since;
 };
 
@@ -243,6 +245,23 @@ struct ifpin_pin_info {
  */
 IFPIN_API int ifpin_pins(
 	struct ifpin_pin_info **ret_pins, size_t *ret_n, struct ifpin_error *ret_error);
+
+struct ifpin_confined;
+
+/**
+ * ifpin_confined_list - which cgroups are confined, for ifpin_sockets() (sockets.h)
+ * @ret_confined: to be released with free(3)
+ * @ret_n: how many
+ * @ret_error: may be NULL
+ *
+ * Asks every cgroup for its programs (BPF_PROG_QUERY), and these for their maps: what is in force is
+ * found, whoever made it, and nothing else. The name is what ifpin_pins() has for the cgroup, else that
+ * of the cgroup, without "ifpin." and ".service". Needs CAP_SYS_ADMIN.
+ *
+ * Return: 0; -EPERM: not privileged; -ENOMEM; errno of mounting cgroup v2, or of the walk.
+ */
+IFPIN_API int ifpin_confined_list(struct ifpin_confined **ret_confined, size_t *ret_n,
+	struct ifpin_error *ret_error);
 
 /**
  * struct ifpin_pin_counts - what has passed a confinement, and what has not
@@ -384,6 +403,99 @@ IFPIN_API int ifpin_watcher_timeout(const struct ifpin_watcher *watcher);
 IFPIN_API int ifpin_watcher_step(struct ifpin_watcher *watcher, struct ifpin_error *ret_error);
 /** ifpin_watcher_close - end it; NULL is fine */
 IFPIN_API void ifpin_watcher_close(struct ifpin_watcher *watcher);
+
+/* ---- letting others in ---------------------------------------------------------------------- */
+
+/**
+ * ifpin_cgroup_open - open a cgroup
+ * @path: from the root of cgroup v2; "/" is the root itself
+ * @make: make what is missing on the way, so that only root may move processes
+ *
+ * Return: descriptor; -ENOSYS: no cgroup v2; -EPERM: somebody else may move processes on the way
+ * (only with @make); or the errno of open(2), mkdir(2).
+ */
+IFPIN_API int ifpin_cgroup_open(const char *path, bool make, struct ifpin_error *ret_error);
+
+/**
+ * struct ifpin_admit_opts - which process to let in, and where
+ * @size: sizeof(struct ifpin_admit_opts)
+ * @cgroup: path of a confined cgroup in which no process lives directly
+ * @pid, @pidfd: the process, both; the caller knows that they belong together
+ * @uid: its user, real, effective, saved and for files; with any other it is not let in
+ * @narrow: a confinement for this process only, within that of @cgroup, or NULL; its name and its
+ *	cgroup are set by ifpin_admit()
+ */
+struct ifpin_admit_opts {
+	size_t size;
+	const char *cgroup;
+	pid_t pid;
+	int pidfd;
+	uid_t uid;
+	const struct ifpin_attach_opts *narrow;
+};
+
+/**
+ * ifpin_admit - move a process of somebody into a cgroup of its own below a confined one
+ * @ret_cgroup: path of its cgroup, @cgroup/run.PID; IFPIN_CGROUP_PATH_SIZE bytes
+ *
+ * The sockets that the process has already are foreign there; ifpin_enter() refuses to go on with
+ * such. On failure the process is where it was.
+ *
+ * Return: 0; -ESRCH: the process has ended; -EPERM: it is not, or no longer, of this user; -EXDEV:
+ * it is in another network namespace; -EACCES: its cgroup is confined by BPF programs
+ * already, which it would leave; -EBUSY: a cgroup of this name is in use; as ifpin_attach();
+ * or the errno of mkdir(2), write(2).
+ */
+IFPIN_API int ifpin_admit(
+	const struct ifpin_admit_opts *opts, char *ret_cgroup, struct ifpin_error *ret_error);
+
+/**
+ * ifpin_dismiss - after the end of a process: kill what it left in its cgroup, and remove that
+ *
+ * Return: 0; -EBUSY: they are ending; call again when cgroup.events of the cgroup has changed;
+ * -errno.
+ */
+IFPIN_API int ifpin_dismiss(const char *cgroup, pid_t pid, struct ifpin_error *ret_error);
+
+/**
+ * struct ifpin_enter_opts - how a process confines itself for good, once it has been let in
+ * @size: sizeof(struct ifpin_enter_opts)
+ * @inherit: what to do about open sockets and the like: refuse or close
+ * @ifindex: of the device, from whoever has let it in
+ * @log, @log_ctx: as in struct ifpin_confine_opts
+ */
+struct ifpin_enter_opts {
+	size_t size;
+	enum ifpin_inherit inherit;
+	uint32_t ifindex;
+	void (*log)(void *log_ctx, const char *line);
+	void *log_ctx;
+};
+
+/**
+ * ifpin_enter_check - before asking to be let in: judge the open descriptors; uses no @ifindex
+ *
+ * Return: 0; -EBUSY: some would bypass the confinement; -EINVAL; -errno.
+ */
+IFPIN_API int ifpin_enter_check(const struct ifpin_enter_opts *opts, struct ifpin_error *ret_error);
+
+/**
+ * ifpin_enter - after having been let in, right before execve(2)
+ *
+ * Sets no_new_privs, a Landlock scope where there are such, and the system call filter of
+ * ifpin_confine_run(), and sees whether the cgroup ties a socket to the device. Needs no privilege.
+ *
+ * Return: 0; -ENOTSUP, -EPERM: this process is not confined to the device; -ENOSYS: no system call
+ * filters; -errno. On failure the process must not go on.
+ */
+IFPIN_API int ifpin_enter(const struct ifpin_enter_opts *opts, struct ifpin_error *ret_error);
+
+/**
+ * ifpin_confine_privileged - whether the caller may call ifpin_confine_run()
+ *
+ * Return: 0; -EPERM: @ret_error lists what is missing.
+ */
+IFPIN_API int ifpin_confine_privileged(struct ifpin_error *ret_error);
 
 /** ifpin_cap_bit - number of a capability by its name, with or without "cap_"; -EINVAL */
 IFPIN_API int ifpin_cap_bit(const char *name);

@@ -2,12 +2,17 @@
 #include "cli.h"
 
 #include <ifpin/confine.h>
+#ifdef HAVE_DAEMON
+#include <ifpin/control.h>
+#endif
 
+#include <errno.h>
 #include <getopt.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
 	OPT_LOOPBACK = 256,
@@ -18,6 +23,7 @@ enum {
 	OPT_KEEP_CAP,
 	OPT_ALLOW_FAMILY,
 	OPT_NAME,
+	OPT_CONTROL,
 	OPT_JSON
 };
 
@@ -30,6 +36,9 @@ static const struct option options[] = {
 	{"keep-cap", required_argument, NULL, OPT_KEEP_CAP},
 	{"allow-family", required_argument, NULL, OPT_ALLOW_FAMILY},
 	{"name", required_argument, NULL, OPT_NAME},
+#ifdef HAVE_DAEMON
+	{"control", required_argument, NULL, OPT_CONTROL},
+#endif
 	{"json", no_argument, NULL, OPT_JSON},
 	{"verbose", no_argument, NULL, 'v'},
 	{"help", no_argument, NULL, 'h'},
@@ -39,6 +48,9 @@ static const struct option options[] = {
 
 static const char help_text[] =
 	"Usage: ifpin run [OPTIONS] DEVICE [--] COMMAND [ARG...]\n"
+#ifdef HAVE_DAEMON
+	"       ifpin run [OPTIONS] PIN [--] COMMAND [ARG...]   (without privileges)\n"
+#endif
 	"\n"
 	"Run COMMAND, and everything it starts, so that its traffic can only use DEVICE: a name,\n"
 	"an alternative name, index:N or mac:AA:BB:CC:DD:EE:FF.\n"
@@ -56,6 +68,10 @@ static const char help_text[] =
 	"  --allow-family=FAMILY[,FAMILY...]\n"
 	"                          also allow these address families, for instance vsock\n"
 	"  --name=NAME             name of the confinement (the process id)\n"
+#ifdef HAVE_DAEMON
+	"  --control=SOCKET        of ifpind, which lets users without privileges into a PIN of its\n"
+	"                          configuration (/run/ifpin/control.sock)\n"
+#endif
 	"  --json                  at the end, write a summary with all denials to stderr\n"
 	"  -v, --verbose           say each step and which kernel mechanism holds what\n"
 	"  -h, --help              this text\n"
@@ -67,6 +83,7 @@ static const char help_text[] =
 struct args {
 	struct ifpin_confine_opts opts;
 	bool json, verbose;
+	const char *control, *widening; /* the last option that ifpind does not grant */
 };
 
 static int bad_value(const char *option, const char *value, const char *allowed)
@@ -93,9 +110,35 @@ static int parse_bits(const char *option, char *list, int (*number)(const char *
 	return 0;
 }
 
-static int parse_option(struct args *a, int c)
+/* What would give a command more than the pin of an administrator does. */
+static const char *widens(int c)
 {
 	switch (c) {
+	case OPT_USER:
+		return "--user";
+	case OPT_DNS:
+		return "--dns";
+	case OPT_ISOLATE:
+		return "--isolate";
+	case OPT_KEEP_CAP:
+		return "--keep-cap";
+	case OPT_ALLOW_FAMILY:
+		return "--allow-family";
+	case OPT_NAME:
+		return "--name";
+	case OPT_JSON:
+		return "--json";
+	}
+	return NULL;
+}
+
+static int parse_option(struct args *a, int c)
+{
+	a->widening = widens(c) ?: a->widening;
+	switch (c) {
+	case OPT_CONTROL:
+		a->control = optarg;
+		return 0;
 	case OPT_LOOPBACK:
 		if (strcmp(optarg, "allow") && strcmp(optarg, "deny"))
 			return bad_value("loopback", optarg, "allow or deny");
@@ -203,10 +246,73 @@ static int run(struct args *a)
 	return sum.exit_status;
 }
 
+#ifdef HAVE_DAEMON
+/* Only what narrows can be asked for; all else is the administrator's to decide. */
+static int check_narrow(const struct args *a)
+{
+	const char *option = a->opts.inherit == IFPIN_INHERIT_PIN ? "--inherit=pin" : a->widening;
+
+	if (!option)
+		return 0;
+	fprintf(stderr,
+		"ifpin: %s needs privileges: a pin of ifpind can be narrowed by --loopback=deny only "
+		"(or run it with sudo)\n",
+		option);
+	return usage_error("run", IFPIN_EXIT_SETUP);
+}
+
+static int exec_failed(const char *command)
+{
+	int e = errno;
+
+	fprintf(stderr, "ifpin: cannot run \"%s\": %s\n", command, strerror(e));
+	return e == ENOENT ? IFPIN_EXIT_NOENT : IFPIN_EXIT_NOEXEC;
+}
+
+/* Without privileges: ifpind moves this process into a pin, and it becomes the command. */
+static int run_in_pin(struct args *a, const char *pin, const char *why_not_alone)
+{
+	struct ifpin_enter_opts enter = {
+		.size = sizeof(enter), .inherit = a->opts.inherit, .log = a->verbose ? say : NULL};
+	struct ifpin_control_reply reply;
+	struct ifpin_error err;
+	int r;
+
+	if (!a->control && access(IFPIN_CONTROL_PATH, F_OK)) {
+		fprintf(stderr, "ifpin: %s\n", why_not_alone);
+		return IFPIN_EXIT_SETUP;
+	}
+	r = check_narrow(a);
+	if (r)
+		return r;
+	r = ifpin_enter_check(&enter, &err);
+	if (!r) {
+		r = ifpin_control_enter(a->control ?: IFPIN_CONTROL_PATH, pin,
+			a->opts.loopback ? 0 : IFPIN_CONTROL_NO_LOOPBACK, &reply, &err);
+		if (r && !a->control)
+			fprintf(stderr, "ifpin: %s\n", why_not_alone);
+	}
+	if (!r) {
+		enter.ifindex = reply.ifindex;
+		r = ifpin_enter(&enter, &err);
+	}
+	if (r) {
+		fprintf(stderr, "ifpin: %s\n", err.text);
+		return IFPIN_EXIT_SETUP;
+	}
+	if (a->verbose)
+		fprintf(stderr, "ifpin: in the pin \"%s\" of ifpind: only %s (ifindex %u)\n", pin,
+			reply.device, reply.ifindex);
+	execvp(a->opts.argv[0], a->opts.argv);
+	return exec_failed(a->opts.argv[0]);
+}
+#endif
+
 int cmd_run(int argc, char **argv)
 {
 	struct args a = {.opts = {.size = sizeof(a.opts), .loopback = true}};
 	struct ifpin_error err;
+	const char *target;
 	int c, r;
 
 	while ((c = getopt_long(argc, argv, "+hvV", options, NULL)) != -1) {
@@ -226,11 +332,7 @@ int cmd_run(int argc, char **argv)
 		fputs("ifpin: no interface given\n", stderr);
 		return usage_error("run", IFPIN_EXIT_SETUP);
 	}
-	r = ifpin_device_resolve(argv[optind++], &a.opts.device, &err);
-	if (r) {
-		fprintf(stderr, "ifpin: %s\n", err.text);
-		return IFPIN_EXIT_SETUP;
-	}
+	target = argv[optind++];
 	if (optind < argc && !strcmp(argv[optind], "--"))
 		optind++;
 	if (optind == argc) {
@@ -238,5 +340,14 @@ int cmd_run(int argc, char **argv)
 		return usage_error("run", IFPIN_EXIT_SETUP);
 	}
 	a.opts.argv = argv + optind;
+#ifdef HAVE_DAEMON
+	if (a.control || ifpin_confine_privileged(&err))
+		return run_in_pin(&a, target, err.text);
+#endif
+	r = ifpin_device_resolve(target, &a.opts.device, &err);
+	if (r) {
+		fprintf(stderr, "ifpin: %s\n", err.text);
+		return IFPIN_EXIT_SETUP;
+	}
 	return run(&a);
 }

@@ -121,6 +121,7 @@ static int compare_with_present(struct attach *a, struct ifpin_error *err)
 		return 0;
 	m.rebind = o->rebind;
 	m.abort = o->abort;
+	m.configured = o->configured;
 	r = ifp_meta_update(path, &m);
 	return r ? ifp_fail_errno(err, r, "cannot change %s", path) : 1;
 }
@@ -219,6 +220,7 @@ static int pin_all(struct attach *a, struct ifpin_error *err)
 	a->meta.guard_resolvers = a->opts->guard_resolvers;
 	a->meta.rebind = a->opts->rebind;
 	a->meta.abort = a->opts->abort;
+	a->meta.configured = a->opts->configured;
 	strcpy(a->meta.name, a->target.name);
 	strcpy(a->meta.cgroup, a->target.path);
 	r = ifp_meta_write(

@@ -103,8 +103,8 @@ static bool same_dir(int parent_fd, const char *name, int fd)
 	return !fstatat(parent_fd, name, &a, 0) && !fstat(fd, &b) && a.st_ino == b.st_ino;
 }
 
-/* Removes nested cgroups, deepest first. */
-static int remove_tree(int parent_fd, const char *name)
+/* Nested cgroups go deepest first. */
+int ifp_cgroup_remove(int parent_fd, const char *name)
 {
 	int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct dirent *de;
@@ -120,7 +120,7 @@ static int remove_tree(int parent_fd, const char *name)
 		return -errno;
 	while ((de = readdir(dir)))
 		if (de->d_type == DT_DIR && de->d_name[0] != '.')
-			remove_tree(dirfd(dir), de->d_name);
+			ifp_cgroup_remove(dirfd(dir), de->d_name);
 	closedir(dir);
 	return unlinkat(parent_fd, name, AT_REMOVEDIR) ? -errno : 0;
 }
@@ -145,7 +145,7 @@ static int try_make_locked(struct ifp_cgroup *cg)
 		return -EAGAIN;
 	if (ours)
 		return 0;
-	return remove_tree(cg->parent_fd, cg->name) ?: -EAGAIN;
+	return ifp_cgroup_remove(cg->parent_fd, cg->name) ?: -EAGAIN;
 }
 
 static int make_locked(struct ifp_cgroup *cg)
@@ -207,7 +207,7 @@ int ifp_cgroup_destroy(struct ifp_cgroup *cg)
 	/* What does not end is stuck in the kernel; it stays confined. */
 	for (int i = 0; !r && populated(events) && i < END_SECONDS; i++)
 		poll(&pfd, 1, 1000);
-	r = r ?: remove_tree(cg->parent_fd, cg->name);
+	r = r ?: ifp_cgroup_remove(cg->parent_fd, cg->name);
 	close(ifp_take_fd(&cg->fd));
 	close(ifp_take_fd(&cg->parent_fd));
 	return r;
@@ -218,7 +218,7 @@ static bool remove_if_dead(int parent_fd, const char *name)
 	_cleanup_close_ int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	return fd >= 0 && !flock(fd, LOCK_EX | LOCK_NB) && is_empty(fd) &&
-	       !remove_tree(parent_fd, name);
+	       !ifp_cgroup_remove(parent_fd, name);
 }
 
 /* A confinement without a name has its supervisor's pid: where that lives, nothing is left over. */

@@ -21,6 +21,9 @@ struct ifp_cgroup {
 	char name[64];
 };
 
+/* Removes a cgroup and those below it. Return: 0, also if there is none; -EBUSY; -errno. */
+int ifp_cgroup_remove(int parent_fd, const char *name);
+
 /*
  * Makes a cgroup: below the caller's own where only root may move processes out of that, else at
  * the top, so that no delegated part of the tree reaches in.

@@ -169,6 +169,7 @@ static void to_info(const struct listing *l, const struct ifp_meta *m, struct if
 		.guard_resolvers = m->guard_resolvers,
 		.rebind = m->rebind,
 		.abort = m->abort,
+		.configured = m->configured,
 		.since = m->since,
 	};
 

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: MIT
+"""An ifpind of a test's own: folders, cgroups, bpffs and sockets."""
+import contextlib
+import grp
+import os
+import re
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+from lab import CLONE_NEWNET, IFPIN, Lab, die_with_parent, libc, must, run  # noqa: F401
+
+BUILD = os.path.dirname(IFPIN)
+IFPIND = os.path.join(BUILD, "ifpind")
+EXPORTER = os.path.join(BUILD, "ifpin-exporter")
+GROUP = "games"  # every Debian has it, and nobody is in it
+GID = grp.getgrnam(GROUP).gr_gid
+NOBODY = 65534
+PYTHON = "/usr/bin/python3"  # one that every user may start
+FOLDER = "/sys/fs/bpf/ifpin"
+
+
+def cgroup_root():
+    for line in open("/proc/self/mountinfo"):
+        if " - cgroup2 " in line and line.split()[3] == "/":
+            return line.split()[4]
+    raise RuntimeError("no cgroup v2")
+
+
+def has_ended(pid):
+    """Buried or not."""
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rpartition(")")[2].split()[0] in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def become(groups=(), uid=NOBODY, inside=None):
+    """For preexec_fn: another user, or another cgroup."""
+    def fn():
+        die_with_parent()
+        if inside:
+            with open(f"{inside}/cgroup.procs", "w") as f:
+                f.write("0")
+        if uid:
+            os.setgroups(list(groups))
+            os.setresgid(NOBODY, NOBODY, NOBODY)
+            os.setresuid(uid, uid, uid)
+    return fn
+
+
+class DaemonLab(Lab):
+    def setUp(self):
+        super().setUp()
+        must("mount", "-t", "bpf", "bpf", "/sys/fs/bpf")
+        self.stack.callback(must, "umount", "-l", "/sys/fs/bpf")
+        self.dir = self.tempdir()
+        self.conf, self.runtime = f"{self.dir}/pins.d", f"{self.dir}/run"
+        os.mkdir(self.conf)
+        self.root = cgroup_root()
+        self.own = f"ifpintest{os.getpid()}"
+        self.stack.callback(self.remove_cgroups)
+        self.daemon = self.log = None
+        self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.notify.bind(f"{self.dir}/notify")
+        self.notify.settimeout(60)
+        self.stack.callback(self.notify.close)
+        self.lines, self.history = [], []
+
+    def remove_cgroups(self):
+        for top in os.listdir(self.root):
+            if not top.startswith(self.own):
+                continue
+            path = f"{self.root}/{top}"
+            with open(f"{path}/cgroup.kill", "w") as f:
+                f.write("1")
+            self.until_empty(path)
+            for below, _, _ in os.walk(path, topdown=False):
+                os.rmdir(below)
+
+    # ---- files and cgroups ----
+
+    def write(self, name, text=None, mode=0o644, **keys):
+        """The file of a pin: text, or keys of section [Pin]."""
+        if text is None:
+            text = "[Pin]\n" + "".join(f"{k}={v}\n" for k, v in keys.items())
+        path = f"{self.conf}/{name}.conf"
+        with open(path, "w") as f:
+            f.write(text)
+        os.chmod(path, mode)
+        return path
+
+    def cgroup(self, name):
+        """Makes one; its path from the root of cgroup v2."""
+        os.makedirs(f"{self.root}/{self.own}/{name}", exist_ok=True)
+        return f"/{self.own}/{name}"
+
+    def popen_in(self, cgroup, *argv, **kw):
+        inside = self.root + cgroup
+        p = self.popen_raw(argv, preexec_fn=become(uid=0, inside=inside), **kw)
+        return p
+
+    def popen_raw(self, argv, **kw):
+        p = subprocess.Popen([str(a) for a in argv], **kw)
+
+        def end():
+            p.kill()
+            p.wait()
+            for f in (p.stdin, p.stdout, p.stderr):
+                with contextlib.suppress(BrokenPipeError):
+                    if f:
+                        f.close()
+        self.stack.callback(end)
+        return p
+
+    def pins(self):
+        try:
+            return sorted(n[4:] for n in os.listdir(FOLDER) if n.startswith("pin_"))
+        except FileNotFoundError:
+            return []
+
+    # ---- the daemon ----
+
+    def command(self, *options):
+        return [IFPIND, "--config", self.conf, "--runtime", self.runtime, "--group", GROUP,
+                "--cgroup", f"{self.own}d", "--exporter", EXPORTER, "--bpffs", FOLDER, *options]
+
+    def start(self, *options, wait=True, env=(), **kw):
+        if self.log:
+            self.log.close()
+        self.daemon = self.popen_raw(
+            self.command(*options), stderr=subprocess.PIPE,
+            env={**os.environ, "NOTIFY_SOCKET": f"{self.dir}/notify", **dict(env)}, **kw)
+        self.log = self.daemon.stderr
+        os.set_blocking(self.log.fileno(), False)
+        self.rest = b""
+        if wait:
+            self.until_notified("READY=1")
+        return self.daemon
+
+    def until_notified(self, what, seconds=60):
+        end = time.monotonic() + seconds
+        while True:
+            self.notify.settimeout(max(0.01, end - time.monotonic()))
+            try:
+                data = self.notify.recv(4096).decode()
+            except TimeoutError:
+                self.read_log()
+                self.fail(f"{what} was not told: {self.lines}")
+            if what in data:
+                return data
+
+    def read_log(self):
+        while True:
+            try:
+                data = self.log.read()
+            except ValueError:
+                return
+            if not data:
+                return
+            *whole, self.rest = (self.rest + data).split(b"\n")
+            self.lines += [line.decode() for line in whole]
+            self.history += [line.decode() for line in whole]
+
+    def until_said(self, pattern, seconds=20):
+        """A line of the log from here on; events say when to look."""
+        end = time.monotonic() + seconds
+        while True:
+            self.read_log()
+            while self.lines:
+                line = self.lines.pop(0)
+                if re.search(pattern, line):
+                    return line
+            left = end - time.monotonic()
+            if left <= 0 or (self.daemon.poll() is not None and not self.rest):
+                self.fail("\n".join([f"ifpind did not say {pattern!r}:", *self.history[-12:]]))
+            select.select([self.log], [], [], left)
+
+    def reload(self):
+        """Returns what was said meanwhile."""
+        self.read_log()
+        self.lines.clear()
+        self.daemon.send_signal(signal.SIGHUP)
+        self.until_notified("RELOADING=1")
+        self.until_notified("READY=1")
+        self.read_log()
+        return self.lines[:]
+
+    def kill9(self):
+        self.daemon.kill()
+        self.daemon.wait()
+
+    def stop(self):
+        self.daemon.terminate()
+        self.assertEqual(self.daemon.wait(20), 0)
+
+    def until(self, condition, seconds=20):
+        """For what no event tells; asks fifty times a second."""
+        end = time.monotonic() + seconds
+        while not condition():
+            self.assertLess(time.monotonic(), end, "it does not come about")
+            select.select([], [], [], 0.02)
+
+    # ---- users ----
+
+    @property
+    def control(self):
+        return f"{self.runtime}/control.sock"
+
+    def user_run(self, pin, *argv, groups=(GID,), uid=NOBODY, options=(), **kw):
+        return run(IFPIN, "run", f"--control={self.control}", *options, pin, "--", *argv,
+                   preexec_fn=become(groups, uid), **kw)
+
+    def user_popen(self, pin, *argv, groups=(GID,), uid=NOBODY, options=(), **kw):
+        return self.popen_raw([IFPIN, "run", f"--control={self.control}", *options, pin, "--",
+                               *argv], preexec_fn=become(groups, uid), **kw)
+
+    def scrape(self, path="/metrics"):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(20)
+            s.connect(f"{self.runtime}/metrics.sock")
+            s.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            data = b""
+            while chunk := s.recv(65536):
+                data += chunk
+        head, _, body = data.partition(b"\r\n\r\n")
+        return head.decode(), body.decode()
