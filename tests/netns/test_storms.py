@@ -14,7 +14,7 @@ import struct
 import subprocess
 import time
 
-from lab import IFPIN, Lab, any_ip, enter, libc, must, run
+from lab import IFPIN, LEAKER, Lab, any_ip, enter, libc, must, run
 from links import Links
 
 FOLLOWER = os.path.join(os.path.dirname(IFPIN), "follower")
@@ -547,6 +547,78 @@ class Flaps(Attached):
                 self.assertEqual(self.asked(holder), [index] * 5)
             follower.kill()
             follower.wait()
+
+
+class Many(Attached):
+    count = 1000
+
+    def setUp(self):
+        super().setUp()
+        self.names = [f"many{n}" for n in range(self.count)]
+
+    def attach_all(self, device):
+        for name in self.names:
+            self.ok(self.attach(self.below(name), name=name, device=device(name)))
+        self.assertEqual(len(self.folders()), self.count)
+
+    def leaks_from(self, name):
+        """How many of its packets left by the other device."""
+        p = run(LEAKER, self.out_index(), 2, preexec_fn=enter(f"{self.group}/{name}"))
+        self.assertEqual(p.returncode, 0, p.stderr)
+        return self.leaked()
+
+    def some(self):
+        return [self.names[0], self.names[-1], *random.sample(self.names[1:-1], 8)]
+
+    def test_thousand_pins(self):
+        """On a device that goes and comes back, and that all of them follow."""
+        links = Links()
+        self.stack.callback(links.close)
+        links.make("flap0", "02:00:00:00:09:01")
+        self.stack.callback(run, "ip", "link", "del", "flap0")
+        some = self.some()
+        os.mkdir(f"{self.group}/probe")
+        self.assertEqual(self.leaks_from("probe"), 4)
+        self.attach_all(lambda name: "flap0")
+        for name in some:
+            self.assertEqual(self.leaks_from(name), 0, name)
+        follower = self.popen([FOLLOWER], stdout=subprocess.PIPE, text=True)
+        self.assertEqual(follower.stdout.readline(), "ready\n")
+        links.delete("flap0")
+        links.make("flap0", "02:00:00:00:09:01")
+        back = set()
+        while len(back) < self.count:
+            line = follower.stdout.readline()
+            self.assertIn(line.split()[0], ("gone", "back"), line)
+            if line.startswith("back "):
+                back.add(line.split()[1])
+        for name in some:
+            self.assertEqual(self.leaks_from(name), 0, name)
+        must(IFPIN, "detach", *self.names)
+        self.assertEqual(self.folders(), [])
+        self.assertEqual(self.leaks_from(some[0]), 4)
+
+    def test_thousand_devices(self):
+        """Of which ten have pins; all go in one burst, and come back."""
+        links = Links()
+        self.stack.callback(links.close)
+        self.stack.callback(run, "ip", "link", "del", "group", "7")
+        for n, name in enumerate(self.names):
+            links.make(name, f"02:00:00:01:{n >> 8:02x}:{n & 255:02x}", "ifb", 7)
+        some = self.some()
+        for name in some:
+            self.ok(self.attach(self.below(name), name=name, device=name))
+        follower = self.popen([FOLLOWER], stdout=subprocess.PIPE, text=True)
+        self.assertEqual(follower.stdout.readline(), "ready\n")
+        must("ip", "link", "del", "group", "7")
+        gone = {follower.stdout.readline().split()[1] for _ in some}
+        self.assertEqual(gone, set(some))
+        for n, name in enumerate(self.names):
+            links.make(name, f"02:00:00:01:{n >> 8:02x}:{n & 255:02x}", "ifb", 7)
+        back = {follower.stdout.readline().split()[1] for _ in some}
+        self.assertEqual(back, set(some))
+        for name in some:
+            self.assertEqual(self.leaks_from(name), 0, name)
 
 
 del Lab
