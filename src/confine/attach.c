@@ -183,12 +183,18 @@ static int make_programs(struct attach *a, struct ifpin_error *err)
 		.tells = true,
 		.shared = &a->host,
 	};
+	_cleanup_close_ int watchers = -1;
 	struct ifpin_state *s;
 	bool agree[2];
 	int r = ifp_store_host(&a->store, a->meta.netns, true, &a->host, err);
 
 	if (!r)
 		r = fill_host(a, agree, err);
+	if (!r) {
+		po.watchers = watchers = ifp_store_watchers(&a->store, a->meta.netns);
+		if (watchers < 0)
+			r = ifp_fail_errno(err, watchers, "cannot open the map of those who watch");
+	}
 	if (!r)
 		r = ifp_programs_load(&po, &a->programs, err);
 	if (r)
