@@ -439,7 +439,7 @@ os.read(0, 1)
     def attached(self, count=1000):
         self.serve()
         self.chassis.bpffs()
-        group = self.chassis.cgroup("bench")
+        group = self.chassis.cgroup("ifpin-test-bench")
 
         def below(name):
             os.mkdir(f"{group}/{name}")

@@ -28,7 +28,7 @@ class Attached(Lab):
     def setUp(self):
         super().setUp()
         self.bpffs()
-        self.group = self.cgroup("storm")
+        self.group = self.cgroup("ifpin-test-storm")
 
     def below(self, name):
         path = f"{self.group}/{name}"
