@@ -65,6 +65,8 @@ class DaemonLab(Lab):
         self.own = f"ifpintest{os.getpid()}"
         self.stack.callback(self.remove_cgroups)
         self.daemon = self.log = None
+        with open("/proc/sys/net/unix/max_dgram_qlen", "w") as f:
+            f.write("512")  # nobody reads while a test waits for something else
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notify.bind(f"{self.dir}/notify")
         self.notify.settimeout(60)
