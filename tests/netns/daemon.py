@@ -131,11 +131,11 @@ class DaemonLab(Lab):
         return [IFPIND, "--config", self.conf, "--runtime", self.runtime, "--group", GROUP,
                 "--cgroup", f"{self.own}d", "--exporter", EXPORTER, "--bpffs", FOLDER, *options]
 
-    def start(self, *options, wait=True, env=(), **kw):
+    def start(self, *options, wait=True, env=(), prefix=(), **kw):
         if self.log:
             self.log.close()
         self.daemon = self.popen_raw(
-            self.command(*options), stderr=subprocess.PIPE,
+            [*prefix, *self.command(*options)], stderr=subprocess.PIPE,
             env={**os.environ, "NOTIFY_SOCKET": f"{self.dir}/notify", **dict(env)}, **kw)
         self.log = self.daemon.stderr
         os.set_blocking(self.log.fileno(), False)
