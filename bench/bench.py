@@ -18,7 +18,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "netns"))
 from lab import Chassis, Peer, must, run  # noqa: E402
 
 SECONDS = "0.25"
-PARTS = ("start", "sockets", "lib", "many")
+PARTS = ("start", "sockets", "list", "lib", "many")
 
 
 def paired(a, b, pairs):
@@ -149,6 +149,46 @@ class Bench:
         self.row(f"start of confinement {count}", "the first", 1.2,
                  [t / first for t in times[-part:]], True,
                  f"first {first * 1e3:.1f} ms")
+
+    CROWD = """
+import os, socket, sys
+children, sockets = map(int, sys.argv[1:])
+for i in range(children):
+    if not os.fork():
+        held = [socket.socket(socket.AF_INET, (socket.SOCK_STREAM, socket.SOCK_DGRAM)[k % 2])
+                for k in range(sockets)]
+        for s in held:
+            s.bind((f"127.0.{i // 250 + 1}.{i % 250 + 1}", 0))
+            if s.type == socket.SOCK_STREAM:
+                s.listen()
+        os.write(1, b"x")
+        os.read(0, 1)
+        os._exit(0)
+os.read(0, 1)
+"""
+
+    def list(self, processes=1000, sockets=10):
+        """All sockets of many processes, against what else tells of them."""
+        p = self.chassis.popen([sys.executable, "-c", self.CROWD, processes, sockets],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        p.stdout.read(processes)
+        took = []
+
+        def timed(*argv):
+            def once():
+                began = time.perf_counter()
+                lines = must(*argv).count("\n")
+                took.append((argv[0], time.perf_counter() - began))
+                if lines < processes * sockets:
+                    raise RuntimeError(f"{argv[0]}: {lines} lines")
+                return took[-1][1]
+            return once
+        ratios = paired(timed(self.ifpin, "sockets", "--all"), timed("ss", "-tuanp"), self.pairs)
+        ours = statistics.median(t for name, t in took if name == self.ifpin)
+        self.row(f"ifpin sockets, {processes * sockets} of them", "ss -tuanp", 1.0, ratios,
+                 True, f"{ours * 1e3:.0f} ms")
+        p.stdin.close()
+        p.wait()
 
     # ---- the socket ring; both sides of a pair in one process ----
 

@@ -4,7 +4,7 @@ _ifpin() {
 	_init_completion -s || return
 	local devices='ip -o link 2>/dev/null | sed "s/^[0-9]*: \([^:@]*\).*/\1/"'
 	if ((cword == 1)); then
-		mapfile -t COMPREPLY < <(compgen -W "run prove gc --help --version" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "run prove sockets gc --help --version" -- "$cur")
 		return
 	fi
 	case ${words[1]} in
@@ -18,6 +18,13 @@ _ifpin() {
 		esac
 		mapfile -t COMPREPLY < <(compgen -W "--only= --with= --list --json= --junit= --help" -- "$cur")
 		[[ ${COMPREPLY-} == *= ]] && compopt -o nospace
+		return ;;
+	sockets)
+		if [[ $cur == -* ]]; then
+			mapfile -t COMPREPLY < <(compgen -W "--all --json --help" -- "$cur")
+		else
+			mapfile -t COMPREPLY < <(compgen -W "$(eval "$devices")" -- "$cur")
+		fi
 		return ;;
 	run) ;;
 	*) return ;;

@@ -5,6 +5,7 @@ end
 complete -c ifpin -f
 complete -c ifpin -n __fish_use_subcommand -a run -d 'run a command that can use one interface only'
 complete -c ifpin -n __fish_use_subcommand -a prove -d 'attempt every known leak and count frames'
+complete -c ifpin -n __fish_use_subcommand -a sockets -d 'list sockets: which interface each can use'
 complete -c ifpin -n __fish_use_subcommand -a gc -d 'remove what a killed ifpin left behind'
 set -l run '__fish_seen_subcommand_from run'
 complete -c ifpin -n $run -a '(__ifpin_devices)' -d interface
@@ -25,3 +26,7 @@ complete -c ifpin -n $prove -l with -x
 complete -c ifpin -n $prove -l list
 complete -c ifpin -n $prove -l json -r -F
 complete -c ifpin -n $prove -l junit -r -F
+set -l sockets '__fish_seen_subcommand_from sockets'
+complete -c ifpin -n $sockets -a '(__ifpin_devices)' -d interface
+complete -c ifpin -n $sockets -s a -l all -d 'also without a process, of loopback, unused'
+complete -c ifpin -n $sockets -l json -d 'write JSON'

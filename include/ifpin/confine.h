@@ -246,6 +246,23 @@ struct ifpin_pin_info {
 IFPIN_API int ifpin_pins(
 	struct ifpin_pin_info **ret_pins, size_t *ret_n, struct ifpin_error *ret_error);
 
+struct ifpin_confined;
+
+/**
+ * ifpin_confined_list - which cgroups are confined, for ifpin_sockets() (sockets.h)
+ * @ret_confined: to be released with free(3)
+ * @ret_n: how many
+ * @ret_error: may be NULL
+ *
+ * Asks every cgroup for its programs (BPF_PROG_QUERY), and these for their maps: what is in force is
+ * found, whoever made it, and nothing else. The name is what ifpin_pins() has for the cgroup, else that
+ * of the cgroup, without "ifpin." and ".service". Needs CAP_SYS_ADMIN.
+ *
+ * Return: 0; -EPERM: not privileged; -ENOMEM; errno of mounting cgroup v2, or of the walk.
+ */
+IFPIN_API int ifpin_confined_list(struct ifpin_confined **ret_confined, size_t *ret_n,
+	struct ifpin_error *ret_error);
+
 /**
  * struct ifpin_pin_counts - what has passed a confinement, and what has not
  * @packets_out, @packets_in: on the device and on loopback, since it was made

@@ -141,7 +141,7 @@ static void say(void *ctx, const char *line)
 {
 	const struct args *a = ctx;
 
-	if (a->verbose || !strncmp(line, "not held: ", 10) || !strncmp(line, "note: ", 6))
+	if (a->verbose || !strncmp(line, "not held", 8) || !strncmp(line, "note: ", 6))
 		fprintf(stderr, "ifpin: %s\n", line);
 }
 

@@ -6,6 +6,7 @@ int cmd_attach(int argc, char **argv);
 int cmd_detach(int argc, char **argv);
 int cmd_gc(int argc, char **argv);
 int cmd_prove(int argc, char **argv);
+int cmd_sockets(int argc, char **argv);
 int cmd_validate(int argc, char **argv);
 
 /* Says on stderr what is wrong and how to get help; returns the exit code for it. */

@@ -15,6 +15,7 @@ static const struct command {
 	{"attach", cmd_attach, "confine a service that runs already"},
 	{"detach", cmd_detach, "end that"},
 	{"prove", cmd_prove, "attempt every known leak in a laboratory and count frames"},
+	{"sockets", cmd_sockets, "list sockets: which interface each can use, and who holds it"},
 #ifdef HAVE_DAEMON
 	{"validate", cmd_validate, "say what is wrong in files of pins for ifpind"},
 #endif

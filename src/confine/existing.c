@@ -177,12 +177,15 @@ static void set(struct ifp_held *h, enum ifp_remedy remedy, uint32_t tie_to, con
 	h->why = why;
 }
 
-/* A descriptor of its own programs that has been shut down sends nothing, ever. */
-static bool is_shut(int fd)
+/*
+ * What was shut down sends nothing, ever, whatever it is connected to. A raw socket does, for it
+ * asks for memory in another way (__ip_append_data).
+ */
+static bool is_shut(const struct ifp_held *h)
 {
-	struct pollfd pfd = {.fd = fd};
+	struct pollfd pfd = {.fd = h->fd};
 
-	return poll(&pfd, 1, 0) == 1 && pfd.revents & POLLHUP;
+	return h->sock.type == SOCK_DGRAM && poll(&pfd, 1, 0) == 1 && pfd.revents & POLLHUP;
 }
 
 static void judge_connection(const struct ifp_existing *e, struct ifp_held *h)
@@ -236,15 +239,16 @@ static void judge_datagrams(const struct ifp_existing *e, struct ifp_held *h)
 	h->joined = has_joined(e, h->fd);
 	if (h->joined)
 		set(h, IFP_TIE, 0, "has joined a group on another device");
-	if (is_shut(h->fd))
+	if (is_shut(h))
 		return;
 	if (h->sock.type == SOCK_RAW && h->sock.family == AF_INET &&
 		h->sock.protocol == IPPROTO_IGMP)
 		set(h, IFP_HOPELESS, 0, "may route multicast");
-	else if (!h->native)
-		set(h, IFP_ABORT, 0, "was made outside of the cgroup");
 	else if (h->sock.type == SOCK_RAW && h->sock.protocol == IPPROTO_RAW)
-		set(h, IFP_ABORT, 0, "sends headers made by hand");
+		set(h, IFP_HOPELESS, 0, "sends headers made by hand");
+	else if (!h->native)
+		set(h, h->sock.type == SOCK_RAW ? IFP_HOPELESS : IFP_ABORT, 0,
+			"was made outside of the cgroup");
 	else if (bound && bound != dev && bound != IFPIN_LOOPBACK_IFINDEX)
 		set(h, IFP_TIE, dev, "is tied to another device");
 	else if (!bound && h->sock.state == TCP_ESTABLISHED && !is_local(e->addrs, h->sock.peer))
@@ -282,7 +286,7 @@ static void judge(const struct ifp_existing *e, struct ifp_held *h)
 		return;
 	}
 	if (ifp_netns_of(h->fd) != e->netns) {
-		if (!is_shut(h->fd))
+		if (!is_shut(h))
 			set(h, IFP_ABORT, 0, "is of another network namespace");
 		return;
 	}
@@ -305,6 +309,9 @@ int ifp_existing_read(struct ifp_existing *e, struct ifpin_error *err)
 	if (ret)
 		return ifp_fail_errno(
 			err, ret, "cannot tell the network namespace of this process");
+	ret = ifp_groups_read(e->device.ifindex, &e->groups);
+	if (ret)
+		return ifp_fail_errno(err, ret, "cannot read the multicast groups of the host");
 	err->code = 0;
 	ret = ifp_processes_each(e->cgroup_fd, look_at, &r);
 	if (ret)
@@ -342,7 +349,7 @@ static int end(const struct ifp_existing *e, const struct ifp_held *h)
 
 	if (h->sock.type != SOCK_STREAM) {
 		shutdown(h->fd, SHUT_RDWR);
-		return is_shut(h->fd) ? 0 : -EBUSY;
+		return is_shut(h) ? 0 : -EBUSY;
 	}
 	tied.tie_to = e->device.ifindex;
 	if (!h->native)

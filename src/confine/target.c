@@ -223,7 +223,8 @@ int ifp_target_find(
 
 struct moving {
 	pid_t first;
-	int from, to;
+	int to;
+	const char *path; /* of the cgroup that they are moved to */
 	unsigned int moved;
 	int err;
 };
@@ -231,9 +232,10 @@ struct moving {
 static int move_one(pid_t pid, void *data)
 {
 	struct moving *m = data;
-	char text[16];
+	char text[16], path[IFPIN_CGROUP_PATH_SIZE];
 
-	if (!descends_from(pid, m->first))
+	if (!descends_from(pid, m->first) || ifp_process_cgroup(pid, path, sizeof(path)) ||
+		!strcmp(path, m->path))
 		return 0;
 	snprintf(text, sizeof(text), "%d", (int)pid);
 	m->err = ifp_write_file(m->to, "cgroup.procs", text);
@@ -243,9 +245,9 @@ static int move_one(pid_t pid, void *data)
 	return m->err;
 }
 
-static int move_all(int from, int to, pid_t first)
+static int move_all(int from, int to, const char *path, pid_t first)
 {
-	struct moving m = {.first = first, .from = from, .to = to, .moved = 1};
+	struct moving m = {.first = first, .to = to, .path = path, .moved = 1};
 	char text[16];
 	int r;
 
@@ -274,10 +276,10 @@ int ifp_target_move(struct ifp_target *t, struct ifpin_error *err)
 	own = openat(t->fd, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	r = own < 0 ? -errno : ifp_cgroup_id(own, &t->id);
 	if (!r)
-		r = move_all(t->fd, own, t->move);
+		r = move_all(t->fd, own, path, t->move);
 	if (r) {
 		/* What has been moved goes back, as far as it lives. */
-		move_all(own, t->fd, t->move);
+		move_all(own, t->fd, t->path, t->move);
 		unlinkat(t->fd, dir, AT_REMOVEDIR);
 		return ifp_fail_errno(
 			err, r, "cannot move process %d into the cgroup %s", (int)t->move, path);
@@ -290,11 +292,13 @@ int ifp_target_move(struct ifp_target *t, struct ifpin_error *err)
 
 void ifp_target_move_back(struct ifp_target *t)
 {
-	const char *slash = strrchr(t->path, '/');
+	char *slash = strrchr(t->path, '/'), dir[IFPIN_PIN_NAME_SIZE + sizeof(PREFIX)];
 
 	if (t->from < 0)
 		return;
-	move_all(t->fd, t->from, t->move);
-	unlinkat(t->from, slash + 1, AT_REMOVEDIR);
+	snprintf(dir, sizeof(dir), "%s", slash + 1);
+	*slash = 0;
+	move_all(t->fd, t->from, *t->path ? t->path : "/", t->move);
+	unlinkat(t->from, dir, AT_REMOVEDIR);
 	close(ifp_take_fd(&t->from));
 }

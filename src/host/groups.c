@@ -38,10 +38,9 @@ int ifp_group_parse4(const char *line, uint32_t *ifindex, struct ifp_group *ret)
 {
 	struct ifp_group g = {.addr = {[10] = 0xff, 0xff}};
 	uint32_t addr, index;
-	char colon[2];
 
 	if (line[0] != '\t') {
-		if (sscanf(line, "%u %*s %1[:]", &index, colon) == 2)
+		if (sscanf(line, "%u", &index) == 1)
 			*ifindex = index;
 		return -ENOENT;
 	}

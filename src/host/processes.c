@@ -193,6 +193,9 @@ static int each_of_table(int task_fd, struct ifp_descriptor *d,
 			continue;
 		*ret_any = true;
 		n = readlinkat(dirfd(dir), de->d_name, target, sizeof(target) - 1);
+		/* The numbers may be read by more than who may know what they are. */
+		if (n < 0 && errno != ENOENT)
+			return -errno;
 		if (n <= 0)
 			continue;
 		target[n] = 0;

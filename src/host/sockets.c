@@ -7,8 +7,10 @@
 
 #include <errno.h>
 #include <linux/inet_diag.h>
+#include <linux/netlink_diag.h>
 #include <linux/packet_diag.h>
 #include <linux/sock_diag.h>
+#include <linux/unix_diag.h>
 #include <linux/xdp_diag.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -324,6 +326,61 @@ int ifp_sockets_dump(unsigned int what, int (*cb)(const struct ifp_sock *s, void
 	if (!r)
 		*ret_unseen = unseen;
 	return r;
+}
+
+/* ---- other families ---- */
+
+struct others {
+	int (*cb)(uint64_t inode, void *data);
+	void *data;
+};
+
+static int on_unix(const struct nlmsghdr *nlh, void *data)
+{
+	const struct unix_diag_msg *m = mnl_nlmsg_get_payload(nlh);
+	const struct others *o = data;
+
+	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*m) || m->udiag_family != AF_UNIX)
+		return -EBADMSG;
+	return o->cb(m->udiag_ino, o->data);
+}
+
+static int on_netlink(const struct nlmsghdr *nlh, void *data)
+{
+	const struct netlink_diag_msg *m = mnl_nlmsg_get_payload(nlh);
+	const struct others *o = data;
+
+	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*m) || m->ndiag_family != AF_NETLINK)
+		return -EBADMSG;
+	return o->cb(m->ndiag_ino, o->data);
+}
+
+static int list_others(struct nlmsghdr *req, ifp_nl_cb cb, struct others *o)
+{
+	int r = ifp_nl_talk_on(NETLINK_SOCK_DIAG, req, cb, o);
+
+	return r == -ENOENT || r == -EPROTONOSUPPORT ? 0 : r;
+}
+
+int ifp_sockets_others(int (*cb)(uint64_t inode, void *data), void *data)
+{
+	struct others o = {cb, data};
+	char buf[64];
+	struct nlmsghdr *nlh = put_request(buf, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP);
+	struct unix_diag_req *unix_req = mnl_nlmsg_put_extra_header(nlh, sizeof(*unix_req));
+	struct netlink_diag_req *netlink_req;
+	int r;
+
+	unix_req->sdiag_family = AF_UNIX;
+	unix_req->udiag_states = UINT32_MAX;
+	r = list_others(nlh, on_unix, &o);
+	if (r)
+		return r;
+	nlh = put_request(buf, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP);
+	netlink_req = mnl_nlmsg_put_extra_header(nlh, sizeof(*netlink_req));
+	netlink_req->sdiag_family = AF_NETLINK;
+	netlink_req->sdiag_protocol = NDIAG_PROTO_ALL;
+	return list_others(nlh, on_netlink, &o);
 }
 
 /* ---- abort ---- */

@@ -42,14 +42,21 @@ struct ifp_sock {
  * (raw sockets often; ICMP always), the lists of /proc/net tell less: see brief.
  *
  * The kernel resumes a list by counting: a socket may be passed over while others of its hash
- * bucket end. Who must not miss one asks again until two answers agree. Device and cgroup of TCP
- * connections in TIME_WAIT and of half-open ones: the former has no cgroup. Cgroups: Linux 5.8.
+ * bucket end. Who must not miss one asks again until two answers agree. Cgroups are told since
+ * Linux 5.8, and not of connections in TIME_WAIT or half open.
  *
  * Return: 0, and a bit in *ret_unseen for each kind of which there may be sockets and is no list;
  * -EAGAIN: a list kept changing; -EBADMSG; -ENOMEM; what cb returned; errno of socket calls.
  */
 int ifp_sockets_dump(unsigned int what, int (*cb)(const struct ifp_sock *s, void *data), void *data,
 	unsigned int *ret_unseen);
+
+/*
+ * Calls cb for the inode of each unix and netlink socket, so that they can be left alone. Not out
+ * of /proc/net/unix: with a name that has a newline in it, a program can write a line there.
+ * Return: 0, also where the kernel has no such list; else as ifp_sockets_dump().
+ */
+int ifp_sockets_others(int (*cb)(uint64_t inode, void *data), void *data);
 
 /*
  * What a descriptor is. Its cgroup is not told by any call; all else is.
@@ -59,10 +66,11 @@ int ifp_socket_ask(int fd, struct ifp_sock *ret);
 
 /*
  * Aborts a socket (SOCK_DESTROY, CONFIG_INET_DIAG_DESTROY; CAP_NET_ADMIN), if it still is the same
- * one. A TCP socket is closed and its peer told so. A UDP or raw socket lives on, with what waits
- * on it woken by ECONNABORTED: it has lost its association and *its device*, and can send again.
- * Return: 0; -ENOENT: it is gone; -EOPNOTSUPP: not by this kernel, or not of this kind (MPTCP,
- * whose subflows can be aborted; ICMP, packet, XDP); -EPERM; errno of socket calls.
+ * one. A TCP socket is closed and its peer told so. A UDP or raw socket lives on: what waits on it
+ * is woken by ECONNABORTED, its association is dissolved, and it is not tied to a device any more.
+ * Of MPTCP only a subflow can be aborted, which the socket survives. Return: 0; -ENOENT: it is
+ * gone; -EINVAL: a subflow that listens; -EOPNOTSUPP: not by this kernel, or not of this kind
+ * (MPTCP, ICMP, packet, XDP), or it is brief; -EPERM; errno of socket calls.
  */
 int ifp_socket_destroy(const struct ifp_sock *s);
 

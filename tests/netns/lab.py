@@ -6,6 +6,7 @@ closes. So nothing is left behind, however a test run ends.
 """
 import contextlib
 import ctypes
+import itertools
 import os
 import select
 import shutil
@@ -19,6 +20,8 @@ import unittest
 IFPIN = os.environ.get("IFPIN", "build/ifpin")
 LEAKER = os.environ.get("LEAKER", "build/leaker")
 MARKER = b"ifpin-test-marker"
+CGROUPS = next(line.split()[1] for line in open("/proc/self/mounts") if line.split()[2] == "cgroup2")
+serial = itertools.count()
 libc = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
 PR_SET_PDEATHSIG = 1
@@ -158,7 +161,8 @@ class Chassis:
 
     def popen(self, argv, **kw):
         """A process that ends with the test."""
-        p = subprocess.Popen([str(a) for a in argv], preexec_fn=die_with_parent, **kw)
+        kw.setdefault("preexec_fn", die_with_parent)
+        p = subprocess.Popen([str(a) for a in argv], **kw)
 
         def end():
             if p.poll() is None:
@@ -184,6 +188,34 @@ class Chassis:
         if p.stdout.read(1) != b"x":
             raise RuntimeError("the confinement did not start")
         return p
+
+    def bpffs(self):
+        """A bpffs of this run's own, in its private mount namespace; empty."""
+        must("mount", "-t", "bpf", "bpf", "/sys/fs/bpf")
+        self.stack.callback(must, "umount", "-l", "/sys/fs/bpf")
+
+    def cgroup(self, name="ifpin-test"):
+        """A cgroup that is gone, with what lives in it, when the test ends or is killed."""
+        path = f"{CGROUPS}/{name}-{os.getpid()}-{next(serial)}"
+        os.mkdir(path)
+        keeper = subprocess.Popen(
+            ["sh", "-c", f"cat; echo 1 >{path}/cgroup.kill; i=0; "
+             f"until find {path} -depth -type d -exec rmdir {{}} + 2>/dev/null; "
+             "do i=$((i + 1)); [ $i -lt 2000 ] || exit 1; done"], stdin=subprocess.PIPE)
+
+        def end():
+            keeper.stdin.close()
+            keeper.wait()
+        self.stack.callback(end)
+        return path
+
+    def service(self, cgroup, argv, **kw):
+        """A process that is born in a cgroup, and ends with the test."""
+        def enter():
+            die_with_parent()
+            with open(f"{cgroup}/cgroup.procs", "w") as f:
+                f.write("0")
+        return self.popen(argv, preexec_fn=enter, **kw)
 
     def tempdir(self):
         """A directory that every user may enter; not in /tmp, which --isolate hides."""

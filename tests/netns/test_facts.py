@@ -44,6 +44,24 @@ class Facts(Lab):
         libc_connect_unspec(s)
         self.assertEqual(s.getsockopt(socket.SOL_SOCKET, SO_BINDTOIFINDEX), 0)
 
+    def test_an_aborted_datagram_socket_is_untied(self):
+        for family, address in ((socket.AF_INET, "10.0.1.1"), (socket.AF_INET6, "fd00:1::1")):
+            s = self.bound(family)
+            s.bind((address, 4000))
+            must("ss", "-K", "-uan", "sport = :4000")
+            self.refused("ECONNABORTED", s.recv, 1, socket.MSG_DONTWAIT)
+            self.assertEqual(s.getsockopt(socket.SOL_SOCKET, SO_BINDTOIFINDEX), 0)
+            s.sendto(MARKER, ("10.0.2.2" if family == socket.AF_INET else "fd00:2::2", 9))
+        self.assertEqual(self.leaked(), 2)
+
+    def test_a_list_that_is_not_there(self):
+        """Of the protocol 254: a dump without entries, and an error at its end."""
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 4) as s:
+            s.send(struct.pack("=IHHIIBBBBI48x", 72, 20, 0x301, 1, 0, socket.AF_INET, 254, 0, 0,
+                               0xffffffff))
+            kind, code = struct.unpack_from("=4xH10xi", s.recv(8192))
+        self.assertEqual((kind, -code), (3, errno.ENOENT))  # NLMSG_DONE
+
     def test_options_refused_once_bound(self):
         out = self.out_index()
         s4, s6 = self.bound(), self.bound(socket.AF_INET6)

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "audit/sockets.h"
 #include "base/base.h"
 #include "host/cgroup.h"
 #include "host/processes.h"
@@ -22,6 +23,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 static void proc_lines(void **state)
@@ -201,6 +203,95 @@ static void mount_lines(void **state)
 	assert_int_equal(ifp_mountinfo_parse("40 - cgroup2 none rw", path, sizeof(path)), -ENOENT);
 }
 
+/* Each rule of ifpin-sockets(8). */
+static void verdicts(void **state)
+{
+	enum { IN = 3, OUT = 4, GONE = 5 };
+	static const struct {
+		int family, bound, confined; /* confined: index; 0: not; -1: its device is gone */
+		bool foreign, brief, unknown_place;
+		enum ifpin_socket_verdict want;
+	} rules[] = {
+		{AF_INET, 0, 0, false, false, false, IFPIN_SOCKET_UNPINNED},
+		{AF_INET6, OUT, 0, false, false, false, IFPIN_SOCKET_PINNED},
+		{AF_INET, GONE, 0, false, false, false, IFPIN_SOCKET_DEAD},
+		{AF_INET, 0, IN, false, false, false, IFPIN_SOCKET_PINNED},
+		{AF_INET, IN, IN, false, false, false, IFPIN_SOCKET_PINNED},
+		{AF_INET, 1, IN, false, false, false, IFPIN_SOCKET_PINNED}, /* loopback */
+		{AF_INET, OUT, IN, false, false, false, IFPIN_SOCKET_ELSEWHERE},
+		{AF_INET, GONE, IN, false, false, false, IFPIN_SOCKET_DEAD},
+		{AF_INET, 0, -1, false, false, false, IFPIN_SOCKET_DEAD},
+		{AF_INET, 0, 0, true, false, false, IFPIN_SOCKET_FOREIGN},
+		{AF_INET, IN, 0, true, false, false, IFPIN_SOCKET_FOREIGN},
+		{AF_INET, 0, 0, false, true, false, IFPIN_SOCKET_UNKNOWN},
+		{AF_INET, 0, 0, false, false, true, IFPIN_SOCKET_UNKNOWN},
+		{AF_INET, OUT, 0, false, false, true, IFPIN_SOCKET_PINNED},
+		{AF_PACKET, OUT, 0, false, false, false, IFPIN_SOCKET_UNPINNED},
+		{AF_PACKET, IN, IN, false, false, false, IFPIN_SOCKET_UNHELD},
+		{AF_PACKET, IN, 0, true, false, false, IFPIN_SOCKET_FOREIGN},
+		{AF_XDP, 0, 0, false, false, false, IFPIN_SOCKET_UNPINNED},
+		{AF_XDP, OUT, 0, false, false, false, IFPIN_SOCKET_PINNED},
+		{AF_XDP, GONE, 0, false, false, false, IFPIN_SOCKET_DEAD},
+		{AF_XDP, IN, IN, false, false, false, IFPIN_SOCKET_PINNED},
+		{AF_XDP, 0, IN, false, false, false, IFPIN_SOCKET_UNHELD},
+		{AF_XDP, OUT, IN, false, false, false, IFPIN_SOCKET_UNHELD},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
+		struct ifp_sock s = {
+			.family = (uint8_t)rules[i].family,
+			.bound_ifindex = (uint32_t)rules[i].bound,
+			.brief = rules[i].brief,
+		};
+		struct ifp_socket_facts f = {
+			.s = &s,
+			.confined = rules[i].confined,
+			.unknown_place = rules[i].unknown_place,
+			.foreign = rules[i].foreign,
+			.confined_ifindex = rules[i].confined > 0 ? IN : 0,
+			.bound_alive = rules[i].bound && rules[i].bound != GONE,
+			.confined_alive = rules[i].confined > 0,
+		};
+
+		if (ifp_socket_judge(&f) != rules[i].want)
+			fail_msg(
+				"rule %zu: %s", i, ifpin_socket_verdict_name(ifp_socket_judge(&f)));
+	}
+	for (int v = 0; v < IFPIN_SOCKET_VERDICTS; v++)
+		assert_true(*ifpin_socket_verdict_name((enum ifpin_socket_verdict)v) &&
+			    *ifpin_socket_verdict_text((enum ifpin_socket_verdict)v));
+}
+
+static void places(void **state)
+{
+	static const struct ifpin_confined confined[] = {
+		{.cgroup_id = 1ULL << 60, .name = "outer"}, {.name = "inner"}, {.name = "gone"}};
+	char outer[] = "/a", inner[] = "/a/b";
+	char *paths[] = {outer, inner, NULL};
+	struct ifp_places p = {.confined = confined, .n = 3, .paths = paths, .root_fd = -1};
+
+	(void)state;
+	assert_int_equal(ifp_place_of_path(&p, "/"), IFP_PLACE_NONE);
+	assert_int_equal(ifp_place_of_path(&p, "/ab"), IFP_PLACE_NONE);
+	assert_int_equal(ifp_place_of_path(&p, "/a"), 0);
+	assert_int_equal(ifp_place_of_path(&p, "/a/bc"), 0);
+	assert_int_equal(ifp_place_of_path(&p, "/a/b/c"), 1);
+	assert_true(ifp_place_encloses(&p, 0, 1));
+	assert_true(ifp_place_encloses(&p, 2, 2));
+	assert_false(ifp_place_encloses(&p, 1, 0));
+	assert_false(ifp_place_encloses(&p, 0, 2));
+	assert_false(ifp_place_encloses(&p, 0, IFP_PLACE_NONE));
+	/* Each cgroup is looked up once; of one that is gone, nothing is claimed. */
+	for (uint64_t id = 9; id; id--)
+		assert_int_equal(ifp_place_of_cgroup(&p, id), IFP_PLACE_UNKNOWN);
+	assert_int_equal(ifp_place_of_cgroup(&p, 1ULL << 60), 0);
+	assert_int_equal(p.n_known, 10);
+	for (size_t i = 1; i < p.n_known; i++)
+		assert_true(p.known[i - 1].cgroup_id < p.known[i].cgroup_id);
+	free(p.known);
+}
+
 /* ---- for real: this process and sockets of its own on loopback ---- */
 
 struct wanted {
@@ -293,6 +384,44 @@ static int stop(const struct ifp_sock *s, void *data)
 	(void)s;
 	(void)data;
 	return -ECANCELED;
+}
+
+static int on_inode(uint64_t inode, void *data)
+{
+	struct wanted *w = data;
+
+	w->found += inode == w->inode;
+	return 0;
+}
+
+/* Unix and netlink sockets, and nothing that only says so in its name. */
+static void other_families(void **state)
+{
+	static const char forged[] = "\n0000000000000000: 2 0 0 0002 01 99999999 x";
+	_cleanup_close_ int u = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), n = -1;
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	struct wanted w = {.inode = inode_of(u)};
+
+	(void)state;
+	memcpy(sun.sun_path + 1, forged, sizeof(forged));
+	assert_int_equal(
+		bind(u, (struct sockaddr *)&sun,
+			(socklen_t)(offsetof(struct sockaddr_un, sun_path) + sizeof(forged))),
+		0);
+	assert_int_equal(ifp_sockets_others(on_inode, &w), 0);
+	if (!w.found)
+		skip(); /* no CONFIG_UNIX_DIAG */
+	assert_int_equal(w.found, 1);
+	w = (struct wanted){.inode = 99999999};
+	assert_int_equal(ifp_sockets_others(on_inode, &w), 0);
+	assert_int_equal(w.found, 0);
+	n = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(n, (struct sockaddr *)&(struct sockaddr_nl){.nl_family = AF_NETLINK},
+				 sizeof(struct sockaddr_nl)),
+		0);
+	w = (struct wanted){.inode = inode_of(n)};
+	assert_int_equal(ifp_sockets_others(on_inode, &w), 0);
+	assert_true(w.found <= 1);
 }
 
 static void dump_ends_when_told(void **state)
@@ -445,6 +574,22 @@ static int on_process(pid_t pid, void *data)
 	return 0;
 }
 
+struct processes_seen {
+	pid_t pid;
+	int found, others;
+};
+
+static int on_seen(pid_t pid, void *data)
+{
+	struct processes_seen *s = data;
+
+	if (pid == s->pid)
+		s->found++;
+	else
+		s->others++;
+	return 0;
+}
+
 static void processes(void **state)
 {
 	char comm[16];
@@ -455,6 +600,43 @@ static void processes(void **state)
 	assert_int_equal(found, 1);
 	assert_int_equal(ifp_process_comm(getpid(), comm), 0);
 	assert_string_equal(comm, "test_host");
+}
+
+/* A threaded cgroup has a list of threads only: they are told as the process whose they are. */
+static void threaded_cgroups(void **state)
+{
+	_cleanup_close_ int root = ifp_cgroup_root(), domain = -1, threaded = -1;
+	struct processes_seen seen = {};
+	char name[64], nested[80], pid[16];
+	int ready[2];
+
+	(void)state;
+	snprintf(name, sizeof(name), "test_host.%d", (int)getpid());
+	snprintf(nested, sizeof(nested), "%s/t", name);
+	if (root < 0 || mkdirat(root, name, 0755))
+		skip();
+	assert_int_equal(mkdirat(root, nested, 0755), 0);
+	domain = openat(root, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	threaded = openat(root, nested, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+	seen.pid = fork();
+	if (!seen.pid) {
+		close(ready[1]);
+		_exit((int)read(ready[0], pid, 1));
+	}
+	snprintf(pid, sizeof(pid), "%d", (int)seen.pid);
+	assert_int_equal(ifp_write_file(threaded, "cgroup.type", "threaded"), 0);
+	assert_int_equal(ifp_write_file(threaded, "cgroup.procs", pid), 0);
+	assert_int_equal(ifp_processes_each(threaded, on_seen, &seen), 0);
+	assert_true(seen.found && !seen.others);
+	seen.found = 0;
+	assert_int_equal(ifp_processes_each(domain, on_seen, &seen), 0);
+	assert_true(seen.found && !seen.others);
+	close(ready[0]);
+	close(ready[1]);
+	assert_int_equal(waitpid(seen.pid, NULL, 0), seen.pid);
+	assert_int_equal(unlinkat(root, nested, AT_REMOVEDIR), 0);
+	assert_int_equal(unlinkat(root, name, AT_REMOVEDIR), 0);
 }
 
 /* From the path to the id and back, and the processes of a cgroup are those that say so. */
@@ -490,7 +672,10 @@ int main(void)
 		cmocka_unit_test(descriptor_links),
 		cmocka_unit_test(cgroup_lines),
 		cmocka_unit_test(mount_lines),
+		cmocka_unit_test(verdicts),
+		cmocka_unit_test(places),
 		cmocka_unit_test(lists),
+		cmocka_unit_test(other_families),
 		cmocka_unit_test(dump_ends_when_told),
 		cmocka_unit_test(destroy),
 		cmocka_unit_test(own_descriptors),
@@ -498,6 +683,7 @@ int main(void)
 		cmocka_unit_test(the_dead),
 		cmocka_unit_test(processes),
 		cmocka_unit_test(cgroups),
+		cmocka_unit_test(threaded_cgroups),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Which cgroups are confined: those to which our programs are attached, whoever holds these. The
+ * programs may be of another version, so their maps are read by the names of what is in them (BTF).
+ */
+#include "programs.h"
+
+#include "host/cgroup.h"
+
+#include <ifpin/sockets.h>
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fts.h>
+#include <string.h>
+
+#define PREFIX "ifpin."
+#define MAX_PROGRAMS 64 /* BPF_CGROUP_MAX_PROGS */
+#define MAX_MAPS 64
+
+_Static_assert(IFPIN_CONFINED_NAME_SIZE == IFPIN_PIN_NAME_SIZE, "names of two sizes");
+_Static_assert(IFPIN_SOL_PROBE == IFPIN_PROBE_LEVEL, "the programs answer to another level");
+
+static int get_info(int fd, void *info, uint32_t size)
+{
+	return bpf_obj_get_info_by_fd(fd, info, &size) ? -errno : 0;
+}
+
+static void btf_freep(struct btf **btf)
+{
+	btf__free(*btf);
+}
+
+/* Where a variable begins among those of a map, and what it is made of. */
+static const struct btf_type *find_variable(
+	const struct btf *btf, uint32_t section, const char *name, uint32_t *ret_offset)
+{
+	const struct btf_type *t = btf__type_by_id(btf, section);
+
+	if (!t || !btf_is_datasec(t))
+		return NULL;
+	for (int i = 0; i < btf_vlen(t); i++) {
+		const struct btf_var_secinfo *info = btf_var_secinfos(t) + i;
+		const struct btf_type *v = btf__type_by_id(btf, info->type);
+
+		if (v && btf_is_var(v) && !strcmp(btf__name_by_offset(btf, v->name_off), name)) {
+			*ret_offset = info->offset;
+			return btf__type_by_id(btf, (uint32_t)btf__resolve_type(btf, v->type));
+		}
+	}
+	return NULL;
+}
+
+/* Where a number of size bytes that is a member of a variable is. Return: offset; -1: nowhere. */
+static int64_t find_member(const struct btf *btf, uint32_t section, const char *variable,
+	const char *member, size_t size)
+{
+	uint32_t offset;
+	const struct btf_type *t = find_variable(btf, section, variable, &offset);
+
+	if (!t || !btf_is_struct(t))
+		return -1;
+	for (int i = 0; i < btf_vlen(t); i++) {
+		const struct btf_member *m = btf_members(t) + i;
+
+		if (!strcmp(btf__name_by_offset(btf, m->name_off), member) &&
+			btf__resolve_size(btf, m->type) == (int64_t)size)
+			return offset + btf_member_bit_offset(t, (uint32_t)i) / 8;
+	}
+	return -1;
+}
+
+/* Where things are in the maps of a program, which its tag tells from those of other versions. */
+struct layout {
+	uint8_t tag[BPF_TAG_SIZE];
+	bool has_rodata, has_bss;
+	int64_t id, netns, armed;
+};
+
+/* What the maps of one of our programs tell. */
+struct reading {
+	struct ifpin_confined confined;
+	bool is_ours, unarmed;
+};
+
+static void find_layout(const struct bpf_map_info *info, bool rodata, struct layout *l)
+{
+	_cleanup_(btf_freep) struct btf *btf = btf__load_from_kernel_by_id(info->btf_id);
+	uint32_t section = info->btf_value_type_id;
+
+	if (rodata) {
+		l->has_rodata = true;
+		l->id = btf ? find_member(btf, section, "policy", "id", 4) : -1;
+		l->netns = btf ? find_member(btf, section, "policy", "netns_cookie", 8) : -1;
+	} else {
+		l->has_bss = true;
+		l->armed = btf ? find_member(btf, section, "state", "armed", 4) : -1;
+	}
+}
+
+static bool copy(
+	const struct bpf_map_info *info, const char *value, int64_t at, void *ret, size_t size)
+{
+	if (at < 0 || (uint64_t)at + size > info->value_size)
+		return false;
+	memcpy(ret, value + at, size);
+	return true;
+}
+
+static void read_variables(
+	int fd, const struct bpf_map_info *info, bool rodata, struct layout *l, struct reading *r)
+{
+	_cleanup_free_ char *value = calloc(1, info->value_size ?: 1);
+	uint32_t zero = 0, armed;
+
+	if (rodata ? !l->has_rodata : !l->has_bss)
+		find_layout(info, rodata, l);
+	if (!value || bpf_map_lookup_elem(fd, &zero, value))
+		return;
+	if (rodata) {
+		copy(info, value, l->id, &r->confined.probe, sizeof(r->confined.probe));
+		copy(info, value, l->netns, &r->confined.netns, sizeof(r->confined.netns));
+	} else if (copy(info, value, l->armed, &armed, sizeof(armed))) {
+		r->unarmed = !armed;
+	}
+}
+
+static void read_map(int fd, const struct bpf_map_info *info, struct layout *l, struct reading *r)
+{
+	uint32_t zero = 0, ifindex;
+
+	if (info->type == BPF_MAP_TYPE_ARRAY && !strcmp(info->name, "ifpin_bp.rodata")) {
+		r->is_ours = true;
+		read_variables(fd, info, true, l, r);
+	} else if (info->type == BPF_MAP_TYPE_ARRAY && !strcmp(info->name, "ifpin_bp.bss")) {
+		read_variables(fd, info, false, l, r);
+	} else if (info->type == BPF_MAP_TYPE_DEVMAP && info->value_size == sizeof(ifindex)) {
+		/* The kernel empties it when the device is gone. */
+		if (!bpf_map_lookup_elem(fd, &zero, &ifindex))
+			r->confined.ifindex = ifindex;
+	}
+}
+
+/* Return: 0; -ENOENT: it is gone; -errno. */
+static int read_program(uint32_t id, struct layout *l, struct reading *r)
+{
+	_cleanup_close_ int fd = bpf_prog_get_fd_by_id(id);
+	uint32_t maps[MAX_MAPS];
+	struct bpf_prog_info info = {
+		.nr_map_ids = MAX_MAPS,
+		.map_ids = (uint64_t)(uintptr_t)maps,
+	};
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	err = get_info(fd, &info, sizeof(info));
+	if (memcmp(l->tag, info.tag, sizeof(l->tag)) != 0) {
+		*l = (struct layout){};
+		memcpy(l->tag, info.tag, sizeof(l->tag));
+	}
+	for (uint32_t i = 0; !err && i < info.nr_map_ids && i < MAX_MAPS; i++) {
+		_cleanup_close_ int map = bpf_map_get_fd_by_id(maps[i]);
+		struct bpf_map_info map_info = {};
+
+		err = map < 0 ? -errno : get_info(map, &map_info, sizeof(map_info));
+		if (!err)
+			read_map(map, &map_info, l, r);
+	}
+	return err;
+}
+
+struct found {
+	struct ifpin_confined *v;
+	size_t n, room;
+	struct layout layout; /* of the program that was looked at last */
+};
+
+static void name_of(const char *cgroup, char ret[IFPIN_CONFINED_NAME_SIZE])
+{
+	size_t len;
+
+	if (!strncmp(cgroup, PREFIX, strlen(PREFIX)))
+		cgroup += strlen(PREFIX);
+	len = strlen(cgroup);
+	if (len > strlen(".service") && !strcmp(cgroup + len - strlen(".service"), ".service"))
+		len -= strlen(".service");
+	snprintf(ret, IFPIN_CONFINED_NAME_SIZE, "%.*s", (int)len, cgroup);
+}
+
+static int append(struct found *f, const struct ifpin_confined *c)
+{
+	if (f->n == f->room) {
+		size_t room = f->room ? 2 * f->room : 16;
+		struct ifpin_confined *bigger = reallocarray(f->v, room, sizeof(*bigger));
+
+		if (!bigger)
+			return -ENOMEM;
+		f->v = bigger;
+		f->room = room;
+	}
+	f->v[f->n++] = *c;
+	return 0;
+}
+
+/* Return: 0, also where it was removed meanwhile; -errno. */
+static int look_at(const char *path, const char *name, struct found *f)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	uint32_t ids[MAX_PROGRAMS], n = MAX_PROGRAMS;
+	int r;
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (bpf_prog_query(fd, BPF_CGROUP_INET_EGRESS, 0, NULL, ids, &n))
+		return errno == ENOENT || errno == ENODEV ? 0 : -errno;
+	for (uint32_t i = 0; i < n; i++) {
+		struct reading reading = {};
+
+		r = read_program(ids[i], &f->layout, &reading);
+		if (r && r != -ENOENT)
+			return r;
+		if (r || !reading.is_ours || reading.unarmed)
+			continue;
+		name_of(name, reading.confined.name);
+		return ifp_cgroup_id(fd, &reading.confined.cgroup_id)
+			       ?: append(f, &reading.confined);
+	}
+	return 0;
+}
+
+static int walk(int root, struct found *f)
+{
+	char path[64];
+	char *paths[] = {path, NULL};
+	int r = 0;
+	FTSENT *e;
+	FTS *fts;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/", root);
+	fts = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR | FTS_NOSTAT, NULL);
+	if (!fts)
+		return -errno;
+	while (!r && (e = fts_read(fts)))
+		if (e->fts_info == FTS_D)
+			r = look_at(e->fts_accpath, e->fts_level ? e->fts_name : "/", f);
+	fts_close(fts);
+	return r;
+}
+
+/* A confinement that was made by ifpin_attach() need not have the name of its cgroup. */
+static int set_names(struct found *f, struct ifpin_error *err)
+{
+	struct ifpin_pin_info *pins = NULL;
+	size_t n;
+	int r = ifpin_pins(&pins, &n, err);
+
+	for (size_t i = 0; !r && i < n; i++)
+		for (size_t k = 0; k < f->n; k++)
+			if (f->v[k].cgroup_id == pins[i].cgroup_id)
+				strcpy(f->v[k].name, pins[i].name);
+	free(pins);
+	return r;
+}
+
+int ifpin_confined_list(
+	struct ifpin_confined **ret_confined, size_t *ret_n, struct ifpin_error *ret_error)
+{
+	_cleanup_close_ int root = ifp_cgroup_root();
+	struct found f = {};
+	int r;
+
+	if (root < 0)
+		return ifp_fail_errno(ret_error, root, "cgroup v2 is not mounted and cannot be");
+	r = walk(root, &f);
+	if (r) {
+		free(f.v);
+		return ifp_fail_errno(ret_error, r, "cannot tell which cgroups are confined");
+	}
+	r = set_names(&f, ret_error);
+	if (r) {
+		free(f.v);
+		return r;
+	}
+	*ret_confined = f.v;
+	*ret_n = f.n;
+	return 0;
+}

@@ -1,0 +1,713 @@
+# SPDX-License-Identifier: MIT
+"""Confining a service that runs: what becomes of each sort of socket that it has."""
+import errno
+import json
+import os
+import select
+import socket
+import subprocess
+import time
+
+from lab import CGROUPS, IFPIN, MARKER, Lab, must, run
+
+SO_BINDTOIFINDEX = 62
+FOLLOWER = os.path.join(os.path.dirname(IFPIN), "follower")
+
+# Does what it is told on its standard input, and says what came of it.
+AGENT = """
+import ctypes, errno, os, socket, struct, sys, time
+s = {}
+def bound(k): return s[k].getsockopt(1, 62)
+def pktinfo(k, to, index, port=9):
+    return s[k].sendmsg([b"ifpin-test-marker"], [(0, 8, struct.pack("iII", index, 0, 0))], 0, (to, port))
+def send(k, to, port=9):
+    for _ in range(2):
+        try: return s[k].sendto(b"ifpin-test-marker", (to, port))
+        except InterruptedError: pass
+for line in sys.stdin:
+    try:
+        try: r = eval(line)
+        except SyntaxError: r = exec(line)
+        print(repr(r), flush=True)
+    except OSError as e:
+        print("!" + errno.errorcode.get(e.errno, str(e)), flush=True)
+"""
+
+
+class Agent:
+    """A service: a process in a cgroup that opens sockets as a test says."""
+
+    def __init__(self, lab, cgroup, **kw):
+        self.process = lab.service(cgroup, ["python3", "-c", AGENT], stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, text=True, **kw)
+        self.pid = self.process.pid
+        self.do("0")
+
+    def tell(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def answer(self):
+        return self.process.stdout.readline().strip()
+
+    def do(self, line):
+        self.tell(line)
+        return self.answer()
+
+
+class AttachLab(Lab):
+    def setUp(self):
+        super().setUp()
+        self.bpffs()
+        self.path = self.cgroup()
+        self.name = os.path.basename(self.path)
+        self.agent = Agent(self, self.path)
+        self.sinks = []
+        for peer in (self.pin, self.pout):
+            sink = peer.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            sink.bind(("", 9))
+            self.addCleanup(sink.close)
+
+    def attach(self, *options, device="in0", cgroup=None, **kw):
+        return run(IFPIN, "attach", device, f"--cgroup={cgroup or self.path}", *options, **kw)
+
+    def attached(self, *options, **kw):
+        p = self.attach(*options, **kw)
+        self.assertEqual(p.returncode, 0, p.stderr)
+        return p
+
+    def refused(self, *options, saying=(), **kw):
+        before = self.state()
+        p = self.attach(*options, **kw)
+        self.assertEqual((p.returncode, p.stdout), (125, ""), p.stderr)
+        for word in saying:
+            self.assertIn(str(word), p.stderr)
+        self.assertEqual(self.state(), before)
+        return p
+
+    def state(self):
+        """What is pinned, and whether the cgroup stands still."""
+        with open(f"{self.path}/cgroup.freeze") as f:
+            return run("find", "/sys/fs/bpf", "-name", "pin_*").stdout, f.read()
+
+    def connect_to_peer(self, peer, n, port=7):
+        """A listener behind a device, and the agent's connection to it."""
+        listener = peer.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self.addCleanup(listener.close)
+        listener.bind((f"10.0.{n}.2", port))
+        listener.listen()
+        self.assertEqual(self.agent.do(f"s['t{n}'] = socket.create_connection(('10.0.{n}.2', {port}))"),
+                         "None")
+        accepted, _ = listener.accept()
+        self.addCleanup(accepted.close)
+        accepted.settimeout(10)
+        return accepted
+
+
+class Held(AttachLab):
+    def test_from_then_on(self):
+        do = self.agent.do
+        do("s['u'] = socket.socket(2, 2)")
+        self.assertEqual(do("send('u', '10.0.2.2')"), "17")
+        self.assertEqual(self.leaked(), 1)
+        self.attached()
+        # The socket of before, and one that is new; routed, and by packet info.
+        self.assertEqual(do("send('u', '10.0.1.2')"), "17")
+        for k in ("u", "n"):
+            do("s['n'] = socket.socket(2, 2)")
+            self.assertIn(do(f"pktinfo('{k}', '10.0.2.2', {self.out_index()})"), ("!EPERM", "!EINTR"))
+            self.assertEqual(do(f"pktinfo('{k}', '10.0.2.2', {self.out_index()})"), "!EPERM")
+        self.assertEqual(do("s['j'] = socket.socket(2, 2)"), "None")
+        self.assertEqual(do("s['j'].setsockopt(0, 35, socket.inet_aton('224.9.9.9') + "
+                            f"b'\\0' * 4 + struct.pack('i', {self.out_index()}))"), "!ENODEV")
+        self.assertEqual(self.leaked(), 0)
+        must(IFPIN, "detach", self.name)
+        self.assertEqual(do("s['d'] = socket.socket(2, 2)"), "None")
+        self.assertEqual(do("send('d', '10.0.2.2')"), "17")
+        self.assertEqual(self.leaked(), 1)
+        self.assertEqual(run("find", "/sys/fs/bpf/ifpin", "-name", "*_*").stdout.count("pin_"), 0)
+
+    def test_says_what_is_not_held(self):
+        p = self.attached()
+        for word in ("SCM_RIGHTS", "CAP_NET_RAW", "cgroup.procs"):
+            self.assertIn(word, p.stderr)
+        self.assertTrue(all(line.startswith("ifpin: not held") for line in p.stderr.splitlines()))
+
+    def test_twice_is_once(self):
+        self.attached()
+        self.attached()
+        self.assertEqual(len(os.listdir("/sys/fs/bpf/ifpin")), 2)  # and what all share
+        p = self.attach(device="out0")
+        self.assertEqual(p.returncode, 125)
+        self.assertIn("is confined to in0 already", p.stderr)
+        other = self.cgroup()
+        p = self.attach(f"--name={self.name}", cgroup=other)
+        self.assertEqual(p.returncode, 125)
+        self.assertIn("is of another cgroup", p.stderr)
+
+    def test_other_options_replace_it(self):
+        do = self.agent.do
+        do("s['l'] = socket.create_server(('127.0.0.1', 0))")
+        self.attached()
+        connect = "socket.create_connection(s['l'].getsockname()).close()"
+        self.assertEqual(do(connect), "None")
+        self.attached("--loopback=deny")
+        self.assertEqual(do(connect), "!EPERM")
+        self.attached("--loopback=allow")
+        self.assertEqual(do(connect), "None")
+        self.assertEqual(len(os.listdir("/sys/fs/bpf/ifpin")), 2)
+
+    def test_a_cgroup_that_is_gone_is_replaced(self):
+        path = self.cgroup("ifpin-again")
+        self.attached("--name=again", cgroup=path)
+        os.rmdir(path)
+        os.mkdir(path)
+        self.attached("--name=again", cgroup=path)
+        os.rmdir(path)
+        self.assertEqual(must(IFPIN, "gc"), "removed 1\n")
+        self.assertEqual(run("find", "/sys/fs/bpf/ifpin", "-name", "pin_*").stdout, "")
+        os.mkdir(path)
+
+    def test_nested_is_the_intersection(self):
+        inner = f"{self.path}/inner"
+        os.mkdir(inner)
+        agent = Agent(self, inner)
+        self.attached()
+        # Narrower: not to the host itself.
+        self.attached("--loopback=deny", "--name=inner", cgroup=inner)
+        agent.do("s['u'] = socket.socket(2, 2)")
+        self.assertEqual(agent.do("send('u', '127.0.0.1')"), "!EPERM")
+        self.assertEqual(agent.do("send('u', '10.0.1.2')"), "17")
+        self.assertEqual(agent.do("s['u'].setsockopt(1, 25, b'in0')"), "None")
+        self.assertEqual(agent.do("s['u'].setsockopt(1, 25, b'out0')"), "!EPERM")
+        # Another device below is no way out: only what both allow.
+        must(IFPIN, "detach", "inner")
+        agent.do("s['u'].close()")
+        p = self.attached("--name=inner", device="out0", cgroup=inner)
+        self.assertIn('inside the confinement "', p.stderr)
+        for to in ("10.0.1.2", "10.0.2.2"):
+            agent.do("s['u'] = socket.socket(2, 2)")
+            self.assertEqual(agent.do(f"send('u', '{to}')"), "!EPERM")
+            agent.do("s['u'].close()")
+            self.assertEqual(agent.do(f"s['c'] = socket.create_connection(('{to}', 9), 1)"),
+                             "!timed out")
+        # And wider below changes nothing.
+        must(IFPIN, "detach", "inner")
+        self.attached("--loopback=deny")
+        self.attached("--name=inner", cgroup=inner)
+        agent.do("s['u'] = socket.socket(2, 2)")
+        self.assertEqual(agent.do("send('u', '127.0.0.1')"), "!EPERM")
+        self.assertEqual(self.leaked(), 0)
+
+
+class Existing(AttachLab):
+    def test_connection_elsewhere(self):
+        """Refused by default and by pin; killed, the peer sees a reset."""
+        accepted = self.connect_to_peer(self.pout, 2)
+        words = (f"pid {self.agent.pid}", "10.0.2.2:7", "python3", "not the device's", "kill")
+        for mode in ("refuse", "pin"):
+            self.refused(f"--existing={mode}", saying=words)
+            self.assertEqual(self.agent.do("s['t2'].send(b'x')"), "1")
+            self.assertEqual(accepted.recv(1), b"x")
+        self.attached("--existing=kill")
+        with self.assertRaises(ConnectionResetError):
+            accepted.recv(1)
+        self.assertIn(self.agent.do("s['t2'].send(b'x')"), ("!ECONNABORTED", "!EPIPE"))
+        # The same socket may connect again, and then it is held.
+        self.assertEqual(self.agent.do("s['t2'] = socket.create_connection(('10.0.2.2', 7), 1)"),
+                         "!timed out")  # it is looked for on in0, where nobody has it
+        self.assertEqual(self.leaked(lambda f: f[12:14] == b"\x08\x00" and f[23] == 6 and
+                                     f[47] & 2), 1)  # one SYN, that of before
+
+    def test_connection_on_the_device(self):
+        """Not tied, it goes on, and is tied."""
+        accepted = self.connect_to_peer(self.pin, 1)
+        self.assertEqual(self.agent.do("bound('t1')"), "0")
+        self.refused(saying=("10.0.1.2:7", "is not tied to the device", "--existing=pin"))
+        self.assertEqual(self.agent.do("bound('t1')"), "0")
+        p = self.attached("-v", "--existing=pin")
+        self.assertIn("1 tied", p.stderr)
+        self.assertEqual(self.agent.do("bound('t1')"), str(socket.if_nametoindex("in0")))
+        self.assertEqual(self.agent.do("s['t1'].send(b'x')"), "1")
+        self.assertEqual(accepted.recv(1), b"x")
+
+    def test_connection_on_loopback(self):
+        do = self.agent.do
+        do("s['l'] = socket.create_server(('127.0.0.1', 0))")
+        do("s['c'] = socket.create_connection(s['l'].getsockname())")
+        do("s['a'], _ = s['l'].accept()")
+        self.refused("--loopback=deny", saying=("127.0.0.1", "--loopback=deny refuses"))
+        self.attached()
+        self.assertEqual(do("s['c'].send(b'x')"), "1")
+        self.assertEqual(do("s['a'].recv(1)"), "b'x'")
+
+    def test_bound_to_another_device(self):
+        for k, proto in (("u", 2), ("l", 1)):
+            self.agent.do(f"s['{k}'] = socket.socket(2, {proto})")
+            self.agent.do(f"s['{k}'].bind(('', 0))")
+            self.agent.do(f"s['{k}'].setsockopt(1, 25, b'out0')")
+        self.agent.do("s['l'].listen()")
+        self.refused(saying=("is tied to another device",))
+        self.attached("--existing=pin")
+        for k in ("u", "l"):
+            self.assertEqual(self.agent.do(f"bound('{k}')"), str(socket.if_nametoindex("in0")))
+
+    def test_joined_elsewhere(self):
+        """It is made to leave, and its reports end."""
+        self.agent.do("s['u'] = socket.socket(2, 2)")
+        self.agent.do("s['u'].setsockopt(0, 35, socket.inet_aton('224.9.9.9') + b'\\0' * 4 + "
+                      f"struct.pack('i', {self.out_index()}))")
+        self.agent.do("s['v'] = socket.socket(10, 2)")
+        self.agent.do("s['v'].setsockopt(41, 20, socket.inet_pton(10, 'ff02::9:9') + "
+                      f"struct.pack('i', {self.out_index()}))")
+        def groups():
+            return run("ip", "maddr", "show", "dev", "out0").stdout
+        self.assertIn("224.9.9.9", groups())
+        self.assertIn("ff02::9:9", groups())
+        self.refused(saying=("has joined a group on another device",))
+        self.attached("--existing=pin")
+        self.assertNotIn("224.9.9.9", groups())
+        self.assertNotIn("ff02::9:9", groups())
+
+    def test_packet_sockets_and_wires(self):
+        """Nothing from outside their process helps: refused in every mode."""
+        for line, saying in (("s['p'] = socket.socket(17, 3, 0)", "sends frames past every cgroup"),
+                             ("s['p'] = socket.socket(40, 1)", "is of a family that cannot be held"),
+                             ("s['p'] = socket.socket(2, 3, 2)", "may route multicast"),
+                             ("s['p'] = open('/dev/net/tun', 'r+b', 0)", "device node")):
+            if self.agent.do(line) != "None":
+                continue  # vsock is not on every kernel
+            for mode in ("refuse", "pin", "kill"):
+                self.refused(f"--existing={mode}", saying=(saying, f"pid {self.agent.pid}"))
+            self.agent.do("s['p'].close()")
+        self.attached()
+
+    def test_queued_connections(self):
+        """No descriptor leads to them; they are tied as soon as the service has accepted them."""
+        do = self.agent.do
+        do("s['l'] = socket.create_server(('0.0.0.0', 80))")
+        clients = []
+        for _ in range(3):
+            c = self.pin.socket(socket.AF_INET, socket.SOCK_STREAM)
+            self.addCleanup(c.close)
+            c.settimeout(10)
+            c.connect(("10.0.1.1", 80))
+            clients.append(c)
+        self.refused(saying=("3 connections wait to be accepted",))
+        self.refused("--existing=pin", saying=("3 connections have been waiting",))
+        p = self.popen([IFPIN, "attach", "in0", f"--cgroup={self.path}", "--existing=pin", "-v"],
+                       stderr=subprocess.PIPE, text=True)
+        for i in range(3):
+            do(f"s['a{i}'], _ = s['l'].accept()")
+        self.assertEqual(p.wait(20), 0, p.stderr.read())
+        for i, c in enumerate(clients):
+            self.assertEqual(do(f"bound('a{i}')"), str(socket.if_nametoindex("in0")))
+            self.assertEqual(do(f"s['a{i}'].send(b'x')"), "1")
+            self.assertEqual(c.recv(1), b"x")
+
+
+class Foreign(AttachLab):
+    """Sockets that were made outside of the cgroup, as a service manager hands them over."""
+
+    def inherit(self, *sockets):
+        fds = [s.fileno() for s in sockets]
+        path = self.cgroup("ifpin-foreign")
+        agent = Agent(self, path, pass_fds=fds)
+        for i, fd in enumerate(fds):
+            agent.do(f"s[{i}] = socket.socket(fileno={fd})")
+        return path, agent
+
+    def test_datagrams(self):
+        """They name their device by themselves: only their end helps."""
+        u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        u6 = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        with u, u6:
+            path, agent = self.inherit(u, u6)
+            leaks = f"pktinfo(0, '10.0.2.2', {self.out_index()})", "send(1, 'fd00:2::2')"
+            for leak in leaks:
+                self.assertEqual(agent.do(leak), "17")
+            self.assertEqual(self.leaked(), 2)
+            for mode in ("refuse", "pin"):
+                p = self.attach(f"--existing={mode}", cgroup=path)
+                self.assertEqual(p.returncode, 125)
+                self.assertIn("was made outside of the cgroup", p.stderr)
+            self.assertEqual(agent.do(leaks[0]), "17")
+            self.attached("--existing=kill", cgroup=path)
+            self.assertEqual(self.leaked(), 1)
+            for i, leak in enumerate(leaks):
+                self.assertEqual(agent.do(leak), "!EPIPE")
+                agent.do(f"s[{i}].connect(('{('10.0.2.2', 'fd00:2::2')[i]}', 9))")
+                self.assertEqual(agent.do(f"s[{i}].send(b'ifpin-test-marker')"), "!EPIPE")
+            self.assertEqual(self.leaked(), 0)
+
+    def test_raw(self):
+        """Shut down, a raw socket sends all the same: nothing from outside its process helps."""
+        r = socket.socket(socket.AF_INET, socket.SOCK_RAW, 253)
+        with r:
+            path, agent = self.inherit(r)
+            r.sendto(b"x", ("10.0.2.2", 0))
+            try:
+                r.shutdown(socket.SHUT_RDWR)
+            except OSError as e:
+                self.assertEqual(e.errno, errno.ENOTCONN)
+            self.assertEqual(r.sendto(b"x", ("10.0.2.2", 0)), 1)
+            for mode in ("refuse", "pin", "kill"):
+                p = self.attach(f"--existing={mode}", cgroup=path)
+                self.assertEqual(p.returncode, 125)
+                self.assertIn("was made outside of the cgroup", p.stderr)
+        agent.do("s[0].close()")
+        self.attached(cgroup=path)
+
+    def test_activated_listener(self):
+        """A listening socket is tied, and so is what it accepts."""
+        l = socket.create_server(("0.0.0.0", 80))
+        with l:
+            path, agent = self.inherit(l)
+            p = self.attach(cgroup=path)
+            self.assertEqual(p.returncode, 125)
+            self.assertIn("was made outside of the cgroup", p.stderr)
+            self.attached("--existing=pin", cgroup=path)
+        index = str(socket.if_nametoindex("in0"))
+        self.assertEqual(agent.do("bound(0)"), index)
+        for peer, n, ok in ((self.pin, 1, True), (self.pout, 2, False)):
+            c = peer.socket(socket.AF_INET, socket.SOCK_STREAM)
+            self.addCleanup(c.close)
+            c.settimeout(2)
+            if ok:
+                c.connect((f"10.0.{n}.1", 80))
+                agent.do("s['a'], _ = s[0].accept()")
+                self.assertEqual(agent.do("bound('a')"), index)
+            else:
+                with self.assertRaises(OSError):
+                    c.connect((f"10.0.{n}.1", 80))
+
+    def test_connection_to_the_host_itself(self):
+        """Tied to loopback it goes on, and cannot be connected elsewhere."""
+        l = socket.create_server(("127.0.0.1", 0))
+        c = socket.create_connection(l.getsockname())
+        with l, c:
+            a, _ = l.accept()
+            self.addCleanup(a.close)
+            path, agent = self.inherit(c)
+            self.attached("--existing=pin", cgroup=path)
+            self.assertEqual(agent.do("bound(0)"), "1")
+            self.assertEqual(agent.do("s[0].send(b'x')"), "1")
+            self.assertEqual(a.recv(1), b"x")
+
+    def test_another_network_namespace(self):
+        """Its index would mean another device there."""
+        s = self.pout.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with s:
+            path, agent = self.inherit(s)
+            p = self.attach("--existing=pin", cgroup=path)
+            self.assertEqual(p.returncode, 125)
+            self.assertIn("is of another network namespace", p.stderr)
+            self.attached("--existing=kill", cgroup=path)
+        self.assertEqual(agent.do("send(0, '10.0.2.2')"), "!EPIPE")
+        path = self.cgroup("ifpin-netns")
+        other = self.service(path, self.pout.cmd("cat"), stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE)
+        other.stdin.write(b"x")
+        other.stdin.flush()
+        other.stdout.read(1)
+        p = self.attach(cgroup=path)
+        self.assertEqual(p.returncode, 125)
+        self.assertIn(f"process {other.pid} is in another network namespace", p.stderr)
+
+
+class Target(AttachLab):
+    def by(self, *options):
+        return run(IFPIN, "attach", "in0", *options)
+
+    def test_process_alone_in_its_cgroup(self):
+        p = self.by(f"--pid={self.agent.pid}", "-v")
+        self.assertEqual(p.returncode, 0, p.stderr)
+        self.assertIn(f'"{self.name}"', p.stderr)
+        self.agent.do("s['u'] = socket.socket(2, 2)")
+        self.assertEqual(self.agent.do("send('u', '10.0.2.2')"), "!EPERM")
+
+    def test_process_among_others(self):
+        """It gets a cgroup of its own, and the sockets that it has are foreign there."""
+        other = Agent(self, self.path)
+        self.agent.do("s['u'] = socket.socket(2, 2)")
+        self.agent.do("s['u'].bind(('', 0))")
+        self.agent.do("import subprocess; s['child'] = subprocess.Popen(['sleep', '100'])")
+        p = self.by(f"--pid={self.agent.pid}", "--name=alone")
+        self.assertEqual(p.returncode, 125)
+        self.assertIn("was made outside of the cgroup", p.stderr)
+        with open(f"/proc/{self.agent.pid}/cgroup") as f:
+            self.assertIn(f"0::/{self.name}\n", f.read())
+        self.assertFalse(os.path.exists(f"{self.path}/ifpin.alone"))
+        self.agent.do("s['u'].close()")
+        p = self.by(f"--pid={self.agent.pid}", "--name=alone")
+        self.assertEqual(p.returncode, 0, p.stderr)
+        with open(f"{self.path}/ifpin.alone/cgroup.procs") as f:
+            self.assertEqual(len(f.read().split()), 2)
+        for agent, answer in ((self.agent, "!EPERM"), (other, "17")):
+            agent.do("s['n'] = socket.socket(2, 2)")
+            self.assertEqual(agent.do("send('n', '10.0.2.2')"), answer)
+        self.assertEqual(self.leaked(), 1)
+        self.agent.do("s['child'].kill()")
+
+    def test_unit(self):
+        """By the name of its cgroup, wherever that is; never one of a user."""
+        unit = f"ifpin-test-{os.getpid()}.service"
+        p = self.by(f"--unit={unit}")
+        self.assertEqual(p.returncode, 125)
+        self.assertIn("the service is not running", p.stderr)
+        slice_ = self.cgroup("ifpin-test.slice")
+        os.mkdir(f"{slice_}/{unit}")
+        agent = Agent(self, f"{slice_}/{unit}")
+        p = self.by(f"--unit={unit}", "-v")
+        self.assertEqual(p.returncode, 0, p.stderr)
+        self.assertIn(f'"{unit[:-len(".service")]}"', p.stderr)
+        agent.do("s['u'] = socket.socket(2, 2)")
+        self.assertEqual(agent.do("send('u', '10.0.2.2')"), "!EPERM")
+        os.mkdir(f"{self.path}/{unit}")
+        p = self.by(f"--unit={unit}", "--name=second")
+        self.assertEqual(p.returncode, 125)
+        self.assertIn("several cgroups", p.stderr)
+
+    def test_from_inside(self):
+        """As ExecStartPre= does it: the command is in the cgroup that it confines."""
+        p = self.service(self.path, [IFPIN, "attach", "in0", f"--cgroup={self.path}"],
+                         stderr=subprocess.PIPE)
+        self.assertEqual(p.wait(20), 0, p.stderr.read())
+        self.agent.do("s['u'] = socket.socket(2, 2)")
+        self.assertEqual(self.agent.do("send('u', '10.0.2.2')"), "!EPERM")
+
+    def test_a_cgroup_that_holds_no_processes_of_its_own(self):
+        """With controllers for those below it, as slices are."""
+        slice_ = self.cgroup("ifpin-test.slice")
+        os.mkdir(f"{slice_}/below")
+        agent = Agent(self, f"{slice_}/below")
+        self.attached(cgroup=slice_)
+        agent.do("s['u'] = socket.socket(2, 2)")
+        self.assertEqual(agent.do("send('u', '10.0.2.2')"), "!EPERM")
+
+    def test_bad_ones(self):
+        for options, saying in (
+                ((), "give one of --cgroup, --unit and --pid"),
+                (("--cgroup=/",), "not the root of all"),
+                (("--cgroup=/a/../..",), "not the root of all"),
+                (("--cgroup=/no-such-cgroup",), "cannot open the cgroup"),
+                (("--cgroup=/sys/fs/cgroup",), "cannot open the cgroup"),
+                (("--unit=nginx",), "not the name of a unit"),
+                (("--unit=a/b.service",), "not the name of a unit"),
+                (("--pid=0",), "must be the number of a process"),
+                (("--pid=2147483647",), "process 2147483647"),
+                (("--pid=1x",), "must be the number of a process"),
+                ((f"--cgroup={self.path}", "--unit=a.service"), "give one of"),
+                ((f"--cgroup={self.path}", "--name=a/b"), "a name has"),
+                ((f"--cgroup={self.path}", "--name=" + "x" * 49), "a name has"),
+                ((f"--cgroup={self.path}", "--existing=ask"), "must be refuse, pin or kill"),
+                ((f"--cgroup={self.path}", "--rebind=perhaps"), "must be yes or no"),
+                ((f"--cgroup={self.path}", "more"), "too many arguments")):
+            p = self.by(*options)
+            self.assertEqual((p.returncode, p.stdout), (125, ""), options)
+            self.assertIn(saying, p.stderr, options)
+        p = run(IFPIN, "attach", "nosuchdev", f"--cgroup={self.path}")
+        self.assertEqual(p.returncode, 125)
+        self.assertIn('no interface "nosuchdev"', p.stderr)
+        self.assertEqual(run(IFPIN, "detach", "nothing").returncode, 125)
+        p = run("setpriv", "--reuid=65534", "--clear-groups", IFPIN, "attach", "in0",
+                f"--cgroup={self.path}")
+        self.assertEqual(p.returncode, 125)
+        self.assertIn("not privileged: missing cap_sys_admin", p.stderr)
+
+
+class Devices(AttachLab):
+    """A device goes and comes back under a confinement that somebody follows."""
+
+    def setUp(self):
+        super().setUp()
+        self.follower = None
+
+    def follow(self):
+        self.follower = self.popen([FOLLOWER], stdout=subprocess.PIPE, bufsize=0)
+        self.until("ready")
+
+    def until(self, word):
+        """The line that begins with this word; those before it are kept."""
+        said = []
+        while select.select([self.follower.stdout], [], [], 20)[0]:
+            said.append(self.follower.stdout.readline().decode())
+            if said[-1].split(" ")[0].strip() == word:
+                return said[-1]
+        self.fail(f"the follower never said {word}, but {said}")
+
+    def make_in0(self, mac="02:00:00:00:01:01", name="in0", index=""):
+        for line in (f"link add {name} {index} address {mac} type veth peer name eth1 "
+                     f"netns /proc/{self.pin.pid}/ns/net", f"link set {name} up",
+                     f"addr add 10.0.1.1/24 dev {name}"):
+            must("ip", *line.split())
+        for line in ("addr flush dev eth1", "link set eth1 up", "addr add 10.0.1.2/24 dev eth1"):
+            run(*self.pin.cmd("ip", *line.split()))
+
+    def open_some(self):
+        do = self.agent.do
+        do("s['u'] = socket.socket(2, 2)")
+        do("s['u'].bind(('10.0.1.1', 0))")
+        do("s['b'] = socket.socket(2, 2)")
+        do("s['b'].setsockopt(1, 25, b'in0')")
+        do("s['l'] = socket.socket(2, 1)")
+        do("s['l'].setsockopt(1, 2, 1)")
+        do("s['l'].setsockopt(1, 25, b'in0')")
+        do("s['l'].bind(('0.0.0.0', 80))")
+        do("s['l'].listen()")
+        do("s['r'] = socket.socket(2, 3, 253)")
+        do("s['r'].setsockopt(1, 25, b'in0')")
+
+    def test_gone_and_back(self):
+        self.attached()
+        self.follow()
+        self.open_some()
+        accepted = self.connect_to_peer(self.pin, 1)
+        old = socket.if_nametoindex("in0")
+        must("ip", "link", "del", "in0")
+        self.assertIn(f"in0 (index {old}) is gone", self.until("gone"))
+        for k in "ub":
+            began = time.monotonic()
+            self.assertIn(self.agent.do(f"send('{k}', '10.0.1.2')"),
+                          ("!EPERM", "!ENODEV", "!ENETUNREACH"))
+            self.assertLess(time.monotonic() - began, 1)
+        self.agent.do("s['n'] = socket.socket(2, 2)")
+        self.assertIn(self.agent.do("send('n', '10.0.2.2')"), ("!EPERM", "!ENETUNREACH", "!ENODEV"))
+        self.make_in0()
+        line = self.until("back")
+        new = socket.if_nametoindex("in0")
+        self.assertNotEqual(new, old)
+        self.assertIn(f"index {new}", line)
+        # What was there works without its help. Two more were tied by what they sent meanwhile.
+        self.assertEqual(line.split()[2:4], ["5", "1"])
+        for k in "blr":
+            self.assertEqual(self.agent.do(f"bound('{k}')"), str(new))
+        self.assertIn(self.agent.do("s['t1'].send(b'x')"), ("!ECONNABORTED", "!ECONNRESET", "!EPIPE"))
+        self.assertEqual(self.agent.do("send('b', '10.0.1.2')"), "17")
+        self.assertEqual(self.agent.do("s['r'].sendto(b'x', ('10.0.1.2', 0))"), "1")
+        c = self.pin.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self.addCleanup(c.close)
+        c.settimeout(10)
+        c.connect(("10.0.1.1", 80))
+        self.agent.do("s['n'] = socket.socket(2, 2)")
+        self.assertEqual(self.agent.do("send('n', '10.0.1.2')"), "17")
+        self.assertEqual(self.leaked(), 0)
+        accepted.close()
+
+    def test_switched_off(self):
+        """--rebind=no and --abort=no: dead sockets are left to the service."""
+        self.attached("--rebind=no", "--abort=no")
+        self.follow()
+        self.open_some()
+        self.connect_to_peer(self.pin, 1)
+        old = socket.if_nametoindex("in0")
+        must("ip", "link", "del", "in0")
+        self.until("gone")
+        self.make_in0()
+        self.assertEqual(self.until("back").split()[2:4], ["0", "0"])
+        for k in "blr":
+            self.assertEqual(self.agent.do(f"bound('{k}')"), str(old))
+        self.assertEqual(self.agent.do("s['t1'].send(b'x')"), "1")
+        self.agent.do("s['n'] = socket.socket(2, 2)")
+        self.assertEqual(self.agent.do("send('n', '10.0.1.2')"), "17")
+
+    def test_another_device_takes_the_name(self):
+        self.attached()
+        self.follow()
+        must("ip", "link", "del", "in0")
+        self.until("gone")
+        self.make_in0(mac="02:00:00:00:99:99")
+        self.assertIn("another device", self.until("replaced"))
+        self.agent.do("s['n'] = socket.socket(2, 2)")
+        self.assertIn(self.agent.do("send('n', '10.0.1.2')"), ("!EPERM", "!ENODEV"))
+        # The right one comes: under its own name, when that is free.
+        must("ip", "link", "del", "in0")
+        self.make_in0()
+        self.until("back")
+        self.agent.do("s['n'] = socket.socket(2, 2)")
+        self.assertEqual(self.agent.do("send('n', '10.0.1.2')"), "17")
+
+    def test_its_index_is_taken(self):
+        """By another device behind which is the outside: closed, whoever of us lives."""
+        for followed in (True, False):
+            with self.subTest(followed=followed):
+                self.attached()
+                self.open_some()
+                if followed:
+                    self.follow()
+                old = socket.if_nametoindex("in0")
+                must("ip", "link", "del", "in0")
+                must("ip", *f"link add evil index {old} type veth peer name eth1 "
+                     f"netns /proc/{self.pout.pid}/ns/net".split())
+                must("ip", "link", "set", "evil", "up")
+                must("ip", "addr", "add", "10.0.1.1/24", "dev", "evil")
+                must(*self.pout.cmd("ip", "link", "set", "eth1", "up"))
+                must("ip", *"neigh add 10.0.1.2 lladdr 02:00:00:00:00:09 dev evil".split())
+                if followed:
+                    self.until("gone")
+                for k in "ub":
+                    self.assertIn(self.agent.do(f"send('{k}', '10.0.1.2')"), ("!EPERM", "!EINTR"))
+                self.assertEqual(self.wire.frames("evil"), 0)
+                must("ip", "link", "del", "evil")
+                if followed:
+                    self.follower.kill()
+                    self.follower.wait()
+                must(IFPIN, "detach", self.name)
+                self.agent.do("[x.close() for x in s.values()]")
+                self.make_in0()
+
+    def test_names_are_swapped(self):
+        """The pin stays with its device, whatever that is called."""
+        self.attached()
+        self.follow()
+        for line in ("link set in0 down", "link set out0 down", "link set in0 name swap",
+                     "link set out0 name in0", "link set swap name out0", "link set in0 up",
+                     "link set out0 up"):
+            must("ip", *line.split())
+        while "called out0" not in self.until("renamed"):
+            pass
+        self.agent.do("s['n'] = socket.socket(2, 2)")
+        self.assertEqual(self.agent.do("send('n', '10.0.1.2')"), "17")
+        self.assertEqual(self.agent.do("s['n'].setsockopt(1, 25, b'out0')"), "None")
+        self.assertEqual(self.agent.do("s['n'].setsockopt(1, 25, b'in0')"), "!EPERM")
+        self.assertEqual(self.wire.frames("in0"), 0)
+
+    def test_known_by_its_altname(self):
+        """Where the MAC address is made up anew, an alternative name says who it is."""
+        must("ip", "link", "property", "add", "dev", "in0", "altname", "control-plane")
+        self.attached()
+        self.follow()
+        must("ip", "link", "del", "in0")
+        self.until("gone")
+        self.make_in0(mac="02:00:00:00:77:77", name="other0")
+        must("ip", "link", "property", "add", "dev", "other0", "altname", "control-plane")
+        self.until("back")
+        self.agent.do("s['n'] = socket.socket(2, 2)")
+        self.assertEqual(self.agent.do("send('n', '10.0.1.2')"), "17")
+        self.stack.callback(run, "ip", "link", "del", "other0")
+
+    def test_nobody_followed(self):
+        """What happened meanwhile is found out at the start; until then all is closed."""
+        self.attached()
+        self.open_some()
+        must("ip", "link", "del", "in0")
+        self.make_in0()
+        self.assertIn(self.agent.do("send('b', '10.0.1.2')"), ("!EPERM", "!ENODEV"))
+        self.agent.do("s['n'] = socket.socket(2, 2)")
+        self.assertIn(self.agent.do("send('n', '10.0.1.2')"), ("!EPERM", "!ENODEV"))
+        self.follow()
+        self.assertEqual(self.agent.do("send('b', '10.0.1.2')"), "17")
+        self.agent.do("s['n'] = socket.socket(2, 2)")
+        self.assertEqual(self.agent.do("send('n', '10.0.1.2')"), "17")
+
+    def test_follower_killed(self):
+        """Nothing opens, and what is in force stays so."""
+        self.attached()
+        self.follow()
+        self.follower.kill()
+        self.follower.wait()
+        self.agent.do("s['n'] = socket.socket(2, 2)")
+        self.assertEqual(self.agent.do("send('n', '10.0.1.2')"), "17")
+        self.agent.do("send('n', '10.0.2.2')")
+        self.agent.do(f"pktinfo('n', '10.0.2.2', {self.out_index()})")
+        self.assertEqual(self.leaked(), 0)
