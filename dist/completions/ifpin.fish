@@ -6,6 +6,7 @@ complete -c ifpin -f
 complete -c ifpin -n __fish_use_subcommand -a run -d 'run a command that can use one interface only'
 complete -c ifpin -n __fish_use_subcommand -a prove -d 'attempt every known leak and count frames'
 complete -c ifpin -n __fish_use_subcommand -a sockets -d 'list sockets: which interface each can use'
+complete -c ifpin -n __fish_use_subcommand -a validate -d 'say what is wrong in files of pins'
 complete -c ifpin -n __fish_use_subcommand -a gc -d 'remove what a killed ifpin left behind'
 set -l run '__fish_seen_subcommand_from run'
 complete -c ifpin -n $run -a '(__ifpin_devices)' -d interface
@@ -30,3 +31,14 @@ set -l sockets '__fish_seen_subcommand_from sockets'
 complete -c ifpin -n $sockets -a '(__ifpin_devices)' -d interface
 complete -c ifpin -n $sockets -s a -l all -d 'also without a process, of loopback, unused'
 complete -c ifpin -n $sockets -l json -d 'write JSON'
+complete -c ifpin -n $run -l control -r -F
+complete -c ifpin -n '__fish_seen_subcommand_from validate' -F
+complete -c ifpind -f
+complete -c ifpind -l config -x -a '(__fish_complete_directories)' -d 'files of pins'
+complete -c ifpind -l runtime -x -a '(__fish_complete_directories)' -d 'where the sockets are made'
+complete -c ifpind -l group -x -a '(__fish_complete_groups)' -d 'who may use them'
+complete -c ifpind -l cgroup -x -d "for users' commands"
+complete -c ifpind -l metrics -x -a '127.0.0.1:' -d 'serve metrics there'
+complete -c ifpind -l exporter -r -F
+complete -c ifpind -l bpffs -x -a '(__fish_complete_directories)'
+complete -c ifpind -s v -l verbose -d 'say each step'

@@ -145,16 +145,21 @@ class DaemonLab(Lab):
         return self.daemon
 
     def until_notified(self, what, seconds=60):
+        """Reads the log meanwhile, for who writes it would wait for that."""
         end = time.monotonic() + seconds
+        sources = [self.notify, self.log]
         while True:
-            self.notify.settimeout(max(0.01, end - time.monotonic()))
-            try:
+            left = end - time.monotonic()
+            if left <= 0 or self.notify not in sources:
+                self.fail("\n".join([f"{what} was not told:", *self.history[-12:]]))
+            ready = select.select(sources, [], [], left)[0]
+            self.read_log()
+            if self.notify in ready:
                 data = self.notify.recv(4096).decode()
-            except TimeoutError:
-                self.read_log()
-                self.fail(f"{what} was not told: {self.lines}")
-            if what in data:
-                return data
+                if what in data:
+                    return data
+            elif self.daemon.poll() is not None:
+                sources.remove(self.log if self.log in sources else self.notify)
 
     def read_log(self):
         while True:
