@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -18,7 +19,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "netns"))
 from lab import Chassis, Peer, must, run  # noqa: E402
 
 SECONDS = "0.25"
-PARTS = ("start", "sockets", "list", "lib", "many")
+PARTS = ("start", "sockets", "list", "lib", "many", "watch", "pins")
 
 
 def paired(a, b, pairs):
@@ -33,6 +34,12 @@ def paired(a, b, pairs):
             x = a()
         ratios.append(x / y)
     return ratios
+
+
+def cpu(pid):
+    """Seconds of processor time that a process has had."""
+    with open(f"/proc/{pid}/schedstat") as f:
+        return int(f.read().split()[0]) / 1e9
 
 
 class Bench:
@@ -60,8 +67,8 @@ class Bench:
         print(f"{what:34} {against:34} {median:6.3f} [{low:.3f} {high:.3f}]  "
               f"{self.rows[-1]['wanted']:9} {'yes' if ok else 'NO':4} {note}", flush=True)
 
-    def rate(self, mode, device="-", prefix=(), address="10.0.1.2"):
-        return float(must(*prefix, self.rates, mode, device, address, SECONDS))
+    def rate(self, mode, device="-", prefix=(), address="10.0.1.2", seconds=SECONDS):
+        return float(must(*prefix, self.rates, mode, device, address, seconds))
 
     def confined(self, mode):
         return self.rate(mode, prefix=(self.ifpin, "run", "--dns=system", "in0", "--"))
@@ -149,6 +156,81 @@ class Bench:
         self.row(f"start of confinement {count}", "the first", 1.2,
                  [t / first for t in times[-part:]], True,
                  f"first {first * 1e3:.1f} ms")
+
+    # ---- confinements of services ----
+
+    def attach(self, name):
+        path = self.chassis.cgroup()
+        must(self.ifpin, "attach", "in0", f"--cgroup={path}", f"--name={name}")
+        return path
+
+    def pins(self, count=1000):
+        """All of them in one cgroup each, and one process to end these afterwards."""
+        self.chassis.bpffs()
+        top = self.chassis.cgroup()
+        for i in range(count):
+            os.mkdir(f"{top}/{i}")
+            must(self.ifpin, "attach", "in0", f"--cgroup={top}/{i}", f"--name=pin{i}")
+
+        spent = []
+
+        def once():
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            began = time.perf_counter()
+            p = subprocess.run([self.ifpin, "list"], check=True, stdout=subprocess.PIPE)
+            took = time.perf_counter() - began
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+            if p.stdout.count(b" held ") != count:
+                raise RuntimeError("not all are held")
+            return took * 1e3
+        once()
+        times = [once() for _ in range(self.pairs)]
+        self.row(f"ifpin list of {count}", "nothing", 50.0, times, True,
+                 f"{statistics.median(spent) * 1e3:.0f} ms of a processor", "ms")
+
+    def cost(self, mode, inside, seconds="1"):
+        """Processor time of one attempt, so that what others do on this machine does not count."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        rate = self.rate(mode, "out0", inside, seconds=seconds)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return spent / (rate * float(seconds))
+
+    def watched(self, mode, inside, spent):
+        """The same while two watch and are read; spent: what each watcher needs of a second."""
+        watchers = [subprocess.Popen([self.ifpin, "watch", "--json"], stdout=subprocess.PIPE)
+                    for _ in range(2)]
+        for w in watchers:
+            w.stdout.readline()
+        readers = [subprocess.Popen(["cat"], stdin=w.stdout, stdout=subprocess.DEVNULL)
+                   for w in watchers]
+        before = [cpu(w.pid) for w in watchers]
+        cost = self.cost(mode, inside)
+        spent += [cpu(w.pid) - b for w, b in zip(watchers, before)]
+        for w, r in zip(watchers, readers):
+            w.terminate()
+            w.wait()
+            w.stdout.close()
+            r.wait()
+        return cost
+
+    def watch(self):
+        """A flood of denials: what two who watch cost the sender, and themselves."""
+        self.chassis.bpffs()
+        path = self.attach("flood")
+        inside = ("sh", "-c", f'echo 0 >{path}/cgroup.procs && exec "$@"', "-")
+        for mode, what in (("denied", "denied sendmsg(), IP_PKTINFO"),
+                           ("refused", "denied setsockopt()")):
+            costs, spent = [], []
+
+            def alone():
+                costs.append(self.cost(mode, inside))
+                return costs[-1]
+            ratios = paired(lambda: self.watched(mode, inside, spent), alone, self.pairs)
+            self.row(f"{what}, 2 watch", "nobody watches", 1.25, ratios, True,
+                     f"{statistics.median(costs) * 1e9:.0f} ns alone; each watcher "
+                     f"{statistics.median(spent) * 100:.1f} % of a processor")
 
     CROWD = """
 import os, socket, sys

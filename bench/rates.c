@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
  * One measurement: rates MODE DEVICE ADDRESS SECONDS writes operations (or bytes) per second.
- * DEVICE "-" leaves the socket as it is; any other is given to SO_BINDTODEVICE.
+ * DEVICE "-" leaves the socket as it is; any other is given to SO_BINDTODEVICE. What is denied and
+ * refused are attempts to use DEVICE all the same.
  * `rates serve ADDRESS` answers them all until its standard input ends.
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +22,7 @@
 #define BATCH 64
 
 static const char *device = "-";
+static unsigned int other; /* index of a device that may not be used */
 static struct sockaddr_in peer = {.sin_family = AF_INET};
 static char bulk[1 << 17];
 
@@ -102,6 +105,41 @@ static double open_close(int fd)
 	return 1;
 }
 
+/* By IP_PKTINFO, which a confinement denies once the packet is routed. */
+static double denied(int fd)
+{
+	static union {
+		char buf[CMSG_SPACE(sizeof(struct in_pktinfo))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = {.iov_base = bulk, .iov_len = 64};
+	struct msghdr msg = {
+		.msg_name = &peer,
+		.msg_namelen = sizeof(peer),
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.buf,
+		.msg_controllen = sizeof(control.buf),
+	};
+	struct in_pktinfo *info = (void *)CMSG_DATA(&control.align);
+
+	control.align.cmsg_level = IPPROTO_IP;
+	control.align.cmsg_type = IP_PKTINFO;
+	control.align.cmsg_len = CMSG_LEN(sizeof(*info));
+	info->ipi_ifindex = (int)other;
+	if (sendmsg(fd, &msg, 0) >= 0 || (errno != EPERM && errno != EINTR))
+		fail("a datagram that should have been denied");
+	return 1;
+}
+
+/* By an option, which is denied at once. */
+static double refused(int fd)
+{
+	if (!setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &other, sizeof(other)) || errno != EPERM)
+		fail("an option that should have been denied");
+	return 1;
+}
+
 static int listener(const char *addr, uint16_t port, int type)
 {
 	int fd = socket(AF_INET, type, 0), on = 1;
@@ -154,7 +192,7 @@ int main(int argc, char **argv)
 		const char *name;
 		double (*fn)(int fd);
 	} modes[] = {{"udp", udp}, {"udp-to", udp_to}, {"tcp", tcp}, {"request", request},
-		{"socket", open_close}};
+		{"socket", open_close}, {"denied", denied}, {"refused", refused}};
 	double (*fn)(int fd) = NULL;
 	double start, end, sum = 0;
 	int fd;
@@ -165,11 +203,15 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[1], modes[i].name))
 			fn = modes[i].fn;
 	if (!fn || inet_pton(AF_INET, argv[3], &peer.sin_addr) != 1) {
-		fputs("usage: rates udp|udp-to|tcp|request|socket DEVICE|- ADDRESS SECONDS\n",
+		fputs("usage: rates udp|udp-to|tcp|request|socket|denied|refused DEVICE|- ADDRESS SECONDS\n",
 			stderr);
 		return 2;
 	}
 	device = argv[2];
+	if (fn == denied || fn == refused) {
+		other = if_nametoindex(device);
+		device = "-";
+	}
 	peer.sin_port = htons(SINK_PORT);
 	fd = fn == tcp ? connected(BULK_PORT) : open_socket(SOCK_DGRAM);
 	if (fn == udp && connect(fd, (struct sockaddr *)&peer, sizeof(peer)))

@@ -4,10 +4,46 @@ _ifpin() {
 	_init_completion -s || return
 	local devices='ip -o link 2>/dev/null | sed "s/^[0-9]*: \([^:@]*\).*/\1/"'
 	if ((cword == 1)); then
-		mapfile -t COMPREPLY < <(compgen -W "run prove sockets validate gc --help --version" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "run attach detach list status watch prove sockets validate gc --help --version" -- "$cur")
 		return
 	fi
+	# A file name of bpffs has no dot: it is a plus there.
+	local names='for f in /sys/fs/bpf/ifpin/pin_*; do f=${f##*/pin_}; [[ $f == "*" ]] || echo "${f//+/.}"; done 2>/dev/null'
 	case ${words[1]} in
+	attach)
+		case $prev in
+		--cgroup) _filedir -d; return ;;
+		--unit)
+			mapfile -t COMPREPLY < <(compgen -W "$(systemctl list-units --type=service --no-legend \
+				--plain 2>/dev/null | awk '{print $1}')" -- "$cur")
+			return ;;
+		--pid) _pids; return ;;
+		--existing) mapfile -t COMPREPLY < <(compgen -W "refuse pin kill" -- "$cur"); return ;;
+		--loopback) mapfile -t COMPREPLY < <(compgen -W "allow deny" -- "$cur"); return ;;
+		--dns) mapfile -t COMPREPLY < <(compgen -W "guard system" -- "$cur"); return ;;
+		--rebind | --abort) mapfile -t COMPREPLY < <(compgen -W "yes no" -- "$cur"); return ;;
+		--name) return ;;
+		esac
+		if [[ $cur == -* ]]; then
+			mapfile -t COMPREPLY < <(compgen -W "--cgroup= --unit= --pid= --name= --existing=
+				--loopback= --dns= --rebind= --abort= --verbose --help" -- "$cur")
+			[[ ${COMPREPLY-} == *= ]] && compopt -o nospace
+		else
+			mapfile -t COMPREPLY < <(compgen -W "$(eval "$devices")" -- "$cur")
+		fi
+		return ;;
+	list)
+		mapfile -t COMPREPLY < <(compgen -W "--json --help" -- "$cur")
+		return ;;
+	detach | status | watch)
+		if [[ $cur == -* ]]; then
+			local flags="--json --help"
+			[[ ${words[1]} == detach ]] && flags="--help"
+			mapfile -t COMPREPLY < <(compgen -W "$flags" -- "$cur")
+		else
+			mapfile -t COMPREPLY < <(compgen -W "$(eval "$names")" -- "$cur")
+		fi
+		return ;;
 	prove)
 		case $prev in
 		--json | --junit) _filedir; return ;;

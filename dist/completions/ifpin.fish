@@ -2,8 +2,19 @@
 function __ifpin_devices
     ip -o link 2>/dev/null | string replace -r '^\d+: ([^:@]+).*' '$1'
 end
+function __ifpin_names
+    # A file name of bpffs has no dot: it is a plus there.
+    for f in /sys/fs/bpf/ifpin/pin_*
+        string replace -r '.*/pin_' '' $f | string replace -a + .
+    end
+end
 complete -c ifpin -f
 complete -c ifpin -n __fish_use_subcommand -a run -d 'run a command that can use one interface only'
+complete -c ifpin -n __fish_use_subcommand -a attach -d 'confine a service that runs already'
+complete -c ifpin -n __fish_use_subcommand -a detach -d 'end that'
+complete -c ifpin -n __fish_use_subcommand -a list -d 'list all confinements'
+complete -c ifpin -n __fish_use_subcommand -a status -d 'whether all is held, and what passed and did not'
+complete -c ifpin -n __fish_use_subcommand -a watch -d 'tell what is denied, as it happens'
 complete -c ifpin -n __fish_use_subcommand -a prove -d 'attempt every known leak and count frames'
 complete -c ifpin -n __fish_use_subcommand -a sockets -d 'list sockets: which interface each can use'
 complete -c ifpin -n __fish_use_subcommand -a validate -d 'say what is wrong in files of pins'
@@ -31,6 +42,20 @@ set -l sockets '__fish_seen_subcommand_from sockets'
 complete -c ifpin -n $sockets -a '(__ifpin_devices)' -d interface
 complete -c ifpin -n $sockets -s a -l all -d 'also without a process, of loopback, unused'
 complete -c ifpin -n $sockets -l json -d 'write JSON'
+set -l attach '__fish_seen_subcommand_from attach'
+complete -c ifpin -n $attach -a '(__ifpin_devices)' -d interface
+complete -c ifpin -n $attach -l cgroup -x -a '(__fish_complete_directories)'
+complete -c ifpin -n $attach -l unit -x -a "(systemctl list-units --type=service --no-legend --plain 2>/dev/null | string match -r '^\S+')"
+complete -c ifpin -n $attach -l pid -x -a '(__fish_complete_pids)'
+complete -c ifpin -n $attach -l name -x
+complete -c ifpin -n $attach -l existing -x -a 'refuse pin kill'
+complete -c ifpin -n $attach -l loopback -x -a 'allow deny'
+complete -c ifpin -n $attach -l dns -x -a 'guard system'
+complete -c ifpin -n $attach -l rebind -x -a 'yes no'
+complete -c ifpin -n $attach -l abort -x -a 'yes no'
+complete -c ifpin -n $attach -s v -l verbose -d 'say what is done about each socket'
+complete -c ifpin -n '__fish_seen_subcommand_from detach status watch' -a '(__ifpin_names)' -d confinement
+complete -c ifpin -n '__fish_seen_subcommand_from list status watch' -l json -d 'write JSON'
 complete -c ifpin -n $run -l control -r -F
 complete -c ifpin -n '__fish_seen_subcommand_from validate' -F
 complete -c ifpind -f

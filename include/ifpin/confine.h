@@ -215,6 +215,12 @@ enum ifpin_pin_state {
 	IFPIN_PIN_BROKEN,      /* somebody has taken parts of it away */
 };
 
+/** ifpin_pin_state_name - the state in a word, static: "held", "device-gone", … */
+IFPIN_API const char *ifpin_pin_state_name(enum ifpin_pin_state state);
+
+/** ifpin_pin_state_text - what it means in one clause, static */
+IFPIN_API const char *ifpin_pin_state_text(enum ifpin_pin_state state);
+
 /**
  * struct ifpin_pin_info - a confinement that is in force
  * @name: its name
@@ -225,6 +231,7 @@ enum ifpin_pin_state {
  * @attached: whether it was made by ifpin_attach(); else it is one of ifpin_confine_run()
  * @loopback, @guard_resolvers, @rebind, @abort, @configured: as in struct ifpin_attach_opts
  * @since: when it was made, seconds since 1970; 0: not known
+ * @processes: that live in the cgroup and in those below it
  */
 struct ifpin_pin_info {
 	char name[IFPIN_PIN_NAME_SIZE];
@@ -234,12 +241,16 @@ struct ifpin_pin_info {
 	enum ifpin_pin_state state;
 	bool attached, loopback, guard_resolvers, rebind, abort, configured;
 	int64_t since;
+	unsigned int processes;
 };
 
 /**
  * ifpin_pins - all confinements that are in force
  * @ret_pins: by name; to be released with free(3)
  * @ret_n: how many
+ *
+ * Made to be quick: that all links are pinned is seen, but not whether somebody has detached one of
+ * these (BPF_LINK_DETACH); ifpin_pin_check() looks.
  *
  * Return: 0; -EPERM; or the errno of the step that failed.
  */
@@ -264,16 +275,22 @@ IFPIN_API int ifpin_confined_list(struct ifpin_confined **ret_confined, size_t *
 	struct ifpin_error *ret_error);
 
 /**
+ * ifpin_pin_check - look at one confinement anew, and at every part of it
+ * @pin: by its name; all of it is written
+ *
+ * Return: 0; -ENOENT: it has ended meanwhile; -EPERM; or the errno of the step that failed.
+ */
+IFPIN_API int ifpin_pin_check(struct ifpin_pin_info *pin, struct ifpin_error *ret_error);
+
+/**
  * struct ifpin_pin_counts - what has passed a confinement, and what has not
  * @packets_out, @packets_in: on the device and on loopback, since it was made
  * @n_denials, @denials: as in struct ifpin_summary
- * @processes: that live in the cgroup
  */
 struct ifpin_pin_counts {
 	uint64_t packets_out, packets_in;
 	size_t n_denials;
 	struct ifpin_denial denials[IFPIN_MAX_REASONS];
-	unsigned int processes;
 };
 
 /** ifpin_pin_count - read the counters of a confinement. Return: 0; -ENOENT; -errno. */
@@ -339,6 +356,13 @@ IFPIN_API int ifpin_follower_step(struct ifpin_follower *follower, struct ifpin_
 /** ifpin_follower_reload - look which pins there are, after attach and detach by others */
 IFPIN_API int ifpin_follower_reload(struct ifpin_follower *follower, struct ifpin_error *ret_error);
 
+/**
+ * ifpin_followed - whether a follower lives, for this network namespace, in whichever process
+ *
+ * Return: 0; -EPERM; or the errno of the step that failed.
+ */
+IFPIN_API int ifpin_followed(bool *ret_followed, struct ifpin_error *ret_error);
+
 /** ifpin_follower_close - end it; NULL is fine. What is in force stays in force. */
 IFPIN_API void ifpin_follower_close(struct ifpin_follower *follower);
 
@@ -348,10 +372,17 @@ IFPIN_API void ifpin_follower_close(struct ifpin_follower *follower);
  * struct ifpin_denied - something that was denied just now
  * @pin: name of the confinement
  * @reason, @text: as in struct ifpin_denial
+ * @what: what was attempted, in one clause: "SO_BINDTODEVICE named eth0"
  * @time: nanoseconds since 1970
- * @pid, @comm: the process, where it is known; else 0 and empty: the kernel did it for a socket
+ * @pid, @comm: the process, where it is known; else 0 and empty
+ * @by_kernel: that no process inside is known because none did it: the kernel sent again, or
+ *	answered. Else, with @pid 0, it is the kernel that does not tell (packets, before
+ *Linux 6.10)
  * @uid: user of the process, else of the socket
  * @ifindex: the device that was attempted, or 0
+ * @device: its name, also of one that was named and is none; empty if it is gone, or of another
+ *	network namespace
+ * @bound: the device that the socket was tied to, or 0
  * @family, @protocol: of the socket or packet; 0: not known
  * @src, @dst: addresses, IPv4 mapped; zero where not known
  * @sport, @dport: ports, host order
@@ -360,9 +391,12 @@ IFPIN_API void ifpin_follower_close(struct ifpin_follower *follower);
 struct ifpin_denied {
 	char pin[IFPIN_PIN_NAME_SIZE];
 	const char *reason, *text;
+	char what[160];
 	uint64_t time;
-	uint32_t pid, uid, ifindex;
+	uint32_t pid, uid, ifindex, bound;
 	char comm[16];
+	char device[IF_NAMESIZE];
+	bool by_kernel;
 	uint16_t family, protocol, sport, dport;
 	uint8_t src[16], dst[16];
 	uint32_t level, option;
@@ -370,8 +404,9 @@ struct ifpin_denied {
 
 /**
  * struct ifpin_burst - denials that were counted, not told: they came too fast
- * @pin, @reason, @text: as above
- * @count: how many
+ * @pin: as above
+ * @reason, @text: as above; NULL if @lost, for nobody knows which they were
+ * @count: how many since the last burst of this kind, or since the watcher began
  * @lost: whether the watcher was too slow, else the programs did not send them
  */
 struct ifpin_burst {
@@ -381,13 +416,22 @@ struct ifpin_burst {
 	bool lost;
 };
 
-/** struct ifpin_watcher - hears denials; up to eight at once for a pin; opaque */
+/** struct ifpin_watcher - hears denials; up to eight at once on a host; opaque */
 struct ifpin_watcher;
 
 /**
  * ifpin_watcher_open - begin to hear denials
  * @name: of one confinement, or NULL: all, also those to come
  * @on_denied, @on_burst: called from ifpin_watcher_step()
+ *
+ * The programs of a confinement tell up to 1,000 denials a second, to each watcher; what is above
+ * is counted, and handed to @on_burst at most once a second for each reason. A confinement that is
+ * made anew under the same name is heard as well.
+ *
+ * What a watcher has in the kernel outlives it if it is killed; the next watcher removes it, and so
+ * does ifpin_confine_gc().
+ *
+ * Needs CAP_SYS_ADMIN, or CAP_BPF and CAP_NET_ADMIN.
  *
  * Return: 0; -ENOENT: none of this name; -EPERM; -EUSERS: eight watchers are there already; -errno.
  */
@@ -399,7 +443,12 @@ IFPIN_API int ifpin_watcher_open(const char *name,
 IFPIN_API int ifpin_watcher_fd(const struct ifpin_watcher *watcher);
 /** ifpin_watcher_timeout - milliseconds until ifpin_watcher_step() has work; -1: none */
 IFPIN_API int ifpin_watcher_timeout(const struct ifpin_watcher *watcher);
-/** ifpin_watcher_step - tell what has come. Return: 0; -errno. */
+/**
+ * ifpin_watcher_step - tell what has come
+ *
+ * Return: 0; -EPROTO: a confinement of another version of ifpin cannot be watched; -errno: the same
+ * for another reason. All others are watched; go on.
+ */
 IFPIN_API int ifpin_watcher_step(struct ifpin_watcher *watcher, struct ifpin_error *ret_error);
 /** ifpin_watcher_close - end it; NULL is fine */
 IFPIN_API void ifpin_watcher_close(struct ifpin_watcher *watcher);

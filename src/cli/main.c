@@ -14,6 +14,9 @@ static const struct command {
 	{"run", cmd_run, "run a command that can use one interface only"},
 	{"attach", cmd_attach, "confine a service that runs already"},
 	{"detach", cmd_detach, "end that"},
+	{"list", cmd_list, "list all confinements"},
+	{"status", cmd_status, "whether all is held, and what passed and did not"},
+	{"watch", cmd_watch, "tell what is denied, as it happens"},
 	{"prove", cmd_prove, "attempt every known leak in a laboratory and count frames"},
 	{"sockets", cmd_sockets, "list sockets: which interface each can use, and who holds it"},
 #ifdef HAVE_DAEMON

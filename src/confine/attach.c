@@ -6,6 +6,7 @@
  */
 #include "attach.h"
 #include "follow.h"
+#include "pins.h"
 
 #include "host/cgroup.h"
 
@@ -73,6 +74,22 @@ static bool cgroup_lives(const struct ifp_meta *m)
 	return root < 0 || ifp_cgroup_path_by_id(root, m->cgroup_id, path, sizeof(path)) != -ENOENT;
 }
 
+/* Whether it holds: nobody has taken parts of it away, and its device was not another's meanwhile.
+ */
+static bool holds(const struct attach *a)
+{
+	uint32_t held = 0;
+	struct ifp_pin p;
+	bool armed;
+
+	if (ifp_pin_open(&a->store, "pin", a->target.name, &p))
+		return false;
+	armed = p.bss->state.armed && !ifp_pin_held(&p, &held);
+	ifp_pin_close(&p);
+	return armed && held == a->opts->device.ifindex &&
+	       ifp_links_live(&a->store, a->target.name);
+}
+
 /* Return: 1: it is in force already; 0: to be made; -EEXIST; -errno. */
 static int compare_with_present(struct attach *a, struct ifpin_error *err)
 {
@@ -100,7 +117,7 @@ static int compare_with_present(struct attach *a, struct ifpin_error *err)
 		return ifp_fail(err, -EEXIST,
 			"%s is confined to %s already (\"%s\"); detach that first", m.cgroup,
 			m.device.name, m.name);
-	if (!same_options(&m, o))
+	if (!same_options(&m, o) || !holds(a))
 		return 0;
 	m.rebind = o->rebind;
 	m.abort = o->abort;
@@ -166,12 +183,18 @@ static int make_programs(struct attach *a, struct ifpin_error *err)
 		.tells = true,
 		.shared = &a->host,
 	};
+	_cleanup_close_ int watchers = -1;
 	struct ifpin_state *s;
 	bool agree[2];
 	int r = ifp_store_host(&a->store, a->meta.netns, true, &a->host, err);
 
 	if (!r)
 		r = fill_host(a, agree, err);
+	if (!r) {
+		po.watchers = watchers = ifp_store_watchers(&a->store, a->meta.netns);
+		if (watchers < 0)
+			r = ifp_fail_errno(err, watchers, "cannot open the map of those who watch");
+	}
 	if (!r)
 		r = ifp_programs_load(&po, &a->programs, err);
 	if (r)
@@ -252,6 +275,7 @@ static int settle_and_arm(struct attach *a, struct ifpin_error *err)
 	struct ifp_existing *e = &a->existing;
 	int r = ifp_freeze(a->target.fd, &a->freeze, err);
 
+	e->still = true;
 	if (!r)
 		r = ifp_existing_read(e, err);
 	if (!r)
@@ -277,6 +301,7 @@ static int settle_and_arm(struct attach *a, struct ifpin_error *err)
 		r = ifp_existing_settle(e, err);
 	if (r)
 		return r;
+	e->still = false;
 	r = ifp_thaw(&a->freeze);
 	return r ? ifp_fail_errno(err, r, "cannot let the processes of the cgroup go on") : 0;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The kernel holds the state: a confinement is a cgroup named ifpin.*, nothing else. */
 #include "pins.h"
+#include "slots.h"
 
 #include "host/cgroup.h"
 
@@ -250,6 +251,7 @@ int ifpin_confine_gc(unsigned int *ret_removed, struct ifpin_error *ret_error)
 	unsigned int removed = 0, pins;
 	FTSENT *e;
 	FTS *fts;
+	int r;
 
 	if (top < 0)
 		return top;
@@ -267,6 +269,9 @@ int ifpin_confine_gc(unsigned int *ret_removed, struct ifpin_error *ret_error)
 	fts_close(fts);
 	if (ifp_pins_gc(&pins, ret_error))
 		return ret_error->code;
+	r = ifp_slots_tidy(ret_error);
+	if (r)
+		return r;
 	*ret_removed = removed + pins;
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,120 +18,6 @@
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
 #endif
-
-/* ---- which there are ---- */
-
-struct reading {
-	struct ifp_existing *e;
-	struct ifpin_error *err;
-	uint64_t netns_inode;
-};
-
-static int netns_inode(const char *path, uint64_t *ret)
-{
-	struct stat st;
-
-	if (stat(path, &st))
-		return errno == ENOENT ? -ESRCH : -errno;
-	*ret = st.st_ino;
-	return 0;
-}
-
-static int add(const struct ifp_descriptor *d, void *data)
-{
-	struct ifp_existing *e = ((struct reading *)data)->e;
-
-	if (d->kind == IFP_DESCRIPTOR_IO_URING) {
-		e->io_urings++;
-		return 0;
-	}
-	if (e->n == e->room) {
-		size_t room = e->room ? 2 * e->room : 64;
-		struct ifp_held *bigger = reallocarray(e->v, room, sizeof(*bigger));
-
-		if (!bigger)
-			return -ENOMEM;
-		e->v = bigger;
-		e->room = room;
-	}
-	e->v[e->n++] = (struct ifp_held){.at = *d, .fd = -1};
-	return 0;
-}
-
-static int look_at(pid_t pid, void *data)
-{
-	struct reading *r = data;
-	uint64_t inode = 0;
-	char path[64];
-	int ret;
-
-	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
-	ret = netns_inode(path, &inode);
-	if (!ret && inode != r->netns_inode)
-		return ifp_fail(r->err, -EXDEV,
-			"process %d is in another network namespace than %s; run ifpin there",
-			(int)pid, r->e->device.name);
-	if (!ret)
-		ret = ifp_descriptors_each(pid, add, r);
-	return ret == -ESRCH ? 0 : ret;
-}
-
-static int by_inode(const void *a, const void *b)
-{
-	const struct ifp_held *x = a, *y = b;
-
-	if (x->at.kind != y->at.kind)
-		return (int)x->at.kind - (int)y->at.kind;
-	return x->at.inode < y->at.inode ? -1 : x->at.inode > y->at.inode;
-}
-
-/* Takes a copy of each, from the first holder that has it still. */
-static void take_each(struct ifp_existing *e)
-{
-	size_t n = 0;
-
-	if (e->n)
-		qsort(e->v, e->n, sizeof(*e->v), by_inode);
-	for (size_t i = 0; i < e->n; i++) {
-		struct ifp_held *last = n ? &e->v[n - 1] : NULL;
-		struct stat st;
-
-		if (e->v[i].at.kind == IFP_DESCRIPTOR_WIRE) {
-			e->v[n++] = e->v[i];
-			continue;
-		}
-		if (last && !by_inode(last, &e->v[i])) {
-			if (last->fd >= 0)
-				continue;
-			n--; /* its first holder has closed it */
-		}
-		e->v[n] = e->v[i];
-		e->v[n].fd = ifp_descriptor_take(&e->v[n].at);
-		if (e->v[n].fd >= 0 && (fstat(e->v[n].fd, &st) || st.st_ino != e->v[n].at.inode)) {
-			close(e->v[n].fd);
-			e->v[n].fd = -1;
-		}
-		n++;
-	}
-	e->n = n;
-}
-
-static void forget(struct ifp_existing *e)
-{
-	ifp_groups_free(&e->groups);
-	for (size_t i = 0; i < e->n; i++)
-		ifp_closep(&e->v[i].fd);
-	e->n = 0;
-	e->io_urings = 0;
-}
-
-void ifp_existing_free(struct ifp_existing *e)
-{
-	forget(e);
-	free(e->v);
-	e->v = NULL;
-	e->room = 0;
-}
 
 /* ---- what is so of one ---- */
 
@@ -188,6 +75,25 @@ static bool is_shut(const struct ifp_held *h)
 	return h->sock.type == SOCK_DGRAM && poll(&pfd, 1, 0) == 1 && pfd.revents & POLLHUP;
 }
 
+/* What it has begun to send (MSG_MORE) it could end still: it goes while nothing is in force yet.
+ */
+static void push_what_is_begun(int fd)
+{
+	int off = 0;
+
+	setsockopt(fd, IPPROTO_UDP, UDP_CORK, &off, sizeof(off));
+}
+
+static bool makes_headers(const struct ifp_held *h)
+{
+	int on = 0;
+	socklen_t len = sizeof(on);
+
+	return h->sock.protocol == IPPROTO_RAW ||
+	       (h->sock.family == AF_INET &&
+		       !getsockopt(h->fd, IPPROTO_IP, IP_HDRINCL, &on, &len) && on);
+}
+
 static void judge_connection(const struct ifp_existing *e, struct ifp_held *h)
 {
 	uint32_t dev = e->device.ifindex;
@@ -239,12 +145,14 @@ static void judge_datagrams(const struct ifp_existing *e, struct ifp_held *h)
 	h->joined = has_joined(e, h->fd);
 	if (h->joined)
 		set(h, IFP_TIE, 0, "has joined a group on another device");
-	if (is_shut(h))
+	if (is_shut(h)) {
+		push_what_is_begun(h->fd);
 		return;
+	}
 	if (h->sock.type == SOCK_RAW && h->sock.family == AF_INET &&
 		h->sock.protocol == IPPROTO_IGMP)
 		set(h, IFP_HOPELESS, 0, "may route multicast");
-	else if (h->sock.type == SOCK_RAW && h->sock.protocol == IPPROTO_RAW)
+	else if (h->sock.type == SOCK_RAW && makes_headers(h))
 		set(h, IFP_HOPELESS, 0, "sends headers made by hand");
 	else if (!h->native)
 		set(h, h->sock.type == SOCK_RAW ? IFP_HOPELESS : IFP_ABORT, 0,
@@ -260,12 +168,14 @@ static void judge_other(struct ifp_held *h)
 	int domain = 0;
 	socklen_t len = sizeof(domain);
 
-	if (getsockopt(h->fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) ||
-		(domain != AF_UNIX && domain != AF_NETLINK && domain != AF_ALG))
+	h->sock = (struct ifp_sock){};
+	if (!getsockopt(h->fd, SOL_SOCKET, SO_DOMAIN, &domain, &len))
+		h->sock.family = (uint8_t)domain;
+	if (domain != AF_UNIX && domain != AF_NETLINK && domain != AF_ALG)
 		set(h, IFP_HOPELESS, 0, "is of a family that cannot be held");
 }
 
-static void judge(const struct ifp_existing *e, struct ifp_held *h)
+void ifp_held_judge(const struct ifp_existing *e, struct ifp_held *h)
 {
 	int r;
 
@@ -274,8 +184,6 @@ static void judge(const struct ifp_existing *e, struct ifp_held *h)
 		set(h, IFP_HOPELESS, 0, "is a device node by which frames are sent");
 		return;
 	}
-	if (h->fd < 0)
-		return; /* closed meanwhile by all who had it */
 	r = ifp_socket_ask(h->fd, &h->sock);
 	if (r) {
 		judge_other(h);
@@ -287,7 +195,8 @@ static void judge(const struct ifp_existing *e, struct ifp_held *h)
 	}
 	if (ifp_netns_of(h->fd) != e->netns) {
 		if (!is_shut(h))
-			set(h, IFP_ABORT, 0, "is of another network namespace");
+			set(h, h->sock.type == SOCK_RAW ? IFP_HOPELESS : IFP_ABORT, 0,
+				"is of another network namespace");
 		return;
 	}
 	h->native = is_native(e, h->fd);
@@ -298,30 +207,6 @@ static void judge(const struct ifp_existing *e, struct ifp_held *h)
 		judge_datagrams(e, h);
 	else
 		set(h, IFP_HOPELESS, 0, "has a protocol that cannot be held");
-}
-
-int ifp_existing_read(struct ifp_existing *e, struct ifpin_error *err)
-{
-	struct reading r = {e, err, 0};
-	int ret = netns_inode("/proc/self/ns/net", &r.netns_inode);
-
-	forget(e);
-	if (ret)
-		return ifp_fail_errno(
-			err, ret, "cannot tell the network namespace of this process");
-	ret = ifp_groups_read(e->device.ifindex, &e->groups);
-	if (ret)
-		return ifp_fail_errno(err, ret, "cannot read the multicast groups of the host");
-	err->code = 0;
-	ret = ifp_processes_each(e->cgroup_fd, look_at, &r);
-	if (ret)
-		return err->code
-			       ?: ifp_fail_errno(
-					  err, ret, "cannot look at the sockets of the cgroup");
-	take_each(e);
-	for (size_t i = 0; i < e->n; i++)
-		judge(e, &e->v[i]);
-	return 0;
 }
 
 /* ---- what is done about one ---- */
@@ -349,6 +234,7 @@ static int end(const struct ifp_existing *e, const struct ifp_held *h)
 
 	if (h->sock.type != SOCK_STREAM) {
 		shutdown(h->fd, SHUT_RDWR);
+		push_what_is_begun(h->fd);
 		return is_shut(h) ? 0 : -EBUSY;
 	}
 	tied.tie_to = e->device.ifindex;
@@ -373,8 +259,15 @@ static int leave_groups(const struct ifp_existing *e, int fd)
 
 static int remedy(struct ifp_existing *e, struct ifp_held *h)
 {
-	int r = h->joined ? leave_groups(e, h->fd) : 0;
+	int r = h->remedy == IFP_CONFORMS ? 0 : ifp_held_take(h);
 
+	/* Closed meanwhile by this holder; if another has it, the next look finds it. */
+	if (r == -ESRCH && !e->still) {
+		h->remedy = IFP_CONFORMS;
+		return 0;
+	}
+	if (!r && h->joined)
+		r = leave_groups(e, h->fd);
 	if (r)
 		return r;
 	if (h->remedy == IFP_TIE) {

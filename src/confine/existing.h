@@ -23,11 +23,11 @@ enum ifp_remedy {
 /* A socket that a process of the cgroup holds. */
 struct ifp_held {
 	struct ifp_descriptor at; /* one of the descriptors that lead to it */
-	struct ifp_sock sock;	  /* family 0: not an internet, packet or XDP socket */
-	int fd;			  /* a copy of the descriptor; -1: there is none to be had */
-	bool native;		  /* the programs of the cgroup judge it */
-	bool joined;		  /* a group on another device, which it is made to leave */
-	uint32_t tie_to;	  /* for IFP_TIE; 0: it need not be tied */
+	struct ifp_sock sock; /* of other families, and of device nodes, only the family is set */
+	int fd;		      /* a copy, of what only waits in a message; else -1 */
+	bool native;	      /* the programs of the cgroup judge it */
+	bool joined;	      /* a group on another device, which it is made to leave */
+	uint32_t tie_to;      /* for IFP_TIE; 0: it need not be tied */
 	enum ifp_remedy remedy;
 	const char *why; /* static */
 };
@@ -38,6 +38,7 @@ struct ifp_existing {
 	uint64_t netns;
 	struct ifpin_device device;
 	bool loopback;
+	bool still; /* the cgroup is frozen: messages of its unix sockets are looked into as well */
 	enum ifpin_existing mode;
 	const struct ifp_addrs *addrs;
 	void (*log)(void *log_ctx, const char *line);
@@ -54,6 +55,12 @@ struct ifp_existing {
  * Return: 0; -EXDEV: a process of another network or PID namespace; -ENOMEM; -errno.
  */
 int ifp_existing_read(struct ifp_existing *e, struct ifpin_error *err);
+
+/* A copy of its descriptor. Return: 0; -ESRCH: that is another one by now, or none; -errno. */
+int ifp_held_take(struct ifp_held *h);
+
+/* What is to be done about one, of which there is a copy. */
+void ifp_held_judge(const struct ifp_existing *e, struct ifp_held *h);
 
 /*
  * Does what the mode says about those that do not conform; first all are judged, then all are

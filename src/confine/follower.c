@@ -47,7 +47,7 @@ struct ifpin_follower {
 	struct ifp_store store;
 	uint64_t netns;
 	struct mnl_socket *events, *ask, *changes;
-	int epoll, inotify;
+	int epoll, inotify, mark;
 	struct ifp_host_maps host;
 	struct pin *pins;
 	size_t n_pins;
@@ -617,6 +617,7 @@ void ifpin_follower_close(struct ifpin_follower *f)
 	ifp_nl_closep(&f->changes);
 	ifp_closep(&f->epoll);
 	ifp_closep(&f->inotify);
+	ifp_closep(&f->mark);
 	ifp_store_closep(&f->store);
 	ifp_host_maps_close(&f->host);
 	for (size_t i = 0; i < f->n_guarded; i++)
@@ -674,7 +675,7 @@ int ifpin_follower_open(void (*on_change)(void *ctx, const struct ifpin_change *
 		return ifp_fail(ret_error, -ENOMEM, "out of memory");
 	f->on_change = on_change;
 	f->ctx = ctx;
-	f->store.fd = f->epoll = f->inotify = -1;
+	f->store.fd = f->epoll = f->inotify = f->mark = -1;
 	f->host = (struct ifp_host_maps){.host_fd = -1, .addrs = -1, .ways = -1};
 	r = ifp_own_netns(&f->netns);
 	if (r)
@@ -695,6 +696,10 @@ int ifpin_follower_open(void (*on_change)(void *ctx, const struct ifpin_change *
 	r = reload(f, ret_error);
 	if (r)
 		return r;
+	f->mark = ifp_follow_mark(&f->store, f->netns);
+	if (f->mark < 0)
+		return ifp_fail_errno(
+			ret_error, f->mark, "cannot let others know that somebody follows");
 	*ret_follower = f;
 	f = NULL;
 	return 0;

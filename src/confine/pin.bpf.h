@@ -50,10 +50,18 @@ const volatile struct ifpin_policy policy = {};
 
 /* Written by the supervisor or the daemon through a shared mapping. */
 struct ifpin_state state = {};
-__u32 watching = 0; /* how many watch */
+__u64 watching = 0; /* a bit for each slot of watchers that somebody has */
 __u64 denials[IFPIN_REASON_SLOTS] = {};
 __u64 untold[IFPIN_REASON_SLOTS] = {}; /* of these, what was not told to those who watch */
 __u64 lost[IFPIN_WATCHERS] = {};       /* what did not fit into the buffer of one who watches */
+
+/*
+ * The window in which events are counted against IFPIN_EVENTS_PER_SECOND. Neither static nor
+ * narrower than what is above: user space maps all of it by a struct, which has no static variables
+ * and would end in padding that the map lacks.
+ */
+__u64 window_start = 0;
+__u64 window_events = 0;
 
 /* Shared by all confinements that are followed together. */
 struct ifpin_host host SEC(".data.host") = {};

@@ -18,38 +18,48 @@
 
 void ifp_pin_close(struct ifp_pin *p)
 {
-	if (p->bss)
-		munmap(p->bss, sizeof(*p->bss));
+	ifp_state_close(&p->bss);
 	ifp_closep(&p->state);
 	ifp_closep(&p->packets);
 	ifp_closep(&p->options);
-	p->bss = NULL;
 }
 
 static int open_map(
 	const struct ifp_store *s, const char *kind, const char *name, const char *file, int *ret)
 {
-	char path[256];
-
-	*ret = bpf_obj_get(ifp_store_path(s, kind, name, file, path));
-	return *ret < 0 ? -errno : 0;
+	*ret = ifp_store_get(s, kind, name, file);
+	return *ret < 0 ? *ret : 0;
 }
 
-static int map_state(struct ifp_pin *p)
+static int map_state(int state, struct ifpin_bpf__bss **ret)
 {
 	struct bpf_map_info info = {};
 	uint32_t len = sizeof(info);
+	void *p;
 
-	if (bpf_obj_get_info_by_fd(p->state, &info, &len))
+	if (bpf_obj_get_info_by_fd(state, &info, &len))
 		return -errno;
-	/* Behind what the skeleton names are the programs' static variables. */
-	if (info.value_size < sizeof(*p->bss))
+	if (info.value_size != sizeof(**ret))
 		return -EPROTO;
-	p->bss = mmap(NULL, sizeof(*p->bss), PROT_READ | PROT_WRITE, MAP_SHARED, p->state, 0);
-	if (p->bss != MAP_FAILED)
-		return 0;
-	p->bss = NULL;
-	return -errno;
+	p = mmap(NULL, sizeof(**ret), PROT_READ | PROT_WRITE, MAP_SHARED, state, 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	*ret = p;
+	return 0;
+}
+
+int ifp_state_open(const struct ifp_store *s, const char *name, struct ifpin_bpf__bss **ret)
+{
+	_cleanup_close_ int state = ifp_store_get(s, "pin", name, IFP_PIN_STATE);
+
+	return state < 0 ? state : map_state(state, ret);
+}
+
+void ifp_state_close(struct ifpin_bpf__bss **bss)
+{
+	if (*bss)
+		munmap(*bss, sizeof(**bss));
+	*bss = NULL;
 }
 
 int ifp_pin_open(const struct ifp_store *s, const char *kind, const char *name, struct ifp_pin *ret)
@@ -62,7 +72,7 @@ int ifp_pin_open(const struct ifp_store *s, const char *kind, const char *name, 
 	if (!r)
 		r = open_map(s, kind, name, IFP_PIN_OPTIONS, &p.options);
 	if (!r)
-		r = map_state(&p);
+		r = map_state(p.state, &p.bss);
 	if (r)
 		ifp_pin_close(&p);
 	else
@@ -107,12 +117,34 @@ int ifp_pin_held(const struct ifp_pin *p, uint32_t *ret_ifindex)
 
 /* ---- all of them ---- */
 
+static const struct {
+	const char *name, *text;
+} states[] = {
+	[IFPIN_PIN_HELD] = {"held", "held"},
+	[IFPIN_PIN_DEVICE_GONE] = {"device-gone", "closed: the device is gone"},
+	[IFPIN_PIN_REPLACED] = {"replaced", "closed: another device has its name or index"},
+	[IFPIN_PIN_CGROUP_GONE] = {"cgroup-gone", "ended: its cgroup is gone"},
+	[IFPIN_PIN_OTHER_NETNS] = {"other-netns", "of another network namespace"},
+	[IFPIN_PIN_BROKEN] = {"broken", "broken: somebody has taken parts of it away"},
+};
+
+const char *ifpin_pin_state_name(enum ifpin_pin_state state)
+{
+	return (size_t)state < ARRAY_SIZE(states) ? states[state].name : "unknown";
+}
+
+const char *ifpin_pin_state_text(enum ifpin_pin_state state)
+{
+	return (size_t)state < ARRAY_SIZE(states) ? states[state].text : "unknown";
+}
+
 struct listing {
 	const struct ifp_store *store;
 	struct ifpin_device *devices;
 	size_t n_devices;
 	uint64_t netns;
 	int root;
+	bool thorough;
 	struct ifpin_pin_info *v;
 	size_t n, room;
 };
@@ -136,28 +168,125 @@ static enum ifpin_pin_state device_state(const struct listing *l, const struct i
 								   : IFPIN_PIN_DEVICE_GONE;
 }
 
-/* Parts that somebody has taken away, and a device that the follower has not given back yet. */
+/* Whether all links are pinned. */
+static bool has_links(const struct ifp_store *s, const char *name)
+{
+	char path[256];
+	const char *folder = ifp_store_path(s, "pin", name, NULL, path) + strlen(s->path) + 1;
+	_cleanup_close_ int fd = openat(s->fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_Alignas(struct dirent64) char buf[4096];
+	int n = 0;
+	ssize_t len;
+
+	if (fd < 0)
+		return false;
+	/* Once all are found there is no need to ask for the end; readdir() would. */
+	while (n < IFP_N_PROGRAMS && (len = getdents64(fd, buf, sizeof(buf))) > 0)
+		for (ssize_t at = 0; at < len;) {
+			const struct dirent64 *de = (const void *)(buf + at);
+
+			n += !strncmp(de->d_name, IFP_PIN_LINK, strlen(IFP_PIN_LINK));
+			at += de->d_reclen;
+		}
+	return n == IFP_N_PROGRAMS;
+}
+
+/* What the map of the state says. Return: 0; -EPROTO: of another version; -errno. */
+static int read_state(const struct ifp_store *s, const char *name, struct ifpin_bpf__bss *ret)
+{
+	struct bpf_map_info info = {};
+	uint32_t len = sizeof(info), zero = 0;
+	int map, r = open_map(s, "pin", name, IFP_PIN_STATE, &map);
+
+	if (!r && bpf_obj_get_info_by_fd(map, &info, &len))
+		r = -errno;
+	if (!r && info.value_size != sizeof(*ret))
+		r = -EPROTO;
+	if (!r && bpf_map_lookup_elem(map, &zero, ret))
+		r = -errno;
+	ifp_closep(&map);
+	return r;
+}
+
+static int read_held(
+	const struct ifp_store *s, const char *name, struct ifpin_bpf__bss *bss, uint32_t *ret)
+{
+	struct ifp_pin p = {.bss = bss};
+	int r = open_map(s, "pin", name, IFP_PIN_PACKETS, &p.packets);
+
+	r = r ?: ifp_pin_held(&p, ret);
+	ifp_closep(&p.packets);
+	return r;
+}
+
+/*
+ * Parts that somebody has taken away, and a device that the follower has not given back yet.
+ * Whether each link is still attached takes three calls for each: only where one is looked at by
+ * itself.
+ */
 static enum ifpin_pin_state held_state(const struct listing *l, const struct ifp_meta *m)
 {
 	enum ifpin_pin_state state = device_state(l, m);
-	struct ifp_pin p;
+	struct ifpin_bpf__bss bss;
 	uint32_t held;
 
-	if (ifp_pin_open(l->store, "pin", m->name, &p))
+	if (read_state(l->store, m->name, &bss) || read_held(l->store, m->name, &bss, &held) ||
+		!bss.state.armed)
 		return IFPIN_PIN_BROKEN;
-	if (!p.bss->state.armed || !ifp_links_live(l->store, m->name))
-		state = IFPIN_PIN_BROKEN;
-	else if (state == IFPIN_PIN_HELD && (ifp_pin_held(&p, &held) || held != m->device.ifindex))
-		state = IFPIN_PIN_DEVICE_GONE;
-	ifp_pin_close(&p);
+	if (l->thorough ? !ifp_links_live(l->store, m->name) : !has_links(l->store, m->name))
+		return IFPIN_PIN_BROKEN;
+	if (state == IFPIN_PIN_HELD && held != m->device.ifindex)
+		return IFPIN_PIN_DEVICE_GONE;
 	return state;
 }
 
-static bool names_cgroup(int root, const char *path, uint64_t id)
+static bool names_cgroup(int root, const char *path, uint64_t id, bool *ret_leaf)
 {
 	struct stat st;
 
-	return !fstatat(root, path + 1, &st, 0) && st.st_ino == id;
+	if (fstatat(root, path + 1, &st, 0) || st.st_ino != id)
+		return false;
+	*ret_leaf = st.st_nlink <= 2;
+	return true;
+}
+
+static int count_process(pid_t pid, void *data)
+{
+	(void)pid;
+	++*(unsigned int *)data;
+	return 0;
+}
+
+/* Those of the cgroup itself. Return: whether they could be counted. */
+static bool count_own(int root, const char *cgroup, unsigned int *ret)
+{
+	char path[IFPIN_CGROUP_PATH_SIZE + 16], buf[4096];
+	_cleanup_close_ int fd = -1;
+	unsigned int n = 0;
+	ssize_t len;
+
+	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup + 1);
+	fd = openat(root, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	while ((len = read(fd, buf, sizeof(buf))) > 0)
+		for (ssize_t i = 0; i < len; i++)
+			n += buf[i] == '\n';
+	if (!len)
+		*ret = n;
+	return !len;
+}
+
+/* Where no cgroup is below it, which most have none, there is nothing to walk. */
+static void count_processes(int root, struct ifpin_pin_info *pin, bool leaf)
+{
+	_cleanup_close_ int fd = -1;
+
+	if (leaf && count_own(root, pin->cgroup, &pin->processes))
+		return;
+	fd = openat(root, pin->cgroup + 1, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0)
+		ifp_processes_each(fd, count_process, &pin->processes);
 }
 
 static void to_info(const struct listing *l, const struct ifp_meta *m, struct ifpin_pin_info *ret)
@@ -172,39 +301,51 @@ static void to_info(const struct listing *l, const struct ifp_meta *m, struct if
 		.abort = m->abort,
 		.configured = m->configured,
 		.since = m->since,
+		.state = IFPIN_PIN_CGROUP_GONE,
 	};
+	bool leaf;
 
 	strcpy(i.name, m->name);
 	strcpy(i.cgroup, m->cgroup);
-	i.state = names_cgroup(l->root, m->cgroup, m->cgroup_id) ? held_state(l, m)
-								 : IFPIN_PIN_CGROUP_GONE;
+	if (names_cgroup(l->root, m->cgroup, m->cgroup_id, &leaf)) {
+		i.state = held_state(l, m);
+		count_processes(l->root, &i, leaf);
+	}
 	*ret = i;
 }
 
-static int list_one(const char *name, void *data)
+static struct ifpin_pin_info *add_info(struct listing *l)
 {
-	struct listing *l = data;
-	struct ifp_meta m;
-	char path[256];
-	int r = ifp_meta_read(ifp_store_path(l->store, "pin", name, "meta", path), &m);
-
-	if (r == -ENOENT)
-		return 0; /* detached meanwhile */
 	if (l->n == l->room) {
 		size_t room = l->room ? 2 * l->room : 32;
 		struct ifpin_pin_info *bigger = reallocarray(l->v, room, sizeof(*bigger));
 
 		if (!bigger)
-			return -ENOMEM;
+			return NULL;
 		l->v = bigger;
 		l->room = room;
 	}
+	return &l->v[l->n++];
+}
+
+static int list_one(const char *name, void *data)
+{
+	struct listing *l = data;
+	struct ifpin_pin_info *info;
+	struct ifp_meta m;
+	int r = ifp_meta_of(l->store, name, &m);
+
+	if (r == -ENOENT && !ifp_store_has(l->store, "pin", name))
+		return 0; /* detached meanwhile */
+	info = add_info(l);
+	if (!info)
+		return -ENOMEM;
 	if (r) {
-		l->v[l->n] = (struct ifpin_pin_info){.state = IFPIN_PIN_BROKEN, .attached = true};
-		strcpy(l->v[l->n++].name, name);
+		*info = (struct ifpin_pin_info){.state = IFPIN_PIN_BROKEN, .attached = true};
+		strcpy(info->name, name);
 		return 0;
 	}
-	to_info(l, &m, &l->v[l->n++]);
+	to_info(l, &m, info);
 	return 0;
 }
 
@@ -214,32 +355,57 @@ static int by_name(const void *a, const void *b)
 		((const struct ifpin_pin_info *)a)->name, ((const struct ifpin_pin_info *)b)->name);
 }
 
+/* What all of them are compared with. Return: 0; -ENOENT: there are none; -errno. */
+static int listing_begin(struct listing *l, struct ifp_store *s, struct ifpin_error *err)
+{
+	int r = ifp_store_open(s, err);
+
+	if (r)
+		return r;
+	l->store = s;
+	r = ifpin_device_list(&l->devices, &l->n_devices, err);
+	if (r)
+		return r == -ENOENT ? -EIO : r;
+	l->root = ifp_cgroup_root();
+	r = l->root < 0 ? l->root : ifp_own_netns(&l->netns);
+	return r ? ifp_fail_errno(err, r == -ENOENT ? -EIO : r, "cannot list the confinements") : 0;
+}
+
 int ifpin_pins(struct ifpin_pin_info **ret_pins, size_t *ret_n, struct ifpin_error *ret_error)
 {
 	_cleanup_(ifp_store_closep) struct ifp_store s = {.fd = -1};
-	_cleanup_(listing_free) struct listing l = {.store = &s, .root = -1};
-	int r = ifp_store_open(&s, ret_error);
+	_cleanup_(listing_free) struct listing l = {.root = -1};
+	int r = listing_begin(&l, &s, ret_error);
 
-	if (r == -ENOENT) {
-		*ret_pins = NULL;
-		*ret_n = 0;
-		return 0;
-	}
-	if (!r)
-		r = ifpin_device_list(&l.devices, &l.n_devices, ret_error);
-	if (r)
+	if (r && r != -ENOENT)
 		return r;
-	l.root = ifp_cgroup_root();
-	r = l.root < 0 ? l.root : ifp_own_netns(&l.netns);
 	if (!r)
 		r = ifp_store_each(&s, list_one, &l);
-	if (r)
+	if (r && r != -ENOENT)
 		return ifp_fail_errno(ret_error, r, "cannot list the confinements");
 	if (l.n)
 		qsort(l.v, l.n, sizeof(*l.v), by_name);
 	*ret_pins = l.v;
 	*ret_n = l.n;
 	l.v = NULL;
+	return 0;
+}
+
+int ifpin_pin_check(struct ifpin_pin_info *pin, struct ifpin_error *ret_error)
+{
+	_cleanup_(ifp_store_closep) struct ifp_store s = {.fd = -1};
+	_cleanup_(listing_free) struct listing l = {.root = -1, .thorough = true};
+	int r;
+
+	if (!pin->attached)
+		return 0;
+	r = listing_begin(&l, &s, ret_error);
+	if (!r)
+		r = list_one(pin->name, &l);
+	if (r || !l.n)
+		return ifp_fail(
+			ret_error, r ?: -ENOENT, "no confinement is called \"%s\"", pin->name);
+	*pin = l.v[0];
 	return 0;
 }
 
@@ -264,24 +430,6 @@ static int count_passed(const struct ifp_store *s, const char *name, struct ifpi
 	return r;
 }
 
-static int count_process(pid_t pid, void *data)
-{
-	(void)pid;
-	++*(unsigned int *)data;
-	return 0;
-}
-
-static void count_processes(const struct ifpin_pin_info *pin, unsigned int *ret)
-{
-	_cleanup_close_ int root = ifp_cgroup_root(), fd = -1;
-
-	*ret = 0;
-	if (root >= 0 && names_cgroup(root, pin->cgroup, pin->cgroup_id))
-		fd = openat(root, pin->cgroup + 1, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd >= 0)
-		ifp_processes_each(fd, count_process, ret);
-}
-
 int ifpin_pin_count(const struct ifpin_pin_info *pin, struct ifpin_pin_counts *ret_counts,
 	struct ifpin_error *ret_error)
 {
@@ -301,7 +449,6 @@ int ifpin_pin_count(const struct ifpin_pin_info *pin, struct ifpin_pin_counts *r
 	if (r)
 		return ifp_fail_errno(
 			ret_error, r, "cannot read the counters of \"%s\"", pin->name);
-	count_processes(pin, &c.processes);
 	*ret_counts = c;
 	return 0;
 }
@@ -313,14 +460,15 @@ int ifp_pin_remove(const struct ifp_store *s, const char *name)
 	char from[256], to[256];
 	struct ifp_pin p;
 
-	/* All programs at once; then what is left of them is nobody's business. */
-	if (!ifp_pin_open(s, "pin", name, &p)) {
-		__atomic_store_n(&p.bss->state.armed, 0, __ATOMIC_SEQ_CST);
-		ifp_pin_close(&p);
-	}
+	/* From here on it is to end: if we are killed, the next writer ends it. */
 	if (rename(ifp_store_path(s, "pin", name, NULL, from),
 		    ifp_store_path(s, "new", name, NULL, to)))
 		return -errno;
+	/* All programs at once; then what is left of them is nobody's business. */
+	if (!ifp_pin_open(s, "new", name, &p)) {
+		__atomic_store_n(&p.bss->state.armed, 0, __ATOMIC_SEQ_CST);
+		ifp_pin_close(&p);
+	}
 	return ifp_store_remove(s, "new", name);
 }
 
@@ -356,11 +504,10 @@ static int collect_dead(const char *name, void *data)
 {
 	struct dead *d = data;
 	struct ifp_meta m;
-	char path[256];
 	void *bigger;
+	bool leaf;
 
-	if (ifp_meta_read(ifp_store_path(d->store, "pin", name, "meta", path), &m) ||
-		names_cgroup(d->root, m.cgroup, m.cgroup_id))
+	if (ifp_meta_of(d->store, name, &m) || names_cgroup(d->root, m.cgroup, m.cgroup_id, &leaf))
 		return 0;
 	bigger = reallocarray(d->names, d->n + 1, sizeof(*d->names));
 	if (!bigger)
@@ -398,11 +545,11 @@ bool ifp_links_live(const struct ifp_store *s, const char *name)
 	for (int i = 0; i < IFP_N_PROGRAMS; i++) {
 		struct bpf_link_info info = {};
 		uint32_t len = sizeof(info);
-		char path[256], file[16];
+		char file[16];
 		_cleanup_close_ int link = -1;
 
 		snprintf(file, sizeof(file), IFP_PIN_LINK "%d", i);
-		link = bpf_obj_get(ifp_store_path(s, "pin", name, file, path));
+		link = ifp_store_get(s, "pin", name, file);
 		/* One that somebody has detached is still pinned, and says so. */
 		if (link < 0 || bpf_obj_get_info_by_fd(link, &info, &len) || !info.cgroup.cgroup_id)
 			return false;

@@ -12,7 +12,7 @@
 #define IFPIN_FILTER_BITS 512
 #define IFPIN_WATCHERS 8
 #define IFPIN_EVENTS_PER_SECOND 1000 /* of one confinement; what is above is counted */
-#define IFPIN_OPTVAL_LEN 24
+#define IFPIN_OPTVAL_LEN 32
 
 /*
  * setsockopt() with this level and the id of a confinement as option succeeds on the sockets that
@@ -64,6 +64,7 @@ struct ifpin_network {
 /* A denial, as the programs tell it to those who watch. */
 struct ifpin_denial_event {
 	__u64 time; /* CLOCK_MONOTONIC, ns */
+	__u32 id;   /* of the confinement, for one buffer may serve many */
 	__u32 reason;
 	__u32 pid, uid;		     /* pid 0: not known; then uid is the socket's */
 	__u32 ifindex;		     /* the device that was attempted, or 0 */
@@ -71,6 +72,7 @@ struct ifpin_denial_event {
 	__u32 level, option, optlen; /* of setsockopt() */
 	__u16 family, protocol;
 	__u16 sport, dport; /* host order */
+	__u32 knows_task; /* 1: pid 0 means that it was no process of the confinement */
 	struct ifpin_addr src, dst;
 	__u8 optval[IFPIN_OPTVAL_LEN];
 	char comm[16];

@@ -148,14 +148,16 @@ static int hold(struct ifp_programs *p, const struct ifpin_device *d)
 }
 
 /* The maps of the host are ours alone, or those that all share. */
-static int share(struct ifpin_bpf *skel, const struct ifp_host_maps *shared, int host_fd)
+static int share(struct ifpin_bpf *skel, const struct ifp_programs_opts *opts)
 {
-	int r = bpf_map__reuse_fd(skel->maps.local_addrs, shared->addrs);
+	int r = bpf_map__reuse_fd(skel->maps.local_addrs, opts->shared->addrs);
 
 	if (!r)
-		r = bpf_map__reuse_fd(skel->maps.ways, shared->ways);
+		r = bpf_map__reuse_fd(skel->maps.ways, opts->shared->ways);
 	if (!r)
-		r = bpf_map__reuse_fd(skel->maps.data_host, host_fd);
+		r = bpf_map__reuse_fd(skel->maps.data_host, opts->shared->host_fd);
+	if (!r)
+		r = bpf_map__reuse_fd(skel->maps.watchers, opts->watchers);
 	return r;
 }
 
@@ -169,7 +171,7 @@ static int open_and_load(struct ifp_programs *p, const struct ifp_programs_opts 
 	if (!p->skel)
 		r = -errno;
 	if (!r && opts->shared)
-		r = share(p->skel, opts->shared, opts->shared->host_fd);
+		r = share(p->skel, opts);
 	if (!r) {
 		memcpy((void *)&p->skel->rodata->policy, policy, sizeof(*policy));
 		p->skel->bss->state.armed = opts->armed;
@@ -263,10 +265,13 @@ int ifp_programs_pin(
 		{p->skel->maps.device_of_packets, IFP_PIN_PACKETS},
 		{p->skel->maps.device_of_options, IFP_PIN_OPTIONS},
 		{p->skel->maps.passed, IFP_PIN_PASSED},
-		{p->skel->maps.watchers, IFP_PIN_WATCHERS},
 	};
 	char path[256];
 
+	/* Whoever opens it again has the struct only. */
+	if (bpf_map__value_size(p->skel->maps.bss) != sizeof(*p->skel->bss))
+		return ifp_fail(
+			err, -EPROTO, "ifpin was built with a struct that is not its state");
 	if (mkdir(folder, 0700))
 		return ifp_fail_errno(err, -errno, "cannot make %s", folder);
 	for (size_t i = 0; i < ARRAY_SIZE(maps); i++) {

@@ -14,6 +14,7 @@ struct ifp_programs;
  * @tells: whether denials can be watched; takes longer to load
  * @armed: whether they hold from the moment they are attached; else ifp_programs_arm() says when
  * @shared: maps of the host that others keep true, or NULL: make some of their own
+ * @watchers: with @shared, from ifp_store_watchers()
  */
 struct ifp_programs_opts {
 	const struct ifpin_device *device;
@@ -21,6 +22,7 @@ struct ifp_programs_opts {
 	bool tells;
 	bool armed;
 	const struct ifp_host_maps *shared;
+	int watchers;
 };
 
 /* Return: 0; -ENOSYS, -EPERM, …: the kernel does not load them; -ENODEV, -ESTALE: the device is
@@ -44,7 +46,6 @@ int ifp_programs_pin(
 #define IFP_PIN_PACKETS "packets" /* device_of_packets */
 #define IFP_PIN_OPTIONS "options" /* device_of_options */
 #define IFP_PIN_PASSED "passed"
-#define IFP_PIN_WATCHERS "watchers"
 #define IFP_PIN_LINK "link" /* link0, link1, … */
 
 /* From here on they hold. */

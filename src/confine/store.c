@@ -10,11 +10,13 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 
 #define BPFFS "/sys/fs/bpf"
 #define FOLDER BPFFS "/ifpin"
 #define META "meta"
+#define WATCHERS "watchers"
 /* For all of a network namespace; a command of its own has fewer. */
 #define MAX_SHARED_ADDRS 65536
 #define MAX_SHARED_NETWORKS 131072
@@ -83,6 +85,32 @@ const char *ifp_store_path(const struct ifp_store *s, const char *kind, const ch
 	return ret;
 }
 
+/* As the kernel has it since Linux 6.5; older headers end before path_fd. */
+struct obj_get {
+	uint64_t pathname;
+	uint32_t bpf_fd, file_flags;
+	int32_t path_fd;
+	uint32_t pad;
+};
+
+#define OBJ_GET_BY_PATH_FD (1U << 14) /* BPF_F_PATH_FD */
+
+int ifp_store_get(const struct ifp_store *s, const char *kind, const char *name, const char *file)
+{
+	char path[256];
+	struct obj_get attr = {
+		.pathname = (uint64_t)(uintptr_t)(ifp_store_path(s, kind, name, file, path) +
+						  strlen(s->path) + 1),
+		.file_flags = OBJ_GET_BY_PATH_FD,
+		.path_fd = s->fd,
+	};
+	int fd = (int)syscall(SYS_bpf, BPF_OBJ_GET, &attr, sizeof(attr));
+
+	if (fd < 0 && (errno == EINVAL || errno == E2BIG))
+		fd = bpf_obj_get(path);
+	return fd < 0 ? -errno : fd;
+}
+
 int ifp_store_name(const char *folder, const char *kind, char ret[IFPIN_PIN_NAME_SIZE])
 {
 	size_t len = strlen(kind);
@@ -111,7 +139,7 @@ static void closedirp(DIR **dir)
 		closedir(*dir);
 }
 
-/* Calls cb with the name of each folder of a kind. */
+/* Calls cb with the name in each folder of a kind. */
 static int each(const struct ifp_store *s, const char *kind,
 	int (*cb)(const char *name, void *data), void *data)
 {
@@ -131,6 +159,12 @@ static int each(const struct ifp_store *s, const char *kind,
 int ifp_store_each(const struct ifp_store *s, int (*cb)(const char *name, void *data), void *data)
 {
 	return each(s, "pin", cb, data);
+}
+
+int ifp_store_each_host(
+	const struct ifp_store *s, int (*cb)(const char *netns, void *data), void *data)
+{
+	return each(s, "host", cb, data);
 }
 
 int ifp_store_remove(const struct ifp_store *s, const char *kind, const char *name)
@@ -228,6 +262,16 @@ int ifp_store_lock(struct ifp_store *ret, struct ifpin_error *err)
 	return 0;
 }
 
+int ifp_store_mark(const struct ifp_store *s, const char *folder)
+{
+	int fd;
+
+	if (mkdirat(s->fd, folder, 0700) && errno != EEXIST)
+		return -errno;
+	fd = openat(s->fd, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 /* ---- what a confinement is ---- */
 
 int ifp_meta_write(const char *path, const struct ifp_meta *m)
@@ -241,26 +285,22 @@ int ifp_meta_write(const char *path, const struct ifp_meta *m)
 	return 0;
 }
 
-static int open_meta(const char *path, int *ret)
+/* Return: 0; -EPROTO: of another version; -errno. */
+static int check_meta(int map)
 {
-	_cleanup_close_ int map = bpf_obj_get(path);
 	struct bpf_map_info info = {};
 	uint32_t len = sizeof(info);
 
-	if (map < 0 || bpf_obj_get_info_by_fd(map, &info, &len))
+	if (bpf_obj_get_info_by_fd(map, &info, &len))
 		return -errno;
-	if (info.value_size != sizeof(struct ifp_meta))
-		return -EPROTO;
-	*ret = ifp_take_fd(&map);
-	return 0;
+	return info.value_size == sizeof(struct ifp_meta) ? 0 : -EPROTO;
 }
 
-int ifp_meta_read(const char *path, struct ifp_meta *ret)
+static int read_meta(int map, struct ifp_meta *ret)
 {
-	_cleanup_close_ int map = -1;
 	struct ifp_meta m;
 	uint32_t zero = 0;
-	int r = open_meta(path, &map);
+	int r = check_meta(map);
 
 	if (r)
 		return r;
@@ -272,11 +312,25 @@ int ifp_meta_read(const char *path, struct ifp_meta *ret)
 	return 0;
 }
 
+int ifp_meta_read(const char *path, struct ifp_meta *ret)
+{
+	_cleanup_close_ int map = bpf_obj_get(path);
+
+	return map < 0 ? -errno : read_meta(map, ret);
+}
+
+int ifp_meta_of(const struct ifp_store *s, const char *name, struct ifp_meta *ret)
+{
+	_cleanup_close_ int map = ifp_store_get(s, "pin", name, META);
+
+	return map < 0 ? map : read_meta(map, ret);
+}
+
 int ifp_meta_update(const char *path, const struct ifp_meta *m)
 {
-	_cleanup_close_ int map = -1;
+	_cleanup_close_ int map = bpf_obj_get(path);
 	uint32_t zero = 0;
-	int r = open_meta(path, &map);
+	int r = map < 0 ? -errno : check_meta(map);
 
 	return r ?: bpf_map_update_elem(map, &zero, m, BPF_ANY) ? -errno : 0;
 }
@@ -304,6 +358,18 @@ void ifp_host_maps_close(struct ifp_host_maps *m)
 	*m = (struct ifp_host_maps){.host_fd = -1, .addrs = -1, .ways = -1};
 }
 
+/* As struct watcher_buffer and watchers in pin.bpf.h. */
+static int make_watchers(void)
+{
+	_cleanup_close_ int buffer = bpf_map_create(
+		BPF_MAP_TYPE_RINGBUF, "ifpin_like", 0, 0, (uint32_t)sysconf(_SC_PAGESIZE), NULL);
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .inner_map_fd = (uint32_t)buffer);
+
+	return buffer < 0 ? buffer
+			  : bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "ifpin_watchers",
+				    sizeof(uint32_t), sizeof(uint32_t), IFPIN_WATCHERS, &opts);
+}
+
 static int make_host(const struct ifp_store *s, const char *name)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, mapped, .map_flags = BPF_F_MMAPABLE);
@@ -315,18 +381,27 @@ static int make_host(const struct ifp_store *s, const char *name)
 				    &sparse),
 			    ways = bpf_map_create(BPF_MAP_TYPE_LPM_TRIE, "ifpin_ways",
 				    sizeof(struct ifpin_network), sizeof(uint32_t),
-				    MAX_SHARED_NETWORKS, &sparse);
-	const int fds[] = {host, addrs, ways};
-	static const char *const files[] = {"host", "addrs", "ways"};
+				    MAX_SHARED_NETWORKS, &sparse),
+			    watchers = make_watchers();
+	const int fds[] = {host, addrs, ways, watchers};
+	static const char *const files[] = {"host", "addrs", "ways", WATCHERS};
 	char path[256];
 
-	if (host < 0 || addrs < 0 || ways < 0 ||
+	if (host < 0 || addrs < 0 || ways < 0 || watchers < 0 ||
 		(mkdir(ifp_store_path(s, "new", name, NULL, path), 0700) && errno != EEXIST))
 		return -errno;
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		if (bpf_obj_pin(fds[i], ifp_store_path(s, "new", name, files[i], path)))
 			return -errno;
 	return move(s, "new", "host", name);
+}
+
+int ifp_store_watchers(const struct ifp_store *s, uint64_t netns)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "%llx", (unsigned long long)netns);
+	return ifp_store_get(s, "host", name, WATCHERS);
 }
 
 static int open_host(const struct ifp_store *s, const char *name, struct ifp_host_maps *ret)

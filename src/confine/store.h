@@ -60,11 +60,21 @@ int ifp_store_lock(struct ifp_store *ret, struct ifpin_error *err);
 const char *ifp_store_path(const struct ifp_store *s, const char *kind, const char *name,
 	const char *file, char ret[256]);
 
+/*
+ * Opens what is pinned there. From the store's folder on where the kernel can (Linux 6.5), which
+ * takes a third of the time. Return: the descriptor; errno of BPF_OBJ_GET.
+ */
+int ifp_store_get(const struct ifp_store *s, const char *kind, const char *name, const char *file);
+
 /* The name of a confinement whose folder is so called. Return: 0; -ENOENT: it is not one. */
 int ifp_store_name(const char *folder, const char *kind, char ret[IFPIN_PIN_NAME_SIZE]);
 
 /* Calls cb with the name of each confinement in force. Return: 0; what cb returned; -errno. */
 int ifp_store_each(const struct ifp_store *s, int (*cb)(const char *name, void *data), void *data);
+
+/* The same for the network namespaces of which there are shared maps, their cookies in hex. */
+int ifp_store_each_host(
+	const struct ifp_store *s, int (*cb)(const char *netns, void *data), void *data);
 
 bool ifp_store_has(const struct ifp_store *s, const char *kind, const char *name);
 
@@ -74,9 +84,16 @@ int ifp_store_remove(const struct ifp_store *s, const char *kind, const char *na
 /* new_NAME becomes pin_NAME, whether or not there is one already. Return: 0; errno of rename. */
 int ifp_store_commit(const struct ifp_store *s, const char *name);
 
+/*
+ * A folder that says by a lock that somebody lives: the kernel takes it away with the last process
+ * that has the descriptor, however that ends. Made if need be, and left there. Return: it; -errno.
+ */
+int ifp_store_mark(const struct ifp_store *s, const char *folder);
+
 int ifp_meta_write(const char *path, const struct ifp_meta *m);
 /* Return: 0; -ENOENT; -EPROTO: of another version; -errno. */
 int ifp_meta_read(const char *path, struct ifp_meta *ret);
+int ifp_meta_of(const struct ifp_store *s, const char *name, struct ifp_meta *ret);
 /* Over what is there. Return: 0; -errno. */
 int ifp_meta_update(const char *path, const struct ifp_meta *m);
 
@@ -86,7 +103,17 @@ int ifp_meta_update(const char *path, const struct ifp_meta *m);
  */
 int ifp_store_host(const struct ifp_store *s, uint64_t netns, bool make, struct ifp_host_maps *ret,
 	struct ifpin_error *err);
+/*
+ * The map of those who watch the confinements of a network namespace, one for all, because the
+ * kernel takes 8 ms to change a slot. Return: its descriptor; -ENOENT; -errno.
+ */
+int ifp_store_watchers(const struct ifp_store *s, uint64_t netns);
+
 void ifp_host_maps_close(struct ifp_host_maps *m);
+
+/* Says that the caller follows the confinements of this network namespace, for as long as the
+ * descriptor lives. Return: it; -errno. */
+int ifp_follow_mark(const struct ifp_store *s, uint64_t netns);
 
 /* The cookie of the caller's network namespace. Return: 0; -errno. */
 int ifp_own_netns(uint64_t *ret);

@@ -7,10 +7,6 @@
 
 #include "pin.bpf.h"
 
-/* The window in which events are counted against IFPIN_EVENTS_PER_SECOND. */
-static __u64 window_start;
-static __u32 window_events;
-
 #define SECOND 1000000000ULL
 
 /*
@@ -18,37 +14,47 @@ static __u32 window_events;
  * once, not once for each way that leads there, which would double the time that a start takes.
  */
 
-static __always_inline int too_many(__u64 now)
-{
-	if (now - window_start > SECOND) {
-		window_start = now;
-		window_events = 0;
-	}
-	return window_events++ >= IFPIN_EVENTS_PER_SECOND;
-}
-
 /* What a judgement other than ALLOW counts under; the mask is for the verifier. */
 static __always_inline __u32 reason_of(int judgement)
 {
 	return (__u32)(-1 - judgement) % IFPIN_REASON_SLOTS;
 }
 
+/*
+ * Whether not too much of what was denied has been told in this second. Asked
+ * before anything is gathered: a flood costs its sender little, and those who watch nothing.
+ */
+__noinline int is_told(int judgement)
+{
+	__u64 now = bpf_ktime_get_ns();
+
+	if (now - window_start > SECOND) {
+		window_start = now;
+		window_events = 0;
+	}
+	if (window_events < IFPIN_EVENTS_PER_SECOND) {
+		window_events++;
+		return 1;
+	}
+	__sync_fetch_and_add(&untold[reason_of(judgement)], 1);
+	return 0;
+}
+
 /* To all who watch. What does not fit into the buffer of one is lost to that one only. */
 static __always_inline void publish(struct ifpin_denial_event *ev, int judgement)
 {
-	__u32 reason = reason_of(judgement);
-
 	ev->time = bpf_ktime_get_ns();
-	ev->reason = reason;
-	if (too_many(ev->time)) {
-		__sync_fetch_and_add(&untold[reason], 1);
-		return;
-	}
+	ev->id = policy.id;
+	ev->reason = reason_of(judgement);
 #pragma clang loop unroll(disable)
 	for (__u32 i = 0; i < IFPIN_WATCHERS; i++) {
 		__u32 slot = i;
-		void *buffer = bpf_map_lookup_elem(&watchers, &slot);
+		void *buffer;
 
+		/* One who watches others only has a buffer there, too. */
+		if (!(watching >> i & 1))
+			continue;
+		buffer = bpf_map_lookup_elem(&watchers, &slot);
 		if (buffer && bpf_ringbuf_output(buffer, ev, sizeof(*ev), 0))
 			__sync_fetch_and_add(&lost[i], 1);
 	}
@@ -73,7 +79,7 @@ __noinline int is_allowed(int judgement)
 __noinline int tell_packet(struct __sk_buff *skb, int judgement)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-	struct ifpin_denial_event ev = {.ifindex = skb->ifindex};
+	struct ifpin_denial_event ev = {.ifindex = skb->ifindex, .knows_task = policy.knows_task};
 	struct bpf_sock *sk = skb->sk;
 	__u16 ports[2] = {};
 	__u32 off = 40;
@@ -111,7 +117,7 @@ static __always_inline int settle_packet(struct __sk_buff *skb, int judgement, _
 	__u64 *passes;
 
 	if (!is_allowed(judgement)) {
-		if (policy.tells && watching)
+		if (policy.tells && watching && is_told(judgement))
 			tell_packet(skb, judgement);
 		return 0;
 	}
@@ -135,7 +141,7 @@ static __always_inline int settle_sock(struct bpf_sock *sk, int judgement)
 {
 	if (is_allowed(judgement))
 		return 1;
-	if (policy.tells && watching)
+	if (policy.tells && watching && is_told(judgement))
 		tell_task_only(judgement, sk->family, sk->protocol);
 	return 0;
 }
@@ -159,7 +165,7 @@ static __always_inline int settle_addr(
 {
 	if (is_allowed(judgement))
 		return 1;
-	if (policy.tells && watching)
+	if (policy.tells && watching && is_told(judgement))
 		tell_addr(ctx, judgement, dst);
 	return 0;
 }
@@ -175,11 +181,14 @@ __noinline int tell_option(struct bpf_sockopt *ctx, int judgement)
 		ev.protocol = ctx->sk->protocol;
 		ev.bound = ctx->sk->bound_dev_if;
 	}
-	/* The kernel's copy has 16 bytes at least; struct ipv6_mreq and in6_pktinfo have 20. */
+	/* The kernel's copy has 16 bytes at least; struct ipv6_mreq and in6_pktinfo have 20, and a
+	 * group_req with an IPv6 group 32 that matter. */
 	if (p + 16 <= end)
 		__builtin_memcpy(ev.optval, p, 16);
 	if (p + 20 <= end)
 		__builtin_memcpy(ev.optval + 16, p + 16, 4);
+	if (p + 32 <= end)
+		__builtin_memcpy(ev.optval + 20, p + 20, 12);
 	tell_task(&ev);
 	publish(&ev, judgement);
 	return 0;
@@ -189,7 +198,7 @@ static __always_inline int settle_option(struct bpf_sockopt *ctx, int judgement)
 {
 	if (is_allowed(judgement))
 		return 1;
-	if (policy.tells && watching)
+	if (policy.tells && watching && is_told(judgement))
 		tell_option(ctx, judgement);
 	return 0;
 }
@@ -198,7 +207,7 @@ static __always_inline int settle_other(int judgement)
 {
 	if (is_allowed(judgement))
 		return 1;
-	if (policy.tells && watching)
+	if (policy.tells && watching && is_told(judgement))
 		tell_task_only(judgement, 0, 0);
 	return 0;
 }

@@ -102,7 +102,7 @@ static void write_counts(const struct all *a)
 	head(f, "ifpin_processes", "gauge", "Processes that live in the cgroup.");
 	for (size_t i = 0; i < a->n; i++) {
 		sample(f, "ifpin_processes", a->pins[i].name);
-		fprintf(f, "} %u\n", a->counts[i].processes);
+		fprintf(f, "} %u\n", a->pins[i].processes);
 	}
 }
 

@@ -13,6 +13,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
@@ -109,6 +110,33 @@ class Wire:
         self.sock.close()
 
 
+# Holds a pipe; at its end, however that comes, everything in the cgroup ends, and it too.
+KEEPER = """
+import os, select, sys
+path = sys.argv[1]
+sys.stdin.read()
+with open(path + "/cgroup.kill", "w") as f:
+    f.write("1")
+with open(path + "/cgroup.events") as f:
+    events = select.poll()
+    events.register(f, select.POLLPRI)
+    while "populated 1" in f.read():
+        events.poll()
+        f.seek(0)
+for dir, below, files in os.walk(path, topdown=False):
+    os.rmdir(dir)
+"""
+
+
+def enter(cgroup):
+    """For preexec_fn: a process of this cgroup that ends with the test."""
+    def call():
+        die_with_parent()
+        with open(cgroup + "/cgroup.procs", "w") as f:
+            f.write("0")
+    return call
+
+
 def any_ip(data):
     """A frame of any program: IP, and neither neighbour nor router discovery nor MLD."""
     if data[12:14] == b"\x08\x00":
@@ -158,6 +186,26 @@ class Chassis:
 
     def ifpin(self, *argv, options=("--dns=system",), device="in0", **kw):
         return run(IFPIN, "run", *options, device, "--", *argv, **kw)
+
+    def bpffs(self):
+        """A bpffs of one's own, for this mount namespace is; its pins end with it."""
+        must("mount", "-t", "bpf", "bpf", "/sys/fs/bpf")
+        self.stack.callback(must, "umount", "-l", "/sys/fs/bpf")
+
+    def cgroup(self, name):
+        """Path of a cgroup that ends with the test, and with it what lives there."""
+        with open("/proc/self/mounts") as f:
+            root = next(line.split()[1] for line in f if line.split()[2] == "cgroup2")
+        path = f"{root}/ifpin-test-{os.getpid()}-{name}"
+        os.mkdir(path)
+        keeper = subprocess.Popen([sys.executable, "-ISc", KEEPER, path], stdin=subprocess.PIPE,
+                                  start_new_session=True)
+
+        def end():
+            keeper.stdin.close()
+            keeper.wait()
+        self.stack.callback(end)
+        return path
 
     def popen(self, argv, **kw):
         """A process that ends with the test."""

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+#include "slots.h"
+#include "pins.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+
+/* All that nobody has are locked meanwhile, so that nobody takes one before it is clean. */
+struct dead {
+	const struct ifp_store *store;
+	int fds[IFPIN_WATCHERS];
+	uint64_t mask;
+};
+
+static void dead_free(struct dead *d)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(d->fds); i++)
+		ifp_closep(&d->fds[i]);
+}
+
+static int find_dead(struct dead *d)
+{
+	for (uint32_t i = 0; i < IFPIN_WATCHERS; i++) {
+		char folder[16];
+
+		snprintf(folder, sizeof(folder), "watch_%u", i);
+		d->fds[i] = ifp_store_mark(d->store, folder);
+		if (d->fds[i] < 0)
+			return d->fds[i];
+		if (!flock(d->fds[i], LOCK_EX | LOCK_NB))
+			d->mask |= 1ULL << i;
+		else if (errno != EWOULDBLOCK)
+			return -errno;
+	}
+	return 0;
+}
+
+static int forget_in(const char *name, void *data)
+{
+	struct dead *d = data;
+	struct ifpin_bpf__bss *bss;
+
+	/* What is gone, or of another version, has no bits of ours. */
+	if (ifp_state_open(d->store, name, &bss))
+		return 0;
+	if (__atomic_load_n(&bss->watching, __ATOMIC_SEQ_CST) & d->mask)
+		__atomic_fetch_and(&bss->watching, ~d->mask, __ATOMIC_SEQ_CST);
+	ifp_state_close(&bss);
+	return 0;
+}
+
+static int empty_slots(const char *netns, void *data)
+{
+	struct dead *d = data;
+	_cleanup_close_ int map = ifp_store_watchers(d->store, strtoull(netns, NULL, 16));
+	int r = 0;
+
+	for (uint32_t i = 0; i < IFPIN_WATCHERS && map >= 0 && !r; i++)
+		if (d->mask >> i & 1)
+			r = ifp_slot_empty(i, map);
+	return r;
+}
+
+static int clean(struct dead *d)
+{
+	int r = find_dead(d);
+
+	if (!r)
+		r = ifp_store_each(d->store, forget_in, d);
+	return r ?: ifp_store_each_host(d->store, empty_slots, d);
+}
+
+int ifp_slot_take(const struct ifp_store *s, struct ifp_slot *ret)
+{
+	_cleanup_(dead_free) struct dead d = {.store = s, .fds = {[0 ... IFPIN_WATCHERS - 1] = -1}};
+	int r = clean(&d);
+
+	if (r)
+		return r;
+	if (!d.mask)
+		return -EUSERS;
+	ret->n = (uint32_t)__builtin_ctzll(d.mask);
+	ret->fd = ifp_take_fd(&d.fds[ret->n]);
+	return 0;
+}
+
+int ifp_slots_tidy(struct ifpin_error *err)
+{
+	_cleanup_(ifp_store_closep) struct ifp_store s = {.fd = -1}, lock = {.fd = -1};
+	_cleanup_(dead_free) struct dead d = {
+		.store = &s, .fds = {[0 ... IFPIN_WATCHERS - 1] = -1}};
+	int r = ifp_store_open(&s, err);
+
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	r = ifp_store_lock(&lock, err);
+	if (r)
+		return r;
+	r = clean(&d);
+	return r ? ifp_fail_errno(err, r, "cannot remove what killed ones who watched left") : 0;
+}
+
+int ifp_slot_fill(const struct ifp_slot *slot, int watchers, int buffer)
+{
+	return bpf_map_update_elem(watchers, &slot->n, &buffer, BPF_ANY) ? -errno : 0;
+}
+
+/* Asked first, which is quick. */
+int ifp_slot_empty(uint32_t n, int watchers)
+{
+	uint32_t id;
+
+	if (!bpf_map_lookup_elem(watchers, &n, &id) && bpf_map_delete_elem(watchers, &n))
+		return errno == ENOENT ? 0 : -errno;
+	return 0;
+}

@@ -1,0 +1,488 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Hears what the programs of confinements tell: one buffer for all of them, in a slot that is ours.
+ * What they only count is compared with what was counted before, a second after something came.
+ */
+#include "denied.h"
+#include "pins.h"
+#include "slots.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/inotify.h>
+#include <time.h>
+
+/* More than what one confinement may tell in five seconds. */
+#define BUFFER_SIZE (1U << 20)
+/* After so many the counters and the folder have their turn. */
+#define EVENTS_AT_ONCE 4096
+#define COUNT_EVERY_MS 1000
+#define FOLDER_EVENTS (IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE)
+
+/* One that is heard. */
+struct watched {
+	char name[IFPIN_PIN_NAME_SIZE];
+	uint32_t id;
+	bool own_netns;
+	struct ifpin_bpf__bss *bss;
+	uint64_t untold[IFPIN_REASON_SLOTS], lost; /* as they were told last */
+};
+
+/* The map that all of a network namespace share. */
+struct shared {
+	uint64_t netns;
+	int map;
+};
+
+struct ifpin_watcher {
+	void (*on_denied)(void *ctx, const struct ifpin_denied *denied);
+	void (*on_burst)(void *ctx, const struct ifpin_burst *burst);
+	void *ctx;
+	char only[IFPIN_PIN_NAME_SIZE]; /* or empty */
+	struct ifp_store store;
+	struct ifp_slot slot;
+	uint64_t netns;
+	int epoll, inotify, buffer;
+	struct ring_buffer *ring;
+	struct watched *v;
+	size_t n;
+	struct shared *shared;
+	size_t n_shared;
+	int64_t count_at; /* 0: nothing can have been counted */
+	bool recent;	  /* whether something was told since the last look at the counts */
+	uint64_t offset_ns;
+	unsigned int heard; /* in this step */
+	struct ifpin_error failed;
+};
+
+static int64_t now_ns(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
+}
+
+static int64_t now_ms(void)
+{
+	return now_ns(CLOCK_MONOTONIC) / 1000000;
+}
+
+static void count_later(struct ifpin_watcher *w)
+{
+	if (!w->count_at)
+		w->count_at = now_ms() + COUNT_EVERY_MS;
+}
+
+/* ---- what was only counted ---- */
+
+static void tell_burst(struct ifpin_watcher *w, const struct watched *p, uint32_t reason,
+	uint64_t count, bool lost)
+{
+	struct ifpin_burst b = {.count = count, .lost = lost};
+
+	strcpy(b.pin, p->name);
+	if (!lost) {
+		b.reason = ifp_reason_name(reason);
+		b.text = ifp_reason_text(reason);
+	}
+	w->on_burst(w->ctx, &b);
+}
+
+/* Return: whether there was anything to tell. */
+static bool compare_counts(struct ifpin_watcher *w, struct watched *p)
+{
+	uint64_t now = __atomic_load_n(&p->bss->lost[w->slot.n], __ATOMIC_RELAXED);
+	bool any = false;
+
+	if (now != p->lost) {
+		tell_burst(w, p, 0, now - p->lost, true);
+		p->lost = now;
+		any = true;
+	}
+	for (uint32_t i = 0; i < IFPIN_REASON_COUNT; i++) {
+		now = __atomic_load_n(&p->bss->untold[i], __ATOMIC_RELAXED);
+		if (now == p->untold[i])
+			continue;
+		tell_burst(w, p, i, now - p->untold[i], false);
+		p->untold[i] = now;
+		any = true;
+	}
+	return any;
+}
+
+/*
+ * Whatever is counted and not told has something before it that was told, less than a second ago.
+ * So the last look is at least a second after the last event.
+ */
+static void look_at_counts(struct ifpin_watcher *w)
+{
+	bool any = w->recent;
+
+	if (!w->count_at || now_ms() < w->count_at)
+		return;
+	w->count_at = 0;
+	w->recent = false;
+	for (size_t i = 0; i < w->n; i++)
+		if (compare_counts(w, &w->v[i]))
+			any = true;
+	if (any)
+		count_later(w);
+}
+
+/* ---- events ---- */
+
+static struct watched *by_id(struct ifpin_watcher *w, uint32_t id)
+{
+	for (size_t i = 0; i < w->n; i++)
+		if (w->v[i].id == id)
+			return &w->v[i];
+	return NULL;
+}
+
+static void device_name(uint32_t ifindex, char ret[IF_NAMESIZE])
+{
+	if (!if_indextoname(ifindex, ret))
+		*ret = 0;
+}
+
+/* An index of another network namespace is that of another device here. */
+static void no_name(uint32_t ifindex, char ret[IF_NAMESIZE])
+{
+	(void)ifindex;
+	*ret = 0;
+}
+
+static int on_event(void *ctx, void *data, size_t size)
+{
+	struct ifpin_watcher *w = ctx;
+	struct ifpin_denial_event ev;
+	struct ifpin_denied d;
+	struct watched *p;
+
+	if (ifp_denied_parse(data, size, &ev))
+		return 0;
+	p = by_id(w, ev.id);
+	if (p) {
+		ifp_denied_fill(&ev, p->own_netns ? device_name : no_name, w->offset_ns, &d);
+		strcpy(d.pin, p->name);
+		w->on_denied(w->ctx, &d);
+		w->recent = true;
+		count_later(w);
+	}
+	return ++w->heard < EVENTS_AT_ONCE ? 0 : -EAGAIN;
+}
+
+/* ---- which are heard ---- */
+
+static void drop(struct ifpin_watcher *w, size_t i)
+{
+	struct watched *p = &w->v[i];
+
+	compare_counts(w, p);
+	__atomic_fetch_and(&p->bss->watching, ~(1ULL << w->slot.n), __ATOMIC_SEQ_CST);
+	ifp_state_close(&p->bss);
+	memmove(p, p + 1, (w->n - i - 1) * sizeof(*p));
+	w->n--;
+}
+
+/* Return: 0; -ENOMEM; errno of the maps. */
+static int fill_shared(struct ifpin_watcher *w, uint64_t netns)
+{
+	struct shared *bigger;
+	int map, r;
+
+	for (size_t i = 0; i < w->n_shared; i++)
+		if (w->shared[i].netns == netns)
+			return 0;
+	bigger = reallocarray(w->shared, w->n_shared + 1, sizeof(*bigger));
+	if (!bigger)
+		return -ENOMEM;
+	w->shared = bigger;
+	map = ifp_store_watchers(&w->store, netns);
+	if (map < 0)
+		return map;
+	r = ifp_slot_fill(&w->slot, map, w->buffer);
+	if (r) {
+		close(map);
+		return r;
+	}
+	w->shared[w->n_shared++] = (struct shared){netns, map};
+	return 0;
+}
+
+static int add(struct ifpin_watcher *w, const char *name, const struct ifp_meta *m)
+{
+	struct watched p = {.id = m->id, .own_netns = m->netns == w->netns}, *bigger;
+	int r = fill_shared(w, m->netns);
+
+	if (r)
+		return r;
+	bigger = reallocarray(w->v, w->n + 1, sizeof(*bigger));
+	if (!bigger)
+		return -ENOMEM;
+	w->v = bigger;
+	r = ifp_state_open(&w->store, name, &p.bss);
+	if (r)
+		return r;
+	strcpy(p.name, name);
+	for (uint32_t i = 0; i < IFPIN_REASON_SLOTS; i++)
+		p.untold[i] = __atomic_load_n(&p.bss->untold[i], __ATOMIC_RELAXED);
+	p.lost = __atomic_load_n(&p.bss->lost[w->slot.n], __ATOMIC_RELAXED);
+	__atomic_fetch_or(&p.bss->watching, 1ULL << w->slot.n, __ATOMIC_SEQ_CST);
+	w->v[w->n++] = p;
+	/* It may be in the midst of a burst of which nobody here was told. */
+	count_later(w);
+	return 0;
+}
+
+/* Brings what is heard of a name to what is there. Return: 0, also if it is gone; -errno. */
+static int refresh(struct ifpin_watcher *w, const char *name)
+{
+	struct ifp_meta m;
+	int r;
+
+	if (*w->only && strcmp(w->only, name) != 0)
+		return 0;
+	r = ifp_meta_of(&w->store, name, &m);
+	for (size_t i = 0; i < w->n; i++) {
+		if (strcmp(w->v[i].name, name) != 0)
+			continue;
+		if (!r && w->v[i].id == m.id)
+			return 0;
+		drop(w, i);
+		break;
+	}
+	r = r ?: add(w, name, &m);
+	return r == -ENOENT ? 0 : r;
+}
+
+/* One that cannot be heard does not keep the others from being heard. */
+static int refresh_and_note(const char *name, void *data)
+{
+	struct ifpin_watcher *w = data;
+	int r = refresh(w, name);
+
+	if (r == -EPROTO)
+		ifp_fail(&w->failed, r,
+			"cannot watch \"%s\", which another version of ifpin has made", name);
+	else if (r)
+		ifp_fail_errno(&w->failed, r, "cannot watch \"%s\"", name);
+	return 0;
+}
+
+static int refresh_all(struct ifpin_watcher *w)
+{
+	for (size_t i = w->n; i-- > 0;) {
+		char name[IFPIN_PIN_NAME_SIZE];
+
+		strcpy(name, w->v[i].name);
+		refresh_and_note(name, w);
+	}
+	return *w->only ? refresh_and_note(w->only, w)
+			: ifp_store_each(&w->store, refresh_and_note, w);
+}
+
+/* ---- steps ---- */
+
+/* Return: how many bytes of messages of inotify there are; 0: none; -errno. */
+static ssize_t read_folder(struct ifpin_watcher *w, char *buf, size_t size)
+{
+	ssize_t n = read(w->inotify, buf, size);
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	return n;
+}
+
+static int apply_folder(struct ifpin_watcher *w, const char *buf, ssize_t len)
+{
+	char name[IFPIN_PIN_NAME_SIZE];
+
+	for (ssize_t at = 0; at < len;) {
+		const struct inotify_event *e = (const void *)(buf + at);
+
+		if (e->mask & IN_Q_OVERFLOW)
+			return refresh_all(w);
+		if (e->len && !ifp_store_name(e->name, "pin", name))
+			refresh_and_note(name, w);
+		at += (ssize_t)(sizeof(*e) + e->len);
+	}
+	return 0;
+}
+
+int ifpin_watcher_step(struct ifpin_watcher *w, struct ifpin_error *ret_error)
+{
+	_Alignas(struct inotify_event) char buf[4096];
+	ssize_t len = read_folder(w, buf, sizeof(buf));
+	int r;
+
+	if (len < 0)
+		return ifp_fail_errno(
+			ret_error, (int)len, "cannot hear which confinements come and go");
+	/* What is gone has told all by now: hear it before it is forgotten. */
+	w->offset_ns = (uint64_t)(now_ns(CLOCK_REALTIME) - now_ns(CLOCK_MONOTONIC));
+	w->heard = 0;
+	r = ring_buffer__consume(w->ring);
+	if (r < 0 && r != -EAGAIN)
+		return ifp_fail_errno(ret_error, r, "cannot read what was denied");
+	r = apply_folder(w, buf, len);
+	if (r)
+		return ifp_fail_errno(ret_error, r, "cannot list the confinements");
+	look_at_counts(w);
+	r = w->failed.code;
+	if (r) {
+		if (ret_error)
+			*ret_error = w->failed;
+		w->failed.code = 0;
+	}
+	return r;
+}
+
+int ifpin_watcher_fd(const struct ifpin_watcher *w)
+{
+	return w->epoll;
+}
+
+int ifpin_watcher_timeout(const struct ifpin_watcher *w)
+{
+	int64_t left = w->count_at - now_ms();
+
+	if (w->failed.code)
+		return 0;
+	if (!w->count_at)
+		return -1;
+	return left > 0 ? (int)left : 0;
+}
+
+/* ---- from the beginning to the end ---- */
+
+void ifpin_watcher_close(struct ifpin_watcher *w)
+{
+	if (!w)
+		return;
+	for (size_t i = 0; i < w->n; i++) {
+		__atomic_fetch_and(&w->v[i].bss->watching, ~(1ULL << w->slot.n), __ATOMIC_SEQ_CST);
+		ifp_state_close(&w->v[i].bss);
+	}
+	for (size_t i = 0; i < w->n_shared; i++) {
+		ifp_slot_empty(w->slot.n, w->shared[i].map);
+		ifp_closep(&w->shared[i].map);
+	}
+	ring_buffer__free(w->ring);
+	ifp_closep(&w->buffer);
+	ifp_closep(&w->epoll);
+	ifp_closep(&w->inotify);
+	ifp_closep(&w->slot.fd);
+	ifp_store_closep(&w->store);
+	free(w->v);
+	free(w->shared);
+	free(w);
+}
+
+static void closep(struct ifpin_watcher **w)
+{
+	ifpin_watcher_close(*w);
+}
+
+static int open_buffer(struct ifpin_watcher *w)
+{
+	w->buffer = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "ifpin_watch", 0, 0, BUFFER_SIZE, NULL);
+	if (w->buffer < 0)
+		return -errno;
+	w->ring = ring_buffer__new(w->buffer, on_event, w, NULL);
+	return w->ring ? 0 : -errno;
+}
+
+static int watch_fd(struct ifpin_watcher *w, int fd)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.fd = fd};
+
+	return epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
+}
+
+/* Events first, then the state: what changes in between is heard twice, never missed. */
+static int listen_first(struct ifpin_watcher *w)
+{
+	w->epoll = epoll_create1(EPOLL_CLOEXEC);
+	w->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (w->epoll < 0 || w->inotify < 0 ||
+		inotify_add_watch(w->inotify, w->store.path, FOLDER_EVENTS) < 0)
+		return -errno;
+	return watch_fd(w, w->inotify) ?: watch_fd(w, w->buffer);
+}
+
+/*
+ * Makes the folder where there is none yet, for one that is attached later is to be heard. Locked
+ * as long as it takes to find a slot, for all free ones are taken meanwhile.
+ */
+static int take_slot(struct ifpin_watcher *w, struct ifpin_error *err)
+{
+	_cleanup_(ifp_store_closep) struct ifp_store lock = {.fd = -1};
+	int r = ifp_own_netns(&w->netns);
+
+	if (r)
+		return ifp_fail_errno(err, r, "the kernel does not tell network namespaces apart");
+	r = ifp_store_lock(&lock, err);
+	if (!r)
+		r = ifp_store_open(&w->store, err);
+	if (r)
+		return r;
+	r = ifp_slot_take(&w->store, &w->slot);
+	if (r == -EUSERS)
+		return ifp_fail(err, r, "%d are watching already, and no more can", IFPIN_WATCHERS);
+	return r ? ifp_fail_errno(err, r, "cannot remove what killed ones who watched left") : 0;
+}
+
+static int begin(struct ifpin_watcher *w, struct ifpin_error *err)
+{
+	int r = take_slot(w, err);
+
+	if (r)
+		return r;
+	r = open_buffer(w);
+	if (!r)
+		r = listen_first(w);
+	if (!r)
+		r = refresh_all(w);
+	if (r)
+		return ifp_fail_errno(err, r, "cannot begin to watch");
+	if (*w->only && w->failed.code) {
+		if (err)
+			*err = w->failed;
+		return w->failed.code;
+	}
+	if (*w->only && !w->n)
+		return ifp_fail(err, -ENOENT, "no confinement is called \"%s\"", w->only);
+	return 0;
+}
+
+int ifpin_watcher_open(const char *name,
+	void (*on_denied)(void *ctx, const struct ifpin_denied *denied),
+	void (*on_burst)(void *ctx, const struct ifpin_burst *burst), void *ctx,
+	struct ifpin_watcher **ret_watcher, struct ifpin_error *ret_error)
+{
+	_cleanup_(closep) struct ifpin_watcher *w = NULL;
+	int r = name ? ifp_name_check(name, ret_error) : 0;
+
+	if (r)
+		return r;
+	w = calloc(1, sizeof(*w));
+	if (!w)
+		return ifp_fail(ret_error, -ENOMEM, "out of memory");
+	w->on_denied = on_denied;
+	w->on_burst = on_burst;
+	w->ctx = ctx;
+	w->store.fd = w->slot.fd = w->epoll = w->inotify = w->buffer = -1;
+	if (name)
+		strcpy(w->only, name);
+	r = begin(w, ret_error);
+	if (r)
+		return r;
+	*ret_watcher = w;
+	w = NULL;
+	return 0;
+}
