@@ -18,6 +18,7 @@ complete -c ifpin -n __fish_use_subcommand -a watch -d 'tell what is denied, as 
 complete -c ifpin -n __fish_use_subcommand -a prove -d 'attempt every known leak and count frames'
 complete -c ifpin -n __fish_use_subcommand -a audit -d 'say what of this host could let a leak through'
 complete -c ifpin -n __fish_use_subcommand -a sockets -d 'list sockets: which interface each can use'
+complete -c ifpin -n __fish_use_subcommand -a validate -d 'say what is wrong in files of pins'
 complete -c ifpin -n __fish_use_subcommand -a gc -d 'remove what a killed ifpin left behind'
 set -l run '__fish_seen_subcommand_from run'
 complete -c ifpin -n $run -a '(__ifpin_devices)' -d interface
@@ -65,3 +66,14 @@ complete -c ifpin -n $attach -l abort -x -a 'yes no'
 complete -c ifpin -n $attach -s v -l verbose -d 'say what is done about each socket'
 complete -c ifpin -n '__fish_seen_subcommand_from detach status watch' -a '(__ifpin_names)' -d confinement
 complete -c ifpin -n '__fish_seen_subcommand_from list status watch' -l json -d 'write JSON'
+complete -c ifpin -n $run -l control -r -F
+complete -c ifpin -n '__fish_seen_subcommand_from validate' -F
+complete -c ifpind -f
+complete -c ifpind -l config -x -a '(__fish_complete_directories)' -d 'files of pins'
+complete -c ifpind -l runtime -x -a '(__fish_complete_directories)' -d 'where the sockets are made'
+complete -c ifpind -l group -x -a '(__fish_complete_groups)' -d 'who may use them'
+complete -c ifpind -l cgroup -x -d "for users' commands"
+complete -c ifpind -l metrics -x -a '127.0.0.1:' -d 'serve metrics there'
+complete -c ifpind -l exporter -r -F
+complete -c ifpind -l bpffs -x -a '(__fish_complete_directories)'
+complete -c ifpind -s v -l verbose -d 'say each step'
