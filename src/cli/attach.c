@@ -4,6 +4,7 @@
 #include <ifpin/confine.h>
 
 #include <getopt.h>
+#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,8 @@ enum {
 	OPT_LOOPBACK,
 	OPT_DNS,
 	OPT_REBIND,
-	OPT_ABORT
+	OPT_ABORT,
+	OPT_JSON
 };
 
 static const struct option options[] = {
@@ -30,6 +32,7 @@ static const struct option options[] = {
 	{"dns", required_argument, NULL, OPT_DNS},
 	{"rebind", required_argument, NULL, OPT_REBIND},
 	{"abort", required_argument, NULL, OPT_ABORT},
+	{"json", no_argument, NULL, OPT_JSON},
 	{"verbose", no_argument, NULL, 'v'},
 	{"help", no_argument, NULL, 'h'},
 	{},
@@ -53,6 +56,7 @@ static const char help_text[] =
 	"  --dns=guard|system      refuse resolvers on this host, which ask by other devices (guard)\n"
 	"  --rebind=yes|no         when DEVICE comes back, tie sockets to it again (yes)\n"
 	"  --abort=yes|no          when DEVICE comes back, abort its TCP connections (yes)\n"
+	"  --json                  say what came of it, and what is not held, as JSON\n"
 	"  -v, --verbose           say what is done about each socket\n"
 	"  -h, --help              this text\n"
 	"\n"
@@ -60,7 +64,8 @@ static const char help_text[] =
 
 struct args {
 	struct ifpin_attach_opts opts;
-	bool verbose;
+	bool verbose, json;
+	json_object *not_held, *notes, *steps; /* lines, with --json */
 };
 
 static int bad_value(const char *option, const char *allowed)
@@ -129,6 +134,9 @@ static int parse_option(struct args *a, int c)
 		return parse_choice("rebind", "yes", "no", &a->opts.rebind);
 	case OPT_ABORT:
 		return parse_choice("abort", "yes", "no", &a->opts.abort);
+	case OPT_JSON:
+		a->json = true;
+		return 0;
 	case 'v':
 		a->verbose = true;
 		return 0;
@@ -136,13 +144,60 @@ static int parse_option(struct args *a, int c)
 	return usage_error("attach", IFPIN_EXIT_SETUP);
 }
 
+static bool begins(const char *line, const char *word)
+{
+	return !strncmp(line, word, strlen(word));
+}
+
 /* What is not held is said in any case. */
 static void say(void *ctx, const char *line)
 {
 	const struct args *a = ctx;
+	json_object *list = begins(line, "not held") ? a->not_held
+			    : begins(line, "note: ") ? a->notes
+						     : a->steps;
 
-	if (a->verbose || !strncmp(line, "not held", 8) || !strncmp(line, "note: ", 6))
+	if (a->json)
+		json_object_array_add(list, json_object_new_string(line));
+	else if (a->verbose || list != a->steps)
 		fprintf(stderr, "ifpin: %s\n", line);
+}
+
+static void print_json(struct args *a, const char *name, const struct ifpin_error *err)
+{
+	json_object *root = json_object_new_object();
+
+	json_object_object_add(root, "attached", json_object_new_boolean(!err));
+	json_object_object_add(root, "device", json_object_new_string(a->opts.device.name));
+	json_object_object_add(root, "ifindex", json_object_new_int64(a->opts.device.ifindex));
+	json_object_object_add(root, "name", err ? NULL : json_object_new_string(name));
+	json_object_object_add(root, "error", err ? json_object_new_string(err->text) : NULL);
+	json_object_object_add(root, "not_held", json_object_get(a->not_held));
+	json_object_object_add(root, "notes", json_object_get(a->notes));
+	json_object_object_add(root, "steps", json_object_get(a->steps));
+	puts(json_object_to_json_string_ext(root, JSON_C_TO_STRING_PLAIN));
+	json_object_put(root);
+}
+
+static int attach(struct args *a, const char *device)
+{
+	char name[IFPIN_PIN_NAME_SIZE];
+	struct ifpin_error err;
+	int r = ifpin_device_resolve(device, &a->opts.device, &err);
+
+	a->not_held = json_object_new_array();
+	a->notes = json_object_new_array();
+	a->steps = json_object_new_array();
+	if (!r)
+		r = ifpin_attach(&a->opts, name, &err);
+	if (a->json)
+		print_json(a, name, r ? &err : NULL);
+	else if (r)
+		fprintf(stderr, "ifpin: %s\n", err.text);
+	json_object_put(a->not_held);
+	json_object_put(a->notes);
+	json_object_put(a->steps);
+	return r ? IFPIN_EXIT_SETUP : 0;
 }
 
 int cmd_attach(int argc, char **argv)
@@ -156,7 +211,6 @@ int cmd_attach(int argc, char **argv)
 				 .log = say,
 				 .log_ctx = &a,
 			 }};
-	struct ifpin_error err;
 	int c, r = 0;
 
 	while ((c = getopt_long(argc, argv, "hv", options, NULL)) != -1) {
@@ -174,12 +228,7 @@ int cmd_attach(int argc, char **argv)
 			stderr);
 		return usage_error("attach", IFPIN_EXIT_SETUP);
 	}
-	r = ifpin_device_resolve(argv[optind], &a.opts.device, &err);
-	if (!r)
-		r = ifpin_attach(&a.opts, NULL, &err);
-	if (r)
-		fprintf(stderr, "ifpin: %s\n", err.text);
-	return r ? IFPIN_EXIT_SETUP : 0;
+	return attach(&a, argv[optind]);
 }
 
 int cmd_detach(int argc, char **argv)

@@ -133,6 +133,17 @@ class Held(AttachLab):
             self.assertIn(word, p.stderr)
         self.assertTrue(all(line.startswith("ifpin: not held") for line in p.stderr.splitlines()))
 
+    def test_json(self):
+        answer = json.loads(self.attached("--json").stdout)
+        self.assertEqual((answer["attached"], answer["name"], answer["device"], answer["error"]),
+                         (True, self.name, "in0", None))
+        self.assertTrue(any("CAP_NET_RAW" in line for line in answer["not_held"]))
+        p = self.attach("--json", "--name=other", cgroup="/no-such-cgroup")
+        self.assertEqual((p.returncode, p.stderr), (125, ""))
+        answer = json.loads(p.stdout)
+        self.assertEqual((answer["attached"], answer["name"]), (False, None))
+        self.assertIn("cannot open the cgroup", answer["error"])
+
     def test_twice_is_once(self):
         self.attached()
         self.attached()
