@@ -32,7 +32,7 @@ static int open_map(
 	return *ret < 0 ? *ret : 0;
 }
 
-static int map_state(int state, struct ifpin_bpf__bss **ret)
+int ifp_state_map(int state, struct ifpin_bpf__bss **ret)
 {
 	struct bpf_map_info info = {};
 	uint32_t len = sizeof(info);
@@ -53,7 +53,7 @@ int ifp_state_open(const struct ifp_store *s, const char *name, struct ifpin_bpf
 {
 	_cleanup_close_ int state = ifp_store_get(s, "pin", name, IFP_PIN_STATE);
 
-	return state < 0 ? state : map_state(state, ret);
+	return state < 0 ? state : ifp_state_map(state, ret);
 }
 
 void ifp_state_close(struct ifpin_bpf__bss **bss)
@@ -73,7 +73,7 @@ int ifp_pin_open(const struct ifp_store *s, const char *kind, const char *name, 
 	if (!r)
 		r = open_map(s, kind, name, IFP_PIN_OPTIONS, &p.options);
 	if (!r)
-		r = map_state(p.state, &p.bss);
+		r = ifp_state_map(p.state, &p.bss);
 	if (r)
 		ifp_pin_close(&p);
 	else

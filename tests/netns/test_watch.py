@@ -111,6 +111,12 @@ class WatchLab(Lab):
             self.fail(f"no names in {dump}")
         return next(v["watching"] for v in bss if "watching" in v)
 
+    def until_watched(self, name="web"):
+        """Who watches all hears of a new one by the folder, and then begins to hear it."""
+        deadline = time.monotonic() + 20
+        while not self.bits(name):
+            self.assertLess(time.monotonic(), deadline)
+
     def buffers(self):
         """How many slots have a buffer."""
         path, = glob.glob("/sys/fs/bpf/ifpin/host_*/watchers")
@@ -254,10 +260,12 @@ class Which(WatchLab):
     def test_all_and_those_to_come(self):
         w = Watcher(self)
         self.attach("dotted.name")
+        self.until_watched("dotted.name")
         self.assertEqual(self.agent.do("pktinfo()"), "EPERM")
         w.denied(confinement="dotted.name", pid=self.agent.pid)
         must(IFPIN, "detach", "dotted.name")
         self.attach("again")
+        self.until_watched("again")
         self.assertEqual(self.agent.do("pktinfo()"), "EPERM")
         w.denied(confinement="again")
         self.assertEqual(w.end()[-1]["told"], 2)
@@ -268,6 +276,7 @@ class Which(WatchLab):
         must(IFPIN, "detach", "web")
         self.assertIsNone(self.agent.do("pktinfo()"))
         self.attach()
+        self.until_watched()
         self.assertEqual(self.agent.do("pktinfo()"), "EPERM")
         w.denied(confinement="web")
 
@@ -295,6 +304,41 @@ class Which(WatchLab):
         self.assertIn('cannot watch "old", which another version', p.stderr.readline())
         self.agent.do("pktinfo()")
         self.assertIn(" web python3(", p.stdout.readline())
+
+
+class Commands(WatchLab):
+    """Of ifpin run: nothing is pinned, and all is found by the cgroup."""
+
+    def start(self, *options):
+        p = self.popen([IFPIN, "run", "--dns=system", *options, "in0", "python3", "-c", AGENT],
+                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.agent = Agent.__new__(Agent)
+        self.agent.process = p
+        self.assertEqual(self.agent.do("1"), 1)
+        return self.agent
+
+    def test_one_with_a_name(self):
+        agent = self.start("--name=job")
+        for name in ("job",), ():
+            w = Watcher(self, *name)
+            self.assertEqual(agent.do("pktinfo()"), "EPERM")
+            w.denied(confinement="job", reason="other-device", process="python3", device="out0")
+            w.end()
+        # A killed one leaves a slot, which the next one has again.
+        Watcher(self).end(signal.SIGKILL)
+        w = Watcher(self, "job")
+        self.assertEqual(agent.do("pktinfo()"), "EPERM")
+        w.denied(confinement="job", reason="other-device")
+        must(IFPIN, "gc")
+        self.assertEqual(agent.do("pktinfo()"), "EPERM")
+        w.denied(confinement="job", reason="other-device")
+
+    def test_one_without(self):
+        """Its programs load quicker, and tell nothing."""
+        agent = self.start()
+        w = Watcher(self)
+        self.assertEqual(agent.do("pktinfo()"), "EPERM")
+        self.assertIsNone(w.next(0.5))
 
 
 class Several(WatchLab):
@@ -431,10 +475,7 @@ class Bursts(WatchLab):
         self.attach()
         p = self.popen([IFPIN, "watch"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                        text=True)
-        must("sh", "-c", f"i=0; until grep -q . /proc/{p.pid}/wchan; do :; done")
-        deadline = time.monotonic() + 20
-        while self.bits() == 0:
-            self.assertLess(time.monotonic(), deadline)
+        self.until_watched()
         self.agent.do("pktinfo(14000)")
         line = ""
         while "more" not in line:
