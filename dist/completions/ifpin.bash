@@ -26,7 +26,7 @@ _ifpin() {
 		esac
 		if [[ $cur == -* ]]; then
 			mapfile -t COMPREPLY < <(compgen -W "--cgroup= --unit= --pid= --name= --existing=
-				--loopback= --dns= --rebind= --abort= --verbose --help" -- "$cur")
+				--loopback= --dns= --rebind= --abort= --json --verbose --help" -- "$cur")
 			[[ ${COMPREPLY-} == *= ]] && compopt -o nospace
 		else
 			mapfile -t COMPREPLY < <(compgen -W "$(eval "$devices")" -- "$cur")

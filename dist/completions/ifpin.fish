@@ -63,6 +63,7 @@ complete -c ifpin -n $attach -l loopback -x -a 'allow deny'
 complete -c ifpin -n $attach -l dns -x -a 'guard system'
 complete -c ifpin -n $attach -l rebind -x -a 'yes no'
 complete -c ifpin -n $attach -l abort -x -a 'yes no'
+complete -c ifpin -n $attach -l json -d 'what was done, as JSON'
 complete -c ifpin -n $attach -s v -l verbose -d 'say what is done about each socket'
 complete -c ifpin -n '__fish_seen_subcommand_from detach status watch' -a '(__ifpin_names)' -d confinement
 complete -c ifpin -n '__fish_seen_subcommand_from list status watch' -l json -d 'write JSON'
