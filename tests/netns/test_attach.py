@@ -656,6 +656,28 @@ class Devices(AttachLab):
                 self.agent.do("[x.close() for x in s.values()]")
                 self.make_in0()
 
+    def test_a_join_while_its_index_is_taken(self):
+        """One that names no device is for ours, and for no other that has its number."""
+        self.attached()
+        old = socket.if_nametoindex("in0")
+        must("ip", "link", "del", "in0")
+        must("ip", *f"link add evil index {old} type veth peer name eth1 "
+             f"netns /proc/{self.pout.pid}/ns/net".split())
+        self.addCleanup(run, "ip", "link", "del", "evil")
+        must("ip", "link", "set", "evil", "up")
+        six = "socket.inet_pton(10, 'ff15::77')"
+        for family, line in (
+                (10, f"s['j'].setsockopt(41, 20, {six} + struct.pack('I', 0))"),
+                (10, f"s['j'].setsockopt(41, 42, struct.pack('IIHHI16sI100x', 0, 0, 10, 0, 0, {six}, 0))"),
+                (2, "s['j'].setsockopt(0, 42, struct.pack('IIHH4s120x', 0, 0, 2, 0, "
+                    "socket.inet_aton('224.9.9.9')))"),
+                (2, "s['j'].setsockopt(0, 35, socket.inet_aton('224.9.9.9') + b'\\0' * 8)")):
+            self.agent.do(f"s['j'] = socket.socket({family}, 2)")
+            self.assertEqual(self.agent.do(line), "!ENODEV", line)
+        groups = run("ip", "maddr", "show", "dev", "evil").stdout
+        self.assertNotIn("224.9.9.9", groups)
+        self.assertNotIn("ff15::77", groups)
+
     def test_names_are_swapped(self):
         """The pin stays with its device, whatever that is called."""
         self.attached()
