@@ -6,6 +6,7 @@
  */
 #include "attach.h"
 #include "follow.h"
+#include "pins.h"
 
 #include "host/cgroup.h"
 
@@ -73,6 +74,20 @@ static bool cgroup_lives(const struct ifp_meta *m)
 	return root < 0 || ifp_cgroup_path_by_id(root, m->cgroup_id, path, sizeof(path)) != -ENOENT;
 }
 
+/* Whether all of it does what its description says: else it is made anew. */
+static bool is_whole(const struct attach *a, const struct ifp_meta *m)
+{
+	struct ifp_pin p;
+	uint32_t held = 0;
+	bool whole;
+
+	if (ifp_pin_open(&a->store, "pin", a->target.name, &p))
+		return false;
+	whole = p.bss->state.armed && !ifp_pin_held(&p, &held) && held == m->device.ifindex;
+	ifp_pin_close(&p);
+	return whole && ifp_links_live(&a->store, a->target.name);
+}
+
 /* Return: 1: it is in force already; 0: to be made; -EEXIST; -errno. */
 static int compare_with_present(struct attach *a, struct ifpin_error *err)
 {
@@ -100,7 +115,7 @@ static int compare_with_present(struct attach *a, struct ifpin_error *err)
 		return ifp_fail(err, -EEXIST,
 			"%s is confined to %s already (\"%s\"); detach that first", m.cgroup,
 			m.device.name, m.name);
-	if (!same_options(&m, o))
+	if (!same_options(&m, o) || !is_whole(a, &m))
 		return 0;
 	m.rebind = o->rebind;
 	m.abort = o->abort;

@@ -145,6 +145,22 @@ class Held(AttachLab):
         self.assertEqual(p.returncode, 125)
         self.assertIn("is of another cgroup", p.stderr)
 
+    def test_parts_taken_away(self):
+        """What is not whole is not taken for what is asked for."""
+        self.attached()
+        folder = f"/sys/fs/bpf/ifpin/pin_{self.name}"
+        for link in os.listdir(folder):
+            if link.startswith("link"):
+                os.unlink(f"{folder}/{link}")
+        self.agent.do("s['u'] = socket.socket(2, 2)")
+        self.assertEqual(self.agent.do("send('u', '10.0.2.2')"), "17")
+        self.assertEqual(self.leaked(), 1)
+        self.attached()
+        self.agent.do(f"pktinfo('u', '10.0.2.2', {self.out_index()})")
+        self.assertEqual(self.agent.do(f"pktinfo('u', '10.0.2.2', {self.out_index()})"), "!EPERM")
+        self.assertEqual(self.leaked(), 0)
+        self.assertEqual(len(os.listdir("/sys/fs/bpf/ifpin")), 2)
+
     def test_other_options_replace_it(self):
         do = self.agent.do
         do("s['l'] = socket.create_server(('127.0.0.1', 0))")
