@@ -313,14 +313,15 @@ int ifp_pin_remove(const struct ifp_store *s, const char *name)
 	char from[256], to[256];
 	struct ifp_pin p;
 
-	/* All programs at once; then what is left of them is nobody's business. */
-	if (!ifp_pin_open(s, "pin", name, &p)) {
-		__atomic_store_n(&p.bss->state.armed, 0, __ATOMIC_SEQ_CST);
-		ifp_pin_close(&p);
-	}
+	/* First the name: killed behind this, what is listed is in force, and what is not, ends. */
 	if (rename(ifp_store_path(s, "pin", name, NULL, from),
 		    ifp_store_path(s, "new", name, NULL, to)))
 		return -errno;
+	/* All programs at once; then what is left of them is nobody's business. */
+	if (!ifp_pin_open(s, "new", name, &p)) {
+		__atomic_store_n(&p.bss->state.armed, 0, __ATOMIC_SEQ_CST);
+		ifp_pin_close(&p);
+	}
 	return ifp_store_remove(s, "new", name);
 }
 
@@ -360,7 +361,7 @@ static int collect_dead(const char *name, void *data)
 	void *bigger;
 
 	if (ifp_meta_read(ifp_store_path(d->store, "pin", name, "meta", path), &m) ||
-		names_cgroup(d->root, m.cgroup, m.cgroup_id))
+		!ifp_cgroup_is_gone(d->root, m.cgroup_id))
 		return 0;
 	bigger = reallocarray(d->names, d->n + 1, sizeof(*d->names));
 	if (!bigger)

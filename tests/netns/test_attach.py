@@ -173,6 +173,18 @@ class Held(AttachLab):
         self.assertEqual(do(connect), "None")
         self.assertEqual(len(os.listdir("/sys/fs/bpf/ifpin")), 2)
 
+    def test_what_lives_elsewhere_is_not_cleaned_up(self):
+        """Seen from a cgroup namespace, its path leads nowhere."""
+        self.attached()
+        other = self.cgroup("ifpin-other")
+        must("sh", "-c", f"echo 0 >{other}/cgroup.procs; exec unshare --cgroup "
+             f"{os.path.abspath(IFPIN)} gc")
+        self.assertIn(f"pin_{self.name}", self.state()[0])
+        self.agent.do("s['u'] = socket.socket(2, 2)")
+        self.agent.do(f"pktinfo('u', '10.0.2.2', {self.out_index()})")
+        self.agent.do(f"pktinfo('u', '10.0.2.2', {self.out_index()})")
+        self.assertEqual(self.leaked(), 0)
+
     def test_a_cgroup_that_is_gone_is_replaced(self):
         path = self.cgroup("ifpin-again")
         self.attached("--name=again", cgroup=path)
