@@ -535,9 +535,8 @@ static int collect_dead(const char *name, void *data)
 	struct dead *d = data;
 	struct ifp_meta m;
 	void *bigger;
-	bool leaf;
 
-	if (ifp_meta_of(d->store, name, &m) || names_cgroup(d->root, m.cgroup, m.cgroup_id, &leaf))
+	if (ifp_meta_of(d->store, name, &m) || !ifp_cgroup_is_gone(d->root, m.cgroup_id))
 		return 0;
 	bigger = reallocarray(d->names, d->n + 1, sizeof(*d->names));
 	if (!bigger)
