@@ -173,7 +173,7 @@ class DaemonLab(Lab):
             self.lines += [line.decode() for line in whole]
             self.history += [line.decode() for line in whole]
 
-    def until_said(self, pattern, seconds=20):
+    def until_said(self, pattern, seconds=60):
         """A line of the log from here on; events say when to look."""
         end = time.monotonic() + seconds
         while True:
@@ -203,9 +203,9 @@ class DaemonLab(Lab):
 
     def stop(self):
         self.daemon.terminate()
-        self.assertEqual(self.daemon.wait(20), 0)
+        self.assertEqual(self.daemon.wait(60), 0)
 
-    def until(self, condition, seconds=20):
+    def until(self, condition, seconds=60):
         """For what no event tells; asks fifty times a second."""
         end = time.monotonic() + seconds
         while not condition():
