@@ -9,17 +9,21 @@ import json
 import os
 import platform
 import resource
+import socket
 import statistics
+import struct
 import subprocess
 import sys
+import threading
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tests", "netns"))
-from lab import Chassis, Peer, must, run  # noqa: E402
+from lab import Chassis, Peer, enter, must, run  # noqa: E402
+from links import Links  # noqa: E402
 
 SECONDS = "0.25"
-PARTS = ("start", "sockets", "list", "lib", "many", "watch", "pins")
+PARTS = ("start", "sockets", "list", "lib", "many", "watch", "pins", "attached", "audit")
 
 
 def paired(a, b, pairs):
@@ -232,6 +236,37 @@ class Bench:
                      f"{statistics.median(costs) * 1e9:.0f} ns alone; each watcher "
                      f"{statistics.median(spent) * 100:.1f} % of a processor")
 
+    def audit(self, devices=1000, routes=10000):
+        host = Peer()
+        self.chassis.stack.callback(host.close)
+        must(*host.cmd("ip", "-batch", "-"), input="link set lo up\nlink add out0 up type veth peer name out1\n"
+             "addr add 192.0.2.1/24 dev out0\nroute add default via 192.0.2.2\n" + "".join(
+            f"link add a{i} up type veth peer name b{i}\n" for i in range(devices // 2)) + "".join(
+            f"addr add 10.{i // 250}.{i % 250}.1/24 dev a{i}\n" for i in range(devices // 2)))
+        must(*host.cmd("ip", "-batch", "-"), input="".join(
+            f"route add 100.{64 + i // 65536}.{i // 256 % 256}.{i % 256}/32 via 10.0.0.2\n"
+            for i in range(routes)))
+        must(*host.cmd("nft", "-f", "-"), input="table inet t { chain c { type filter hook output "
+             "priority 0; }; }\n" + "".join(f"add rule inet t c ip daddr 198.18.{i // 256}.{i % 256} "
+                                            "tcp dport 22 counter accept\n" for i in range(1000)))
+        for device, what in ("a0", "one device"), ("", "every device"):
+            def once():
+                argv = host.cmd(self.ifpin, "audit", "--json", *device.split())
+                began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+                p = subprocess.run(argv, stdout=subprocess.PIPE, check=False)
+                took, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+                once.busy.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+                if p.returncode != 1:
+                    raise RuntimeError(f"audit: {p.returncode}")
+                once.findings = len(json.loads(p.stdout)["findings"])
+                return took * 1e3
+            once.busy = []
+            times = [once() for _ in range(self.pairs)]
+            self.row(f"audit of {what}", f"{devices} devices, {routes} routes", 200, times, True,
+                     f"{once.findings} findings, {statistics.median(once.busy) * 1e3:.0f} ms of a processor; "
+                     "start of nsenter and 1000 rules of nftables are in it",
+                     "ms")
+
     CROWD = """
 import os, socket, sys
 children, sockets = map(int, sys.argv[1:])
@@ -369,6 +404,102 @@ os.read(0, 1)
         self.row(f"monitor of {count} added, removed", "libmnl alone", 1.0, extra, True,
                  f"{messages} messages, none lost; resident, peak KiB: {before} before, "
                  f"{memory()} after", "µs each")
+
+    # ---- confinements of what runs already ----
+
+    def attach(self, path, name, device="in0"):
+        began = time.perf_counter()
+        must(self.ifpin, "attach", f"--cgroup={path}", f"--name={name}", "--existing=pin", device)
+        return (time.perf_counter() - began) * 1e3
+
+    def attach_to_sockets(self, group, count=100):
+        """As many that are not tied yet, of a new process each time."""
+        code = (f"import socket,sys;v=[socket.socket(2,2) for _ in range({count})];"
+                "[s.connect(('10.0.1.2',9)) for s in v];print('ready',flush=True);sys.stdin.read()")
+
+        def once():
+            p = self.chassis.popen([sys.executable, "-Sc", code], preexec_fn=enter(group),
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            p.stdout.readline()
+            took = self.attach(group, "sockets")
+            must(self.ifpin, "detach", "sockets")
+            p.kill()
+            p.wait()
+            return took
+        once()
+        self.row(f"attach to {count} sockets", "nothing", 10, [once() for _ in range(2 * self.pairs)],
+                 True, "the command from start to end", "ms")
+
+    def packets(self, group, pins):
+        """Next to those of ifpin run."""
+        prefix = ("sh", "-c", f'echo 0 >{group}/cgroup.procs; exec "$@"', "sh")
+        for mode, what in (("udp", "UDP send()"), ("udp-to", "UDP sendto()")):
+            self.row(f"{what} attached, {pins} pins", "ifpin run", 0.98,
+                     paired(lambda: self.rate(mode, prefix=prefix), lambda: self.confined(mode),
+                            self.pairs))
+
+    def reactions(self, links, count):
+        """Milliseconds from RTM_NEWLINK to what the follower says, when all sockets are tied."""
+        heard = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+        heard.bind((0, 1))
+        follower = self.chassis.popen([os.path.join(os.path.dirname(self.ifpin), "follower")],
+                                      stdout=subprocess.PIPE, text=True)
+        while follower.stdout.readline() != "ready\n":
+            pass
+        times = []
+        for _ in range(count):
+            links.delete("flap0")
+            while not follower.stdout.readline().startswith("gone "):
+                pass
+            maker = threading.Thread(target=links.make, args=("flap0", "02:00:00:00:09:01"))
+            maker.start()
+            while True:
+                data = heard.recv(65536)
+                began = time.perf_counter()
+                if struct.unpack_from("H", data, 4)[0] == 16 and b"flap0\0" in data:
+                    break
+            while not follower.stdout.readline().startswith("back "):
+                pass
+            times.append((time.perf_counter() - began) * 1e3)
+            maker.join()
+        heard.close()
+        follower.kill()
+        follower.wait()
+        return times
+
+    def attached(self, count=1000):
+        self.serve()
+        self.chassis.bpffs()
+        group = self.chassis.cgroup("ifpin-test-bench")
+
+        def below(name):
+            os.mkdir(f"{group}/{name}")
+            return f"{group}/{name}"
+        self.attach_to_sockets(below("sockets"))
+        packets = below("packets")
+        self.attach(packets, "packets")
+        self.packets(packets, 1)
+        links = Links()
+        self.chassis.stack.callback(links.close)
+        links.make("flap0", "02:00:00:00:09:01")
+        self.chassis.stack.callback(run, "ip", "link", "del", "flap0")
+        holder = self.chassis.popen(
+            [sys.executable, "-Sc", "import socket,sys;v=[socket.socket(2,2) for _ in range(10)]\n"
+             "for s in v: s.setsockopt(1,25,b'flap0')\nprint('ready',flush=True);sys.stdin.read()"],
+            preexec_fn=enter(below("flap")), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        holder.stdout.readline()
+        self.attach(f"{group}/flap", "flap", "flap0")
+        first = self.reactions(links, 2 * self.pairs)
+        times = [self.attach(below(f"many{n}"), f"many{n}") for n in range(count - 2)]
+        part = 30
+        self.row(f"attach of pin {count}", "the first", 1.2,
+                 [t / statistics.median(times[:part]) for t in times[-part:]], True,
+                 f"first {statistics.median(times[:part]):.1f} ms")
+        self.packets(packets, count)
+        self.row(f"device back, {count} pins, 10 sockets", "RTM_NEWLINK", 2,
+                 self.reactions(links, 2 * self.pairs), True,
+                 f"with 2 pins {statistics.median(first):.2f} ms", "ms")
+        must(self.ifpin, "detach", *[f"many{n}" for n in range(count - 2)])
 
 
 def main():

@@ -4,7 +4,7 @@ _ifpin() {
 	_init_completion -s || return
 	local devices='ip -o link 2>/dev/null | sed "s/^[0-9]*: \([^:@]*\).*/\1/"'
 	if ((cword == 1)); then
-		mapfile -t COMPREPLY < <(compgen -W "run attach detach list status watch prove sockets validate gc --help --version" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "run attach detach list status watch sockets audit prove validate gc --help --version" -- "$cur")
 		return
 	fi
 	# A file name of bpffs has no dot: it is a plus there.
@@ -26,7 +26,7 @@ _ifpin() {
 		esac
 		if [[ $cur == -* ]]; then
 			mapfile -t COMPREPLY < <(compgen -W "--cgroup= --unit= --pid= --name= --existing=
-				--loopback= --dns= --rebind= --abort= --verbose --help" -- "$cur")
+				--loopback= --dns= --rebind= --abort= --json --verbose --help" -- "$cur")
 			[[ ${COMPREPLY-} == *= ]] && compopt -o nospace
 		else
 			mapfile -t COMPREPLY < <(compgen -W "$(eval "$devices")" -- "$cur")
@@ -54,6 +54,22 @@ _ifpin() {
 		esac
 		mapfile -t COMPREPLY < <(compgen -W "--only= --with= --list --json= --junit= --help" -- "$cur")
 		[[ ${COMPREPLY-} == *= ]] && compopt -o nospace
+		return ;;
+	audit)
+		case $prev in
+		--ignore-file) _filedir; return ;;
+		--only | --ignore)
+			mapfile -t COMPREPLY < <(compgen -W "$(ifpin audit --list 2>/dev/null |
+				awk -v both="$prev" 'NR > 2 { print $2; if (both == "--only") print $4 }' | sort -u)" -- "$cur")
+			return ;;
+		esac
+		if [[ $cur == -* ]]; then
+			mapfile -t COMPREPLY < <(compgen -W \
+				"--only= --ignore= --ignore-file= --fix --json --list --help" -- "$cur")
+			[[ ${COMPREPLY-} == *= ]] && compopt -o nospace
+		else
+			mapfile -t COMPREPLY < <(compgen -W "$(eval "$devices")" -- "$cur")
+		fi
 		return ;;
 	sockets)
 		if [[ $cur == -* ]]; then

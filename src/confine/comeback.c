@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "comeback.h"
+#include "policy.h"
 
 #include "host/cgroup.h"
 #include "host/processes.h"
@@ -18,12 +19,22 @@ static bool is_connection(const struct ifp_sock *s)
 	return s->type == SOCK_STREAM && s->state != TCP_CLOSE && s->state != TCP_LISTEN;
 }
 
+/*
+ * Tied to what the device was before. In a confinement nothing else can be tied to; so it is not
+ * asked which of its former indices it was, for one may have been passed over when it went again.
+ */
+static bool is_tied_to_former(const struct ifp_comeback *c, const struct ifp_sock *s)
+{
+	return s->bound_ifindex && s->bound_ifindex != c->new_index &&
+	       s->bound_ifindex != IFPIN_LOOPBACK_IFINDEX;
+}
+
 static bool is_concerned(const struct ifp_comeback *c, const struct ifp_sock *s)
 {
 	if (s->family != AF_INET && s->family != AF_INET6)
 		return false;
 	if (s->bound_ifindex)
-		return s->bound_ifindex == c->old_index;
+		return is_tied_to_former(c, s);
 	/* Where routing led to the device, sockets need no binding; now it may lead elsewhere. */
 	return s->type != SOCK_STREAM && s->state == TCP_ESTABLISHED &&
 	       !ifp_addr_is_loopback(s->peer);
@@ -105,7 +116,7 @@ static int on_socket(const struct ifp_sock *s, void *data)
 {
 	struct queue *q = data;
 
-	if (!s->inode && s->cgroup_id && s->bound_ifindex == q->c->old_index && is_connection(s) &&
+	if (!s->inode && s->cgroup_id && is_tied_to_former(q->c, s) && is_connection(s) &&
 		is_within(q, s->cgroup_id))
 		abort_it(q->c, s, -1);
 	return 0;

@@ -6,13 +6,13 @@
 
 struct ifp_comeback {
 	int cgroup_fd;
-	uint32_t old_index, new_index;
+	uint32_t new_index;
 	bool rebind, abort;
 	unsigned int rebound, aborted, failed; /* written */
 };
 
 /*
- * What was tied to the old index, or connected by it, is tied to the new one: datagram and raw
+ * What was tied to a former index, or connected by it, is tied to the new one: datagram and raw
  * sockets, listeners, and what is not connected. TCP connections are aborted: their other end has
  * given them up, or the address is not there any more. Return: 0; -ENOMEM; -errno.
  */

@@ -198,18 +198,13 @@ static int open_again(struct ifpin_follower *f, const struct pin *p)
 
 static void regain(struct ifpin_follower *f, struct pin *p, const struct ifpin_device *now)
 {
-	struct ifp_comeback c = {.old_index = p->device.ifindex,
-		.new_index = now->ifindex,
-		.rebind = p->rebind,
-		.abort = p->abort};
+	struct ifp_comeback c = {.new_index = now->ifindex, .rebind = p->rebind, .abort = p->abort};
 	struct ifpin_change change = {.type = IFPIN_CHANGE_BACK};
 	struct ifpin_device was = p->device;
 	int r;
 
 	p->device = *now;
 	r = open_again(f, p);
-	if (!r)
-		r = write_meta(f, p);
 	if (!r)
 		r = guard(f, now->ifindex);
 	if (r) {
@@ -222,6 +217,9 @@ static void regain(struct ifpin_follower *f, struct pin *p, const struct ifpin_d
 	f->addresses_changed = true;
 	settle_later(f);
 	r = rebind(p, &c);
+	/* Last: if we are killed before, the next one finds that the device has come back. */
+	if (!r)
+		r = write_meta(f, p);
 	change.rebound = c.rebound;
 	change.aborted = c.aborted;
 	strcpy(change.pin, p->name);

@@ -497,7 +497,7 @@ int ifpin_sockops(struct bpf_sock_ops *ctx)
 		w[3] = ctx->remote_ip6[3];
 	}
 	if (!is_local(&a) && bpf_setsockopt(ctx, SOL_SOCKET, SO_BINDTOIFINDEX, &v, sizeof(v)))
-		settle_other(deny(IFPIN_DENY_BIND));
+		settle_connection(deny(IFPIN_DENY_BIND), ctx->family);
 	return 1;
 }
 

@@ -211,3 +211,18 @@ static __always_inline int settle_other(int judgement)
 		tell_task_only(judgement, 0, 0);
 	return 0;
 }
+
+/* A connection that nobody has accepted yet: the kernel makes it, whatever runs just then. */
+__noinline int tell_connection(int judgement, __u16 family)
+{
+	struct ifpin_denial_event ev = {.family = family, .protocol = IPPROTO_TCP, .knows_task = 1};
+
+	publish(&ev, judgement);
+	return 0;
+}
+
+static __always_inline void settle_connection(int judgement, __u16 family)
+{
+	if (!is_allowed(judgement) && policy.tells && watching && is_told(judgement))
+		tell_connection(judgement, family);
+}

@@ -115,6 +115,8 @@ KEEPER = """
 import os, select, sys
 path = sys.argv[1]
 sys.stdin.read()
+if not os.path.isdir(path):
+    sys.exit()
 with open(path + "/cgroup.kill", "w") as f:
     f.write("1")
 with open(path + "/cgroup.events") as f:
@@ -187,26 +189,6 @@ class Chassis:
     def ifpin(self, *argv, options=("--dns=system",), device="in0", **kw):
         return run(IFPIN, "run", *options, device, "--", *argv, **kw)
 
-    def bpffs(self):
-        """A bpffs of one's own, for this mount namespace is; its pins end with it."""
-        must("mount", "-t", "bpf", "bpf", "/sys/fs/bpf")
-        self.stack.callback(must, "umount", "-l", "/sys/fs/bpf")
-
-    def cgroup(self, name):
-        """Path of a cgroup that ends with the test, and with it what lives there."""
-        with open("/proc/self/mounts") as f:
-            root = next(line.split()[1] for line in f if line.split()[2] == "cgroup2")
-        path = f"{root}/ifpin-test-{os.getpid()}-{name}"
-        os.mkdir(path)
-        keeper = subprocess.Popen([sys.executable, "-ISc", KEEPER, path], stdin=subprocess.PIPE,
-                                  start_new_session=True)
-
-        def end():
-            keeper.stdin.close()
-            keeper.wait()
-        self.stack.callback(end)
-        return path
-
     def popen(self, argv, **kw):
         """A process that ends with the test."""
         kw.setdefault("preexec_fn", die_with_parent)
@@ -246,10 +228,8 @@ class Chassis:
         """A cgroup that is gone, with what lives in it, when the test ends or is killed."""
         path = f"{CGROUPS}/{name}-{os.getpid()}-{next(serial)}"
         os.mkdir(path)
-        keeper = subprocess.Popen(
-            ["sh", "-c", f"cat; echo 1 >{path}/cgroup.kill; i=0; "
-             f"until find {path} -depth -type d -exec rmdir {{}} + 2>/dev/null; "
-             "do i=$((i + 1)); [ $i -lt 2000 ] || exit 1; done"], stdin=subprocess.PIPE)
+        keeper = subprocess.Popen([sys.executable, "-ISc", KEEPER, path], stdin=subprocess.PIPE,
+                                  start_new_session=True)
 
         def end():
             keeper.stdin.close()
@@ -259,11 +239,7 @@ class Chassis:
 
     def service(self, cgroup, argv, **kw):
         """A process that is born in a cgroup, and ends with the test."""
-        def enter():
-            die_with_parent()
-            with open(f"{cgroup}/cgroup.procs", "w") as f:
-                f.write("0")
-        return self.popen(argv, preexec_fn=enter, **kw)
+        return self.popen(argv, preexec_fn=enter(cgroup), **kw)
 
     def tempdir(self):
         """A directory that every user may enter; not in /tmp, which --isolate hides."""

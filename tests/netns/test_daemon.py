@@ -360,6 +360,28 @@ class Death(DaemonLab):
         self.assertEqual(self.pins(), ["a"])
         self.assertEqual(self.leaked(), 0)
 
+    def test_killed_between_two_devices_and_the_new_one_is_gone(self):
+        """What held on the way goes on holding until the pin is in force."""
+        cgroup = self.cgroup("a")
+        self.write("a", Device="gone0", Cgroup=cgroup)
+        must(IFPIN, "attach", "in0", f"--cgroup={cgroup}", "--name=run.swap")
+        self.start()
+        sender = self.popen_in(cgroup, PYTHON, "-c", STREAM)
+        self.assertEqual(self.pins(), ["run+swap"])
+        self.reload()
+        self.assertEqual(self.pins(), ["run+swap"])
+        self.assertEqual(self.leaked(), 0)
+        self.write("a", Device="in0", Cgroup=cgroup)
+        self.reload()
+        self.assertEqual(self.pins(), ["a"])
+        self.assertEqual(self.leaked(), 0)
+        self.assertIsNone(sender.poll())
+        # Nobody asks for it.
+        other = self.cgroup("b")
+        must(IFPIN, "attach", "in0", f"--cgroup={other}", "--name=run.swap")
+        self.reload()
+        self.assertEqual(self.pins(), ["a"])
+
     def test_taken_over_as_it_is(self):
         self.write("a", Device="in0", Cgroup=self.cgroup("a"))
         self.start()

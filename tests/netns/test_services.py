@@ -41,7 +41,7 @@ class Services(Lab):
         super().setUp()
         self.bpffs()
         self.dir = self.tempdir()
-        self.group = self.cgroup("service")
+        self.group = self.cgroup("ifpin-test-service")
 
     def file(self, name, text):
         path = os.path.join(self.dir, name)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * A storm of processes that open sockets and send marked packets to 10.0.2.2 by every plain way
- * there is, without end: storm CGROUP IFINDEX WORKERS [pass]. It opens some sockets before it
- * enters the cgroup, which its processes have, too; with "pass" they hand them to each other as
+ * there is, without end: storm CGROUP IFINDEX WORKERS PAUSE_US [pass]. It opens some sockets before
+ * it enters the cgroup, which its processes have, too; with "pass" they hand them to each other as
  * well, so that a socket may be nowhere but in a message. Writes a byte for each round of a worker,
  * as far as somebody reads them.
  */
@@ -154,9 +154,9 @@ static void pass_on(void)
 
 /* ---- */
 
-static void work(bool passes)
+static void work(long pause_us, bool passes)
 {
-	const struct timespec pause = {.tv_nsec = 1000000};
+	const struct timespec pause = {.tv_nsec = pause_us * 1000};
 
 	for (;;) {
 		pid_t pid = fork();
@@ -206,10 +206,10 @@ static void enter(const char *cgroup)
 
 int main(int argc, char **argv)
 {
-	bool passes = argc == 5 && !strcmp(argv[4], "pass");
+	bool passes = argc == 6 && !strcmp(argv[5], "pass");
 
-	if (argc != 4 && !passes)
-		errx(1, "usage: storm CGROUP IFINDEX WORKERS [pass]");
+	if (argc != 5 && !passes)
+		errx(1, "usage: storm CGROUP IFINDEX WORKERS PAUSE_US [pass]");
 	device = atoi(argv[2]);
 	to4.sin_port = to6.sin6_port = htons(9);
 	inet_pton(AF_INET, "10.0.2.2", &to4.sin_addr);
@@ -226,6 +226,6 @@ int main(int argc, char **argv)
 	fcntl(1, F_SETFL, O_NONBLOCK);
 	for (int i = 1; i < atoi(argv[3]); i++)
 		if (!fork())
-			work(passes);
-	work(passes);
+			work(atol(argv[4]), passes);
+	work(atol(argv[4]), passes);
 }
