@@ -5,13 +5,13 @@ import grp
 import os
 import re
 import select
-import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 
-from lab import CLONE_NEWNET, IFPIN, Lab, die_with_parent, libc, must, run  # noqa: F401
+from lab import IFPIN, KEEPER, Lab, die_with_parent, must, run
 
 BUILD = os.path.dirname(IFPIN)
 IFPIND = os.path.join(BUILD, "ifpind")
@@ -42,7 +42,6 @@ def has_ended(pid):
 def become(groups=(), uid=NOBODY, inside=None):
     """For preexec_fn: another user, or another cgroup."""
     def fn():
-        die_with_parent()
         if inside:
             with open(f"{inside}/cgroup.procs", "w") as f:
                 f.write("0")
@@ -50,6 +49,7 @@ def become(groups=(), uid=NOBODY, inside=None):
             os.setgroups(list(groups))
             os.setresgid(NOBODY, NOBODY, NOBODY)
             os.setresuid(uid, uid, uid)
+        die_with_parent()  # which a change of user would undo
     return fn
 
 
@@ -63,7 +63,7 @@ class DaemonLab(Lab):
         os.mkdir(self.conf)
         self.root = cgroup_root()
         self.own = f"ifpintest{os.getpid()}"
-        self.stack.callback(self.remove_cgroups)
+        self.keep_cgroups()
         self.daemon = self.log = None
         with open("/proc/sys/net/unix/max_dgram_qlen", "w") as f:
             f.write("512")  # nobody reads while a test waits for something else
@@ -73,16 +73,17 @@ class DaemonLab(Lab):
         self.stack.callback(self.notify.close)
         self.lines, self.history = [], []
 
-    def remove_cgroups(self):
-        for top in os.listdir(self.root):
-            if not top.startswith(self.own):
-                continue
-            path = f"{self.root}/{top}"
-            with open(f"{path}/cgroup.kill", "w") as f:
-                f.write("1")
-            self.until_empty(path)
-            for below, _, _ in os.walk(path, topdown=False):
-                os.rmdir(below)
+    def keep_cgroups(self):
+        """Gone when the test ends or is killed: its own, the daemon's and those of units."""
+        for kind in "", "d", ".slice":
+            keeper = subprocess.Popen(
+                [sys.executable, "-ISc", KEEPER, f"{self.root}/{self.own}{kind}"],
+                stdin=subprocess.PIPE, start_new_session=True)
+
+            def end(keeper=keeper):
+                keeper.stdin.close()
+                keeper.wait()
+            self.stack.callback(end)
 
     # ---- files and cgroups ----
 
@@ -135,7 +136,7 @@ class DaemonLab(Lab):
         if self.log:
             self.log.close()
         self.daemon = self.popen_raw(
-            [*prefix, *self.command(*options)], stderr=subprocess.PIPE,
+            [*prefix, *self.command(*options)], preexec_fn=die_with_parent, stderr=subprocess.PIPE,
             env={**os.environ, "NOTIFY_SOCKET": f"{self.dir}/notify", **dict(env)}, **kw)
         self.log = self.daemon.stderr
         os.set_blocking(self.log.fileno(), False)
@@ -173,7 +174,7 @@ class DaemonLab(Lab):
             self.lines += [line.decode() for line in whole]
             self.history += [line.decode() for line in whole]
 
-    def until_said(self, pattern, seconds=20):
+    def until_said(self, pattern, seconds=60):
         """A line of the log from here on; events say when to look."""
         end = time.monotonic() + seconds
         while True:
@@ -203,9 +204,9 @@ class DaemonLab(Lab):
 
     def stop(self):
         self.daemon.terminate()
-        self.assertEqual(self.daemon.wait(20), 0)
+        self.assertEqual(self.daemon.wait(60), 0)
 
-    def until(self, condition, seconds=20):
+    def until(self, condition, seconds=60):
         """For what no event tells; asks fifty times a second."""
         end = time.monotonic() + seconds
         while not condition():
