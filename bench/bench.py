@@ -409,8 +409,6 @@ os.read(0, 1)
 
     def reactions(self, links, count):
         """Milliseconds from RTM_NEWLINK to what the follower says, when all sockets are tied."""
-        heard = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
-        heard.bind((0, 1))
         follower = self.chassis.popen([os.path.join(os.path.dirname(self.ifpin), "follower")],
                                       stdout=subprocess.PIPE, text=True)
         while follower.stdout.readline() != "ready\n":
@@ -420,6 +418,8 @@ os.read(0, 1)
             links.delete("flap0")
             while not follower.stdout.readline().startswith("gone "):
                 pass
+            heard = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+            heard.bind((0, 1))
             maker = threading.Thread(target=links.make, args=("flap0", "02:00:00:00:09:01"))
             maker.start()
             while True:
@@ -431,7 +431,7 @@ os.read(0, 1)
                 pass
             times.append((time.perf_counter() - began) * 1e3)
             maker.join()
-        heard.close()
+            heard.close()
         follower.kill()
         follower.wait()
         return times
