@@ -23,7 +23,7 @@ from lab import Chassis, Peer, enter, must, run  # noqa: E402
 from links import Links  # noqa: E402
 
 SECONDS = "0.25"
-PARTS = ("start", "sockets", "list", "lib", "many", "watch", "pins", "attached")
+PARTS = ("start", "sockets", "list", "lib", "many", "watch", "pins", "attached", "audit")
 
 
 def paired(a, b, pairs):
@@ -235,6 +235,37 @@ class Bench:
             self.row(f"{what}, 2 watch", "nobody watches", 1.25, ratios, True,
                      f"{statistics.median(costs) * 1e9:.0f} ns alone; each watcher "
                      f"{statistics.median(spent) * 100:.1f} % of a processor")
+
+    def audit(self, devices=1000, routes=10000):
+        host = Peer()
+        self.chassis.stack.callback(host.close)
+        must(*host.cmd("ip", "-batch", "-"), input="link set lo up\nlink add out0 up type veth peer name out1\n"
+             "addr add 192.0.2.1/24 dev out0\nroute add default via 192.0.2.2\n" + "".join(
+            f"link add a{i} up type veth peer name b{i}\n" for i in range(devices // 2)) + "".join(
+            f"addr add 10.{i // 250}.{i % 250}.1/24 dev a{i}\n" for i in range(devices // 2)))
+        must(*host.cmd("ip", "-batch", "-"), input="".join(
+            f"route add 100.{64 + i // 65536}.{i // 256 % 256}.{i % 256}/32 via 10.0.0.2\n"
+            for i in range(routes)))
+        must(*host.cmd("nft", "-f", "-"), input="table inet t { chain c { type filter hook output "
+             "priority 0; }; }\n" + "".join(f"add rule inet t c ip daddr 198.18.{i // 256}.{i % 256} "
+                                            "tcp dport 22 counter accept\n" for i in range(1000)))
+        for device, what in ("a0", "one device"), ("", "every device"):
+            def once():
+                argv = host.cmd(self.ifpin, "audit", "--json", *device.split())
+                began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+                p = subprocess.run(argv, stdout=subprocess.PIPE, check=False)
+                took, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+                once.busy.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+                if p.returncode != 1:
+                    raise RuntimeError(f"audit: {p.returncode}")
+                once.findings = len(json.loads(p.stdout)["findings"])
+                return took * 1e3
+            once.busy = []
+            times = [once() for _ in range(self.pairs)]
+            self.row(f"audit of {what}", f"{devices} devices, {routes} routes", 200, times, True,
+                     f"{once.findings} findings, {statistics.median(once.busy) * 1e3:.0f} ms of a processor; "
+                     "start of nsenter and 1000 rules of nftables are in it",
+                     "ms")
 
     CROWD = """
 import os, socket, sys

@@ -4,7 +4,7 @@ _ifpin() {
 	_init_completion -s || return
 	local devices='ip -o link 2>/dev/null | sed "s/^[0-9]*: \([^:@]*\).*/\1/"'
 	if ((cword == 1)); then
-		mapfile -t COMPREPLY < <(compgen -W "run attach detach list status watch prove sockets gc --help --version" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "run attach detach list status watch sockets audit prove validate gc --help --version" -- "$cur")
 		return
 	fi
 	# A file name of bpffs has no dot: it is a plus there.
@@ -26,7 +26,7 @@ _ifpin() {
 		esac
 		if [[ $cur == -* ]]; then
 			mapfile -t COMPREPLY < <(compgen -W "--cgroup= --unit= --pid= --name= --existing=
-				--loopback= --dns= --rebind= --abort= --verbose --help" -- "$cur")
+				--loopback= --dns= --rebind= --abort= --json --verbose --help" -- "$cur")
 			[[ ${COMPREPLY-} == *= ]] && compopt -o nospace
 		else
 			mapfile -t COMPREPLY < <(compgen -W "$(eval "$devices")" -- "$cur")
@@ -55,6 +55,22 @@ _ifpin() {
 		mapfile -t COMPREPLY < <(compgen -W "--only= --with= --list --json= --junit= --help" -- "$cur")
 		[[ ${COMPREPLY-} == *= ]] && compopt -o nospace
 		return ;;
+	audit)
+		case $prev in
+		--ignore-file) _filedir; return ;;
+		--only | --ignore)
+			mapfile -t COMPREPLY < <(compgen -W "$(ifpin audit --list 2>/dev/null |
+				awk -v both="$prev" 'NR > 2 { print $2; if (both == "--only") print $4 }' | sort -u)" -- "$cur")
+			return ;;
+		esac
+		if [[ $cur == -* ]]; then
+			mapfile -t COMPREPLY < <(compgen -W \
+				"--only= --ignore= --ignore-file= --fix --json --list --help" -- "$cur")
+			[[ ${COMPREPLY-} == *= ]] && compopt -o nospace
+		else
+			mapfile -t COMPREPLY < <(compgen -W "$(eval "$devices")" -- "$cur")
+		fi
+		return ;;
 	sockets)
 		if [[ $cur == -* ]]; then
 			mapfile -t COMPREPLY < <(compgen -W "--all --json --help" -- "$cur")
@@ -62,13 +78,14 @@ _ifpin() {
 			mapfile -t COMPREPLY < <(compgen -W "$(eval "$devices")" -- "$cur")
 		fi
 		return ;;
+	validate) _filedir conf; return ;;
 	run) ;;
 	*) return ;;
 	esac
 	local i
 	for ((i = 2; i < cword; i++)); do
 		case ${words[i]} in
-		--loopback | --user | --dns | --inherit | --keep-cap | --allow-family | --name) ((i++)) ;;
+		--loopback | --user | --dns | --inherit | --keep-cap | --allow-family | --name | --control) ((i++)) ;;
 		-*) ;;
 		*)
 			# Behind the device comes a command with its own completion.
@@ -81,14 +98,30 @@ _ifpin() {
 	--loopback) mapfile -t COMPREPLY < <(compgen -W "allow deny" -- "$cur"); return ;;
 	--inherit) mapfile -t COMPREPLY < <(compgen -W "refuse close pin" -- "$cur"); return ;;
 	--dns) mapfile -t COMPREPLY < <(compgen -W "auto system" -- "$cur"); return ;;
+	--control) _filedir; return ;;
 	--user) mapfile -t COMPREPLY < <(compgen -u -- "$cur"); return ;;
 	--keep-cap | --allow-family | --name) return ;;
 	esac
 	if [[ $cur == -* ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "--loopback= --user= --dns= --inherit= --isolate
-			--keep-cap= --allow-family= --name= --json --verbose --help --version" -- "$cur")
+			--keep-cap= --allow-family= --name= --control= --json --verbose --help --version" -- "$cur")
 		[[ ${COMPREPLY-} == *= ]] && compopt -o nospace
 	else
 		mapfile -t COMPREPLY < <(compgen -W "$(eval "$devices")" -- "$cur")
 	fi
 } && complete -F _ifpin ifpin
+
+_ifpind() {
+	local cur prev words cword
+	_init_completion -s || return
+	case $prev in
+	--config | --runtime | --bpffs) _filedir -d; return ;;
+	--exporter) _filedir; return ;;
+	--group) mapfile -t COMPREPLY < <(compgen -g -- "$cur"); return ;;
+	--metrics) mapfile -t COMPREPLY < <(compgen -W "127.0.0.1: [::1]:" -- "$cur"); return ;;
+	--cgroup) return ;;
+	esac
+	mapfile -t COMPREPLY < <(compgen -W "--config= --runtime= --group= --cgroup= --metrics= --exporter=
+		--bpffs= --verbose --help --version" -- "$cur")
+	[[ ${COMPREPLY-} == *= ]] && compopt -o nospace
+} && complete -F _ifpind ifpind

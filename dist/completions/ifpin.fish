@@ -16,7 +16,9 @@ complete -c ifpin -n __fish_use_subcommand -a list -d 'list all confinements'
 complete -c ifpin -n __fish_use_subcommand -a status -d 'whether all is held, and what passed and did not'
 complete -c ifpin -n __fish_use_subcommand -a watch -d 'tell what is denied, as it happens'
 complete -c ifpin -n __fish_use_subcommand -a prove -d 'attempt every known leak and count frames'
+complete -c ifpin -n __fish_use_subcommand -a audit -d 'say what of this host could let a leak through'
 complete -c ifpin -n __fish_use_subcommand -a sockets -d 'list sockets: which interface each can use'
+complete -c ifpin -n __fish_use_subcommand -a validate -d 'say what is wrong in files of pins'
 complete -c ifpin -n __fish_use_subcommand -a gc -d 'remove what a killed ifpin left behind'
 set -l run '__fish_seen_subcommand_from run'
 complete -c ifpin -n $run -a '(__ifpin_devices)' -d interface
@@ -37,6 +39,15 @@ complete -c ifpin -n $prove -l with -x
 complete -c ifpin -n $prove -l list
 complete -c ifpin -n $prove -l json -r -F
 complete -c ifpin -n $prove -l junit -r -F
+set -l audit '__fish_seen_subcommand_from audit'
+complete -c ifpin -n $audit -a '(__ifpin_devices)' -d interface
+complete -c ifpin -n $audit -l only -x -a "(ifpin audit --list 2>/dev/null | awk 'NR > 2 { print \$2; print \$4 }' | sort -u)"
+complete -c ifpin -n $audit -l ignore -x -a "(ifpin audit --list 2>/dev/null | awk 'NR > 2 { print \$2 }')"
+complete -c ifpin -n $audit -l ignore-file -r -F
+complete -c ifpin -n $audit -l fix -d 'print a script that mends'
+complete -c ifpin -n $audit -l json -d 'findings as JSON'
+complete -c ifpin -n $audit -l list -d 'list the checks'
+complete -c ifpin -n $audit -s h -l help -d 'help'
 set -l sockets '__fish_seen_subcommand_from sockets'
 complete -c ifpin -n $sockets -a '(__ifpin_devices)' -d interface
 complete -c ifpin -n $sockets -s a -l all -d 'also without a process, of loopback, unused'
@@ -52,6 +63,18 @@ complete -c ifpin -n $attach -l loopback -x -a 'allow deny'
 complete -c ifpin -n $attach -l dns -x -a 'guard system'
 complete -c ifpin -n $attach -l rebind -x -a 'yes no'
 complete -c ifpin -n $attach -l abort -x -a 'yes no'
+complete -c ifpin -n $attach -l json -d 'what was done, as JSON'
 complete -c ifpin -n $attach -s v -l verbose -d 'say what is done about each socket'
 complete -c ifpin -n '__fish_seen_subcommand_from detach status watch' -a '(__ifpin_names)' -d confinement
 complete -c ifpin -n '__fish_seen_subcommand_from list status watch' -l json -d 'write JSON'
+complete -c ifpin -n $run -l control -r -F
+complete -c ifpin -n '__fish_seen_subcommand_from validate' -F
+complete -c ifpind -f
+complete -c ifpind -l config -x -a '(__fish_complete_directories)' -d 'files of pins'
+complete -c ifpind -l runtime -x -a '(__fish_complete_directories)' -d 'where the sockets are made'
+complete -c ifpind -l group -x -a '(__fish_complete_groups)' -d 'who may use them'
+complete -c ifpind -l cgroup -x -d "for users' commands"
+complete -c ifpind -l metrics -x -a '127.0.0.1:' -d 'serve metrics there'
+complete -c ifpind -l exporter -r -F
+complete -c ifpind -l bpffs -x -a '(__fish_complete_directories)'
+complete -c ifpind -s v -l verbose -d 'say each step'

@@ -245,7 +245,7 @@ struct ifpin_pin_info {
 };
 
 /**
- * ifpin_pins - all confinements that are in force
+ * ifpin_pins - all confinements of ifpin_attach() that are in force
  * @ret_pins: by name; to be released with free(3)
  * @ret_n: how many
  *
@@ -265,18 +265,31 @@ struct ifpin_confined;
  * @ret_n: how many
  * @ret_error: may be NULL
  *
- * Asks every cgroup for its programs (BPF_PROG_QUERY), and these for their maps: what is in force is
- * found, whoever made it, and nothing else. The name is what ifpin_pins() has for the cgroup, else that
- * of the cgroup, without "ifpin." and ".service". Needs CAP_SYS_ADMIN.
+ * Asks every cgroup for its programs (BPF_PROG_QUERY), and these for their maps: what is in force
+ * is found, whoever made it, and nothing else. The name is what ifpin_pins() has for the cgroup,
+ * else that of the cgroup, without "ifpin." and ".service". Needs CAP_SYS_ADMIN.
  *
  * Return: 0; -EPERM: not privileged; -ENOMEM; errno of mounting cgroup v2, or of the walk.
  */
-IFPIN_API int ifpin_confined_list(struct ifpin_confined **ret_confined, size_t *ret_n,
-	struct ifpin_error *ret_error);
+IFPIN_API int ifpin_confined_list(
+	struct ifpin_confined **ret_confined, size_t *ret_n, struct ifpin_error *ret_error);
+
+/**
+ * ifpin_runs - all confinements of ifpin_confine_run() that run, on the whole host
+ * @ret_runs: to be released with free(3); @attached is false. Names need not be unique.
+ * @ret_n: how many
+ *
+ * They are found by their cgroups, whose names begin with "ifpin.", and the programs there; those
+ * of another version of ifpin are not. Needs CAP_SYS_ADMIN, or CAP_BPF and CAP_NET_ADMIN.
+ *
+ * Return: 0; -EPERM; or the errno of the step that failed.
+ */
+IFPIN_API int ifpin_runs(
+	struct ifpin_pin_info **ret_runs, size_t *ret_n, struct ifpin_error *ret_error);
 
 /**
  * ifpin_pin_check - look at one confinement anew, and at every part of it
- * @pin: by its name; all of it is written
+ * @pin: by its name; all of it is written. One of ifpin_runs() stays as it is
  *
  * Return: 0; -ENOENT: it has ended meanwhile; -EPERM; or the errno of the step that failed.
  */
@@ -421,12 +434,13 @@ struct ifpin_watcher;
 
 /**
  * ifpin_watcher_open - begin to hear denials
- * @name: of one confinement, or NULL: all, also those to come
+ * @name: of one confinement, or NULL: all, also those that are attached later
  * @on_denied, @on_burst: called from ifpin_watcher_step()
  *
  * The programs of a confinement tell up to 1,000 denials a second, to each watcher; what is above
  * is counted, and handed to @on_burst at most once a second for each reason. A confinement that is
- * made anew under the same name is heard as well.
+ * made anew under the same name is heard as well. Commands of ifpin_confine_run() are heard if they
+ * have a name and run already.
  *
  * What a watcher has in the kernel outlives it if it is killed; the next watcher removes it, and so
  * does ifpin_confine_gc().

@@ -12,6 +12,7 @@ extern "C" {
 #endif
 
 #define IFPIN_CONFINED_NAME_SIZE 49
+#define IFPIN_CONFINED_PATH_SIZE 1024
 #define IFPIN_SOL_PROBE 0x6966 /* level of setsockopt(2) for the question in @probe below */
 
 /**
@@ -21,6 +22,7 @@ extern "C" {
  * @netns: cookie of the network namespace in which sockets can be made there; 0: not known
  * @probe: the option by which its programs answer for their sockets; 0: not known
  * @name: of the confinement
+ * @cgroup: path from the root of cgroup v2; empty: not known
  *
  * From ifpin_confined_list() (confine.h).
  */
@@ -30,6 +32,7 @@ struct ifpin_confined {
 	uint32_t ifindex;
 	uint32_t probe;
 	char name[IFPIN_CONFINED_NAME_SIZE];
+	char cgroup[IFPIN_CONFINED_PATH_SIZE];
 };
 
 /** enum ifpin_socket_verdict - which devices a socket can use */

@@ -11,13 +11,12 @@
 int ifp_places_open(const struct ifpin_confined *confined, size_t n, struct ifp_places *ret)
 {
 	struct ifp_places p = {.confined = confined, .n = n, .root_fd = ifp_cgroup_root()};
-	char path[4096];
 
 	p.paths = calloc(n ?: 1, sizeof(*p.paths));
-	for (size_t i = 0; p.paths && p.root_fd >= 0 && i < n; i++) {
-		if (ifp_cgroup_path_by_id(p.root_fd, confined[i].cgroup_id, path, sizeof(path)))
+	for (size_t i = 0; p.paths && i < n; i++) {
+		if (!*confined[i].cgroup)
 			continue;
-		p.paths[i] = strdup(path);
+		p.paths[i] = strdup(confined[i].cgroup);
 		if (!p.paths[i]) {
 			ifp_places_close(&p);
 			return -ENOMEM;

@@ -9,6 +9,7 @@ int cmd_status(int argc, char **argv);
 int cmd_watch(int argc, char **argv);
 int cmd_gc(int argc, char **argv);
 int cmd_prove(int argc, char **argv);
+int cmd_audit(int argc, char **argv);
 int cmd_sockets(int argc, char **argv);
 int cmd_validate(int argc, char **argv);
 

@@ -119,7 +119,7 @@ int cmd_list(int argc, char **argv)
 		fprintf(stderr, "ifpin: list: unexpected argument \"%s\"\n", argv[optind]);
 		return usage_error("list", 125);
 	}
-	r = ifpin_pins(&pins, &n, &err);
+	r = show_pins(&pins, &n, &err);
 	if (r) {
 		show_error(&err);
 		return 125;

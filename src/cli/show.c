@@ -166,3 +166,39 @@ struct json_object *show_pin(const struct ifpin_pin_info *pin)
 	json_object_object_add(o, "options", options);
 	return o;
 }
+
+static int by_name(const void *a, const void *b)
+{
+	const struct ifpin_pin_info *x = a, *y = b;
+
+	return strcmp(x->name, y->name);
+}
+
+int show_pins(struct ifpin_pin_info **ret, size_t *ret_n, struct ifpin_error *err)
+{
+	struct ifpin_pin_info *pins = NULL, *runs = NULL, *all;
+	size_t n_pins, n_runs = 0;
+	int r = ifpin_pins(&pins, &n_pins, err);
+
+	if (!r)
+		r = ifpin_runs(&runs, &n_runs, err);
+	if (r) {
+		free(pins);
+		return r;
+	}
+	all = reallocarray(pins, n_pins + n_runs + 1, sizeof(*all));
+	if (!all) {
+		free(pins);
+		free(runs);
+		err->code = -ENOMEM;
+		strcpy(err->text, "out of memory");
+		return -ENOMEM;
+	}
+	if (n_runs)
+		memcpy(all + n_pins, runs, n_runs * sizeof(*all));
+	free(runs);
+	qsort(all, n_pins + n_runs, sizeof(*all), by_name);
+	*ret = all;
+	*ret_n = n_pins + n_runs;
+	return 0;
+}

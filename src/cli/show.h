@@ -42,5 +42,8 @@ const char *show_time(int64_t time, const char *fmt, char ret[32]);
 /* On standard error, with what to do about missing privileges. */
 void show_error(const struct ifpin_error *err);
 
+/* Those that were attached, and commands that run. Return: 0; -errno. */
+int show_pins(struct ifpin_pin_info **ret, size_t *ret_n, struct ifpin_error *err);
+
 /* What both `list` and `status` tell of a confinement. */
 struct json_object *show_pin(const struct ifpin_pin_info *pin);

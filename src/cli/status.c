@@ -327,7 +327,7 @@ static int status(char **names, int n, bool json)
 {
 	struct status s = {};
 	struct ifpin_error err;
-	int r = ifpin_pins(&s.pins, &s.n, &err);
+	int r = show_pins(&s.pins, &s.n, &err);
 
 	if (!r)
 		r = choose(&s, names, n, &err);

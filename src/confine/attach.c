@@ -69,9 +69,8 @@ static bool same_options(const struct ifp_meta *m, const struct ifpin_attach_opt
 static bool cgroup_lives(const struct ifp_meta *m)
 {
 	_cleanup_close_ int root = ifp_cgroup_root();
-	char path[IFPIN_CGROUP_PATH_SIZE];
 
-	return root < 0 || ifp_cgroup_path_by_id(root, m->cgroup_id, path, sizeof(path)) != -ENOENT;
+	return root < 0 || !ifp_cgroup_is_gone(root, m->cgroup_id);
 }
 
 /* Whether it holds: nobody has taken parts of it away, and its device was not another's meanwhile.

@@ -182,6 +182,8 @@ static void name_of(const char *cgroup, char ret[IFPIN_CONFINED_NAME_SIZE])
 {
 	size_t len;
 
+	if (cgroup[1])
+		cgroup = strrchr(cgroup, '/') + 1;
 	if (!strncmp(cgroup, PREFIX, strlen(PREFIX)))
 		cgroup += strlen(PREFIX);
 	len = strlen(cgroup);
@@ -206,7 +208,8 @@ static int append(struct found *f, const struct ifpin_confined *c)
 }
 
 /* Return: 0, also where it was removed meanwhile; -errno. */
-static int look_at(const char *path, const char *name, struct found *f)
+/* cgroup: the same from the root of cgroup v2. */
+static int look_at(const char *path, const char *cgroup, struct found *f)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	uint32_t ids[MAX_PROGRAMS], n = MAX_PROGRAMS;
@@ -224,11 +227,23 @@ static int look_at(const char *path, const char *name, struct found *f)
 			return r;
 		if (r || !reading.is_ours || reading.unarmed)
 			continue;
-		name_of(name, reading.confined.name);
+		name_of(cgroup, reading.confined.name);
+		if (strlen(cgroup) < sizeof(reading.confined.cgroup))
+			strcpy(reading.confined.cgroup, cgroup);
 		return ifp_cgroup_id(fd, &reading.confined.cgroup_id)
 			       ?: append(f, &reading.confined);
 	}
 	return 0;
+}
+
+/* What is behind the path of the root, with one slash before it. */
+static const char *below(const char *path, size_t root_len)
+{
+	const char *p = path + root_len;
+
+	while (*p == '/')
+		p++;
+	return *p ? p - 1 : "/";
 }
 
 static int walk(int root, struct found *f)
@@ -245,7 +260,7 @@ static int walk(int root, struct found *f)
 		return -errno;
 	while (!r && (e = fts_read(fts)))
 		if (e->fts_info == FTS_D)
-			r = look_at(e->fts_accpath, e->fts_level ? e->fts_name : "/", f);
+			r = look_at(e->fts_accpath, below(e->fts_path, strlen(path)), f);
 	fts_close(fts);
 	return r;
 }

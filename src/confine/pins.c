@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Which confinements are in force, what passes them, and their end. */
 #include "pins.h"
+#include "runs.h"
 
 #include "device/device.h"
 #include "host/cgroup.h"
@@ -31,7 +32,7 @@ static int open_map(
 	return *ret < 0 ? *ret : 0;
 }
 
-static int map_state(int state, struct ifpin_bpf__bss **ret)
+int ifp_state_map(int state, struct ifpin_bpf__bss **ret)
 {
 	struct bpf_map_info info = {};
 	uint32_t len = sizeof(info);
@@ -52,7 +53,7 @@ int ifp_state_open(const struct ifp_store *s, const char *name, struct ifpin_bpf
 {
 	_cleanup_close_ int state = ifp_store_get(s, "pin", name, IFP_PIN_STATE);
 
-	return state < 0 ? state : map_state(state, ret);
+	return state < 0 ? state : ifp_state_map(state, ret);
 }
 
 void ifp_state_close(struct ifpin_bpf__bss **bss)
@@ -72,7 +73,7 @@ int ifp_pin_open(const struct ifp_store *s, const char *kind, const char *name, 
 	if (!r)
 		r = open_map(s, kind, name, IFP_PIN_OPTIONS, &p.options);
 	if (!r)
-		r = map_state(p.state, &p.bss);
+		r = ifp_state_map(p.state, &p.bss);
 	if (r)
 		ifp_pin_close(&p);
 	else
@@ -411,41 +412,70 @@ int ifpin_pin_check(struct ifpin_pin_info *pin, struct ifpin_error *ret_error)
 
 /* ---- counters ---- */
 
-static int count_passed(const struct ifp_store *s, const char *name, struct ifpin_pin_counts *ret)
+static int count_passed(int map, struct ifpin_pin_counts *ret)
 {
-	int cpus = libbpf_num_possible_cpus(), map, r;
+	int cpus = libbpf_num_possible_cpus(), r = 0;
 	_cleanup_free_ uint64_t *values = calloc((size_t)(cpus > 0 ? cpus : 1), sizeof(*values));
 	uint64_t *const to[] = {&ret->packets_out, &ret->packets_in};
 
 	if (cpus < 0 || !values)
 		return -ENOMEM;
-	r = open_map(s, "pin", name, IFP_PIN_PASSED, &map);
 	for (uint32_t k = 0; !r && k < IFPIN_PASSED_COUNT; k++) {
 		if (bpf_map_lookup_elem(map, &k, values))
 			r = -errno;
 		for (int c = 0; !r && c < cpus; c++)
 			*to[k] += values[c];
 	}
-	ifp_closep(&map);
 	return r;
+}
+
+static int count_attached(const char *name, struct ifpin_pin_counts *ret, struct ifpin_error *err)
+{
+	_cleanup_(ifp_store_closep) struct ifp_store s = {.fd = -1};
+	_cleanup_close_ int passed = -1;
+	struct ifpin_bpf__bss *bss;
+	int r = ifp_store_open(&s, err);
+
+	if (r)
+		return r;
+	r = ifp_state_open(&s, name, &bss);
+	if (r)
+		return r;
+	ifp_denials_from((const uint64_t *)bss->denials, ret->denials, &ret->n_denials);
+	ifp_state_close(&bss);
+	r = open_map(&s, "pin", name, IFP_PIN_PASSED, &passed);
+	return r ?: count_passed(passed, ret);
+}
+
+struct run_count {
+	uint64_t cgroup_id;
+	struct ifpin_pin_counts *to;
+};
+
+static int count_run(const struct ifp_run *run, void *data)
+{
+	const struct run_count *c = data;
+	struct ifpin_bpf__bss bss;
+	uint32_t zero = 0;
+
+	if (run->cgroup_id != c->cgroup_id)
+		return 0;
+	if (bpf_map_lookup_elem(run->state, &zero, &bss))
+		return -errno;
+	ifp_denials_from((const uint64_t *)bss.denials, c->to->denials, &c->to->n_denials);
+	return count_passed(run->passed, c->to) ?: 1;
 }
 
 int ifpin_pin_count(const struct ifpin_pin_info *pin, struct ifpin_pin_counts *ret_counts,
 	struct ifpin_error *ret_error)
 {
-	_cleanup_(ifp_store_closep) struct ifp_store s = {.fd = -1};
 	struct ifpin_pin_counts c = {};
-	struct ifp_pin p;
-	int r = ifp_store_open(&s, ret_error);
+	struct run_count run = {.cgroup_id = pin->cgroup_id, .to = &c};
+	int r = pin->attached ? count_attached(pin->name, &c, ret_error)
+			      : ifp_runs_each(count_run, &run);
 
-	if (r)
-		return r;
-	r = ifp_pin_open(&s, "pin", pin->name, &p);
-	if (!r) {
-		ifp_denials_from((const uint64_t *)p.bss->denials, c.denials, &c.n_denials);
-		ifp_pin_close(&p);
-		r = count_passed(&s, pin->name, &c);
-	}
+	if (!pin->attached)
+		r = r == 1 ? 0 : r ?: -ENOENT;
 	if (r)
 		return ifp_fail_errno(
 			ret_error, r, "cannot read the counters of \"%s\"", pin->name);
@@ -505,9 +535,8 @@ static int collect_dead(const char *name, void *data)
 	struct dead *d = data;
 	struct ifp_meta m;
 	void *bigger;
-	bool leaf;
 
-	if (ifp_meta_of(d->store, name, &m) || names_cgroup(d->root, m.cgroup, m.cgroup_id, &leaf))
+	if (ifp_meta_of(d->store, name, &m) || !ifp_cgroup_is_gone(d->root, m.cgroup_id))
 		return 0;
 	bigger = reallocarray(d->names, d->n + 1, sizeof(*d->names));
 	if (!bigger)

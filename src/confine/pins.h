@@ -23,6 +23,8 @@ void ifp_pin_close(struct ifp_pin *p);
 
 /* The state of one in force alone. Return: 0; -ENOENT; -EPROTO: of another version; -errno. */
 int ifp_state_open(const struct ifp_store *s, const char *name, struct ifpin_bpf__bss **ret);
+/* The same from a descriptor of the map. */
+int ifp_state_map(int state, struct ifpin_bpf__bss **ret);
 void ifp_state_close(struct ifpin_bpf__bss **bss);
 
 /* From here on packets pass on this device, if it is it. Return: 0; -ENODEV, -ESTALE: it is gone,

@@ -28,7 +28,7 @@ struct ifpin_policy {
 	__u32 guard_resolvers; /* 1: refuse port 53 of the host itself */
 	__u32 tells;	       /* 1: denials are told to those who watch */
 	__u32 knows_task;      /* 1: packet programs may ask who sends (Linux 6.10) */
-	__u32 pad;
+	__u32 shared;	       /* 1: of a service, its links pinned; 0: of a command that runs */
 	__u64 allowed_majors[IFPIN_MAJORS / 64]; /* character devices that are no wires */
 };
 
@@ -72,7 +72,7 @@ struct ifpin_denial_event {
 	__u32 level, option, optlen; /* of setsockopt() */
 	__u16 family, protocol;
 	__u16 sport, dport; /* host order */
-	__u32 knows_task; /* 1: pid 0 means that it was no process of the confinement */
+	__u32 knows_task;   /* 1: pid 0 means that it was no process of the confinement */
 	struct ifpin_addr src, dst;
 	__u8 optval[IFPIN_OPTVAL_LEN];
 	char comm[16];

@@ -87,6 +87,7 @@ static int make_policy(
 		.guard_resolvers = opts->guard_resolvers,
 		.tells = opts->tells,
 		.knows_task = opts->tells && knows_task(),
+		.shared = opts->shared != NULL,
 	};
 	uint64_t cookie = 0;
 	int r = ifp_own_netns(&cookie);

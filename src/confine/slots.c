@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "slots.h"
-#include "pins.h"
+#include "runs.h"
 
 #include <bpf/bpf.h>
 #include <errno.h>
@@ -64,9 +64,30 @@ static int empty_slots(const char *netns, void *data)
 	return r;
 }
 
+/* A command that runs has slots of its own. */
+static int forget_in_run(const struct ifp_run *run, void *data)
+{
+	struct dead *d = data;
+	struct ifpin_bpf__bss *bss;
+	int r = ifp_state_map(run->state, &bss);
+
+	if (r)
+		return r;
+	if (__atomic_load_n(&bss->watching, __ATOMIC_SEQ_CST) & d->mask)
+		__atomic_fetch_and(&bss->watching, ~d->mask, __ATOMIC_SEQ_CST);
+	ifp_state_close(&bss);
+	for (uint32_t i = 0; i < IFPIN_WATCHERS && !r; i++)
+		if (d->mask >> i & 1)
+			r = ifp_slot_empty(i, run->watchers);
+	return r;
+}
+
 static int clean(struct dead *d)
 {
 	int r = find_dead(d);
+
+	if (!r)
+		r = ifp_runs_each(forget_in_run, d);
 
 	if (!r)
 		r = ifp_store_each(d->store, forget_in, d);

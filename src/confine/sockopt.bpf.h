@@ -101,6 +101,9 @@ static __always_inline int join_index(struct bpf_sockopt *ctx, __u32 off)
 		return deny_join();
 	if (v)
 		return device_ok(v) ? ALLOW : deny_join();
+	/* While the device is gone, its index may be another's. */
+	if (!device_ok(state.ifindex))
+		return deny_join();
 	return put_u32(ctx, off, state.ifindex) ? deny(IFPIN_DENY_MALFORMED) : ALLOW;
 }
 

@@ -198,10 +198,22 @@ int ifp_store_commit(const struct ifp_store *s, const char *name)
 	bool replaces = ifp_store_has(s, "pin", name);
 	int r = replaces ? move(s, "pin", "old", name) : 0;
 
-	if (!r)
-		r = move(s, "new", "pin", name);
-	/* All of it is in force twice until this is gone, and once afterwards. */
-	return r ?: replaces ? ifp_store_remove(s, "old", name) : 0;
+	if (r)
+		return r;
+	r = move(s, "new", "pin", name);
+	if (!replaces)
+		return r;
+	if (r) {
+		move(s, "old", "pin", name);
+		return r;
+	}
+	/*
+	 * All of it is in force twice until this is gone, and once afterwards. If it cannot be
+	 * removed now, that is no reason to undo the new one: the next writer tries again, and says
+	 * so.
+	 */
+	ifp_store_remove(s, "old", name);
+	return 0;
 }
 
 /* ---- what a killed writer has left ---- */

@@ -215,7 +215,7 @@ static __always_inline int settle_other(int judgement)
 /* A connection that nobody has accepted yet: the kernel makes it, whatever runs just then. */
 __noinline int tell_connection(int judgement, __u16 family)
 {
-	struct ifpin_denial_event ev = {.family = family, .protocol = IPPROTO_TCP};
+	struct ifpin_denial_event ev = {.family = family, .protocol = IPPROTO_TCP, .knows_task = 1};
 
 	publish(&ev, judgement);
 	return 0;

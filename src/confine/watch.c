@@ -4,12 +4,13 @@
  * What they only count is compared with what was counted before, a second after something came.
  */
 #include "denied.h"
-#include "pins.h"
+#include "runs.h"
 #include "slots.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
@@ -27,6 +28,7 @@ struct watched {
 	char name[IFPIN_PIN_NAME_SIZE];
 	uint32_t id;
 	bool own_netns;
+	int map; /* of a command that runs; -1: it is a service, which shares one */
 	struct ifpin_bpf__bss *bss;
 	uint64_t untold[IFPIN_REASON_SLOTS], lost; /* as they were told last */
 };
@@ -178,13 +180,21 @@ static int on_event(void *ctx, void *data, size_t size)
 
 /* ---- which are heard ---- */
 
+static void let_go(struct ifpin_watcher *w, struct watched *p)
+{
+	__atomic_fetch_and(&p->bss->watching, ~(1ULL << w->slot.n), __ATOMIC_SEQ_CST);
+	ifp_state_close(&p->bss);
+	if (p->map >= 0)
+		ifp_slot_empty(w->slot.n, p->map);
+	ifp_closep(&p->map);
+}
+
 static void drop(struct ifpin_watcher *w, size_t i)
 {
 	struct watched *p = &w->v[i];
 
 	compare_counts(w, p);
-	__atomic_fetch_and(&p->bss->watching, ~(1ULL << w->slot.n), __ATOMIC_SEQ_CST);
-	ifp_state_close(&p->bss);
+	let_go(w, p);
 	memmove(p, p + 1, (w->n - i - 1) * sizeof(*p));
 	w->n--;
 }
@@ -214,29 +224,60 @@ static int fill_shared(struct ifpin_watcher *w, uint64_t netns)
 	return 0;
 }
 
-static int add(struct ifpin_watcher *w, const char *name, const struct ifp_meta *m)
+static int make_room(struct ifpin_watcher *w)
 {
-	struct watched p = {.id = m->id, .own_netns = m->netns == w->netns}, *bigger;
-	int r = fill_shared(w, m->netns);
+	struct watched *bigger = reallocarray(w->v, w->n + 1, sizeof(*bigger));
 
-	if (r)
-		return r;
-	bigger = reallocarray(w->v, w->n + 1, sizeof(*bigger));
 	if (!bigger)
 		return -ENOMEM;
 	w->v = bigger;
-	r = ifp_state_open(&w->store, name, &p.bss);
-	if (r)
-		return r;
-	strcpy(p.name, name);
+	return 0;
+}
+
+/* There is room, and our buffer is in its slot. */
+static void begin_to_hear(struct ifpin_watcher *w, struct watched *p, const char *name)
+{
+	strcpy(p->name, name);
 	for (uint32_t i = 0; i < IFPIN_REASON_SLOTS; i++)
-		p.untold[i] = __atomic_load_n(&p.bss->untold[i], __ATOMIC_RELAXED);
-	p.lost = __atomic_load_n(&p.bss->lost[w->slot.n], __ATOMIC_RELAXED);
-	__atomic_fetch_or(&p.bss->watching, 1ULL << w->slot.n, __ATOMIC_SEQ_CST);
-	w->v[w->n++] = p;
+		p->untold[i] = __atomic_load_n(&p->bss->untold[i], __ATOMIC_RELAXED);
+	p->lost = __atomic_load_n(&p->bss->lost[w->slot.n], __ATOMIC_RELAXED);
+	__atomic_fetch_or(&p->bss->watching, 1ULL << w->slot.n, __ATOMIC_SEQ_CST);
+	w->v[w->n++] = *p;
 	/* It may be in the midst of a burst of which nobody here was told. */
 	count_later(w);
-	return 0;
+}
+
+static int add(struct ifpin_watcher *w, const char *name, const struct ifp_meta *m)
+{
+	struct watched p = {.id = m->id, .own_netns = m->netns == w->netns, .map = -1};
+	int r = fill_shared(w, m->netns) ?: make_room(w);
+
+	r = r ?: ifp_state_open(&w->store, name, &p.bss);
+	if (!r)
+		begin_to_hear(w, &p, name);
+	return r;
+}
+
+/* One without a name of its own has programs that tell nothing. */
+static int add_run(const struct ifp_run *run, void *data)
+{
+	struct ifpin_watcher *w = data;
+	struct watched p = {
+		.id = run->policy.id, .own_netns = run->policy.netns_cookie == w->netns};
+	int r;
+
+	if (!run->policy.tells || (*w->only && strcmp(w->only, run->name) != 0))
+		return 0;
+	p.map = fcntl(run->watchers, F_DUPFD_CLOEXEC, 0);
+	if (p.map < 0)
+		return -errno;
+	r = make_room(w) ?: ifp_slot_fill(&w->slot, p.map, w->buffer);
+	r = r ?: ifp_state_map(run->state, &p.bss);
+	if (r)
+		ifp_closep(&p.map);
+	else
+		begin_to_hear(w, &p, run->name);
+	return r;
 }
 
 /* Brings what is heard of a name to what is there. Return: 0, also if it is gone; -errno. */
@@ -249,7 +290,7 @@ static int refresh(struct ifpin_watcher *w, const char *name)
 		return 0;
 	r = ifp_meta_of(&w->store, name, &m);
 	for (size_t i = 0; i < w->n; i++) {
-		if (strcmp(w->v[i].name, name) != 0)
+		if (w->v[i].map >= 0 || strcmp(w->v[i].name, name) != 0)
 			continue;
 		if (!r && w->v[i].id == m.id)
 			return 0;
@@ -279,6 +320,8 @@ static int refresh_all(struct ifpin_watcher *w)
 	for (size_t i = w->n; i-- > 0;) {
 		char name[IFPIN_PIN_NAME_SIZE];
 
+		if (w->v[i].map >= 0)
+			continue;
 		strcpy(name, w->v[i].name);
 		refresh_and_note(name, w);
 	}
@@ -364,10 +407,8 @@ void ifpin_watcher_close(struct ifpin_watcher *w)
 {
 	if (!w)
 		return;
-	for (size_t i = 0; i < w->n; i++) {
-		__atomic_fetch_and(&w->v[i].bss->watching, ~(1ULL << w->slot.n), __ATOMIC_SEQ_CST);
-		ifp_state_close(&w->v[i].bss);
-	}
+	for (size_t i = 0; i < w->n; i++)
+		let_go(w, &w->v[i]);
 	for (size_t i = 0; i < w->n_shared; i++) {
 		ifp_slot_empty(w->slot.n, w->shared[i].map);
 		ifp_closep(&w->shared[i].map);
@@ -448,6 +489,8 @@ static int begin(struct ifpin_watcher *w, struct ifpin_error *err)
 		r = listen_first(w);
 	if (!r)
 		r = refresh_all(w);
+	if (!r)
+		r = ifp_runs_each(add_run, w);
 	if (r)
 		return ifp_fail_errno(err, r, "cannot begin to watch");
 	if (*w->only && w->failed.code) {

@@ -12,6 +12,7 @@
 #include <grp.h>
 #include <microhttpd.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -184,7 +185,7 @@ static int become_nobody(void)
 {
 	if (setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) ||
 		setresuid(NOBODY, NOBODY, NOBODY) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
-		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
+		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) || prctl(PR_SET_PDEATHSIG, SIGKILL))
 		return -errno;
 	return 0;
 }
@@ -213,7 +214,7 @@ static int wait_ms(struct MHD_Daemon *const *http, size_t n)
 static int serve(size_t n, int reader)
 {
 	struct MHD_Daemon *http[MAX_SOCKETS] = {};
-	struct pollfd pfd[MAX_SOCKETS] = {};
+	struct pollfd pfd[MAX_SOCKETS + 1] = {{.fd = reader}}, *sockets = pfd + 1;
 	struct server s = {.reader = reader};
 	int idle = 0;
 
@@ -226,13 +227,14 @@ static int serve(size_t n, int reader)
 		info = http[i] ? MHD_get_daemon_info(http[i], MHD_DAEMON_INFO_EPOLL_FD) : NULL;
 		if (!info)
 			return 1;
-		pfd[i] = (struct pollfd){.fd = info->epoll_fd, .events = POLLIN};
+		sockets[i] = (struct pollfd){.fd = info->epoll_fd, .events = POLLIN};
 	}
 	while (idle < IDLE_MS) {
 		int wait = wait_ms(http, n);
-		int r = poll(pfd, n, wait);
+		int r = poll(pfd, n + 1, wait);
 
-		if (r < 0 && errno != EINTR)
+		/* Without the one that reads there is nothing to say. */
+		if ((r < 0 && errno != EINTR) || pfd[0].revents)
 			return 1;
 		for (size_t i = 0; i < n; i++)
 			if (MHD_run(http[i]) != MHD_YES)

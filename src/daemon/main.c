@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -111,9 +110,13 @@ static int open_signals(struct daemon *d)
 	return source_add(d, &d->signals, signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), EPOLLIN);
 }
 
-/* Two of them would not do harm to pins, but take each other's sockets away. */
+/*
+ * Two of them would not do harm to pins, but take each other's sockets away. A record lock, for
+ * that is not inherited: children of one that was killed may outlive it for a moment.
+ */
 static int lock(struct daemon *d)
 {
+	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	char path[4096];
 
 	if (mkdir(d->runtime_dir, 0755) && errno != EEXIST) {
@@ -122,11 +125,11 @@ static int lock(struct daemon *d)
 	}
 	snprintf(path, sizeof(path), "%s/lock", d->runtime_dir);
 	d->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (d->lock_fd < 0 || flock(d->lock_fd, LOCK_EX | LOCK_NB)) {
+	if (d->lock_fd < 0 || fcntl(d->lock_fd, F_SETLK, &whole)) {
 		int r = -errno;
 
 		say(SAY_ERROR, "%s: %s", path,
-			r == -EWOULDBLOCK ? "another ifpind is running" : strerror(-r));
+			r == -EAGAIN || r == -EACCES ? "another ifpind is running" : strerror(-r));
 		return r;
 	}
 	return 0;

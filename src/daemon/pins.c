@@ -319,6 +319,36 @@ static void tell_follower(struct daemon *d)
 	}
 }
 
+/* Whether the pin for which it was made is in force, or no file asks for that any more. */
+static bool swap_is_over(struct daemon *d, const struct ifpin_pin_info *swapped)
+{
+	char cgroup[IFPIN_CGROUP_PATH_SIZE];
+
+	for (size_t i = 0; i < d->n_pins; i++) {
+		int r = d->pins[i].state == PIN_HELD ? -ENOENT
+						     : wait_locate(d, &d->pins[i], cgroup);
+
+		if (r ? r != -ENOENT : !strcmp(cgroup, swapped->cgroup))
+			return false;
+	}
+	/* A file that has errors is of somebody who wants it to stay as it is. */
+	return !d->set->n_bad;
+}
+
+/* A daemon was killed on the way from one device to another, or did not get to its end. */
+static void end_swap(struct daemon *d, const struct ifpin_pin_info *swapped)
+{
+	struct ifpin_error err;
+	int r;
+
+	if (!swapped || (swapped->state != IFPIN_PIN_CGROUP_GONE && !swap_is_over(d, swapped)))
+		return;
+	d->pins_changed = true;
+	r = ifpin_detach(SWAP_NAME, &err);
+	if (r && r != -ENOENT)
+		say(SAY_ERROR, "%s", err.text);
+}
+
 static int by_name(const void *a, const void *b)
 {
 	return strcmp(
@@ -349,12 +379,7 @@ void pins_reconcile(struct daemon *d)
 			end(d, &infos[i]);
 	for (size_t i = 0; i < d->n_pins; i++)
 		compare(d, &d->pins[i], find_info(infos, n, d->pins[i].config->name));
-	/* A daemon was killed on the way from one device to another. */
-	if (find_info(infos, n, SWAP_NAME)) {
-		d->pins_changed = true;
-		if (ifpin_detach(SWAP_NAME, &err))
-			say(SAY_ERROR, "%s", err.text);
-	}
+	end_swap(d, find_info(infos, n, SWAP_NAME));
 	free(infos);
 	d->pins_changed = true;
 	tell_follower(d);

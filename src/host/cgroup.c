@@ -171,6 +171,13 @@ static int walk_to_id(int root_fd, uint64_t id, char *ret, size_t size)
 	return r;
 }
 
+bool ifp_cgroup_is_gone(int root_fd, uint64_t id)
+{
+	_cleanup_close_ int fd = open_by_id(root_fd, id);
+
+	return fd == -ENOENT;
+}
+
 int ifp_cgroup_path_by_id(int root_fd, uint64_t id, char *ret, size_t size)
 {
 	_cleanup_close_ int fd = open_by_id(root_fd, id);

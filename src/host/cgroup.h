@@ -2,6 +2,7 @@
 /* Where cgroup v2 is, and which cgroup is meant. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,12 @@ int ifp_cgroup_own_path(char *ret, size_t size);
  * Return: 0; -ENOENT: it was removed, or is not below root_fd; -ENAMETOOLONG; errno of the walk.
  */
 int ifp_cgroup_path_by_id(int root_fd, uint64_t id, char *ret, size_t size);
+
+/*
+ * Whether it is certain that a cgroup was removed. Not by its path, which another root of the
+ * caller (a cgroup namespace) would hide; nor where the kernel does not tell.
+ */
+bool ifp_cgroup_is_gone(int root_fd, uint64_t id);
 
 /* Return: 0; errno of fstat; -EBADF: no cgroup. */
 int ifp_cgroup_id(int cgroup_fd, uint64_t *ret);

@@ -65,6 +65,8 @@ class DaemonLab(Lab):
         self.own = f"ifpintest{os.getpid()}"
         self.stack.callback(self.remove_cgroups)
         self.daemon = self.log = None
+        with open("/proc/sys/net/unix/max_dgram_qlen", "w") as f:
+            f.write("512")  # nobody reads while a test waits for something else
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notify.bind(f"{self.dir}/notify")
         self.notify.settimeout(60)
@@ -129,11 +131,11 @@ class DaemonLab(Lab):
         return [IFPIND, "--config", self.conf, "--runtime", self.runtime, "--group", GROUP,
                 "--cgroup", f"{self.own}d", "--exporter", EXPORTER, "--bpffs", FOLDER, *options]
 
-    def start(self, *options, wait=True, env=(), **kw):
+    def start(self, *options, wait=True, env=(), prefix=(), **kw):
         if self.log:
             self.log.close()
         self.daemon = self.popen_raw(
-            self.command(*options), stderr=subprocess.PIPE,
+            [*prefix, *self.command(*options)], stderr=subprocess.PIPE,
             env={**os.environ, "NOTIFY_SOCKET": f"{self.dir}/notify", **dict(env)}, **kw)
         self.log = self.daemon.stderr
         os.set_blocking(self.log.fileno(), False)
@@ -143,16 +145,21 @@ class DaemonLab(Lab):
         return self.daemon
 
     def until_notified(self, what, seconds=60):
+        """Reads the log meanwhile, for who writes it would wait for that."""
         end = time.monotonic() + seconds
+        sources = [self.notify, self.log]
         while True:
-            self.notify.settimeout(max(0.01, end - time.monotonic()))
-            try:
+            left = end - time.monotonic()
+            if left <= 0 or self.notify not in sources:
+                self.fail("\n".join([f"{what} was not told:", *self.history[-12:]]))
+            ready = select.select(sources, [], [], left)[0]
+            self.read_log()
+            if self.notify in ready:
                 data = self.notify.recv(4096).decode()
-            except TimeoutError:
-                self.read_log()
-                self.fail(f"{what} was not told: {self.lines}")
-            if what in data:
-                return data
+                if what in data:
+                    return data
+            elif self.daemon.poll() is not None:
+                sources.remove(self.log if self.log in sources else self.notify)
 
     def read_log(self):
         while True:

@@ -156,6 +156,25 @@ class Held(AttachLab):
         self.assertEqual(p.returncode, 125)
         self.assertIn("is of another cgroup", p.stderr)
 
+    def test_parts_taken_away(self):
+        """What is not whole is not taken for what is asked for."""
+        self.attached()
+        folder = f"/sys/fs/bpf/ifpin/pin_{self.name}"
+        for link in os.listdir(folder):
+            if link.startswith("link"):
+                os.unlink(f"{folder}/{link}")
+        # The kernel lets go of a link behind the back of whoever unlinks it.
+        end = time.monotonic() + 20
+        while self.agent.do("s['u'] = socket.socket(2, 2)") != "None" or \
+                self.agent.do("send('u', '10.0.2.2')") != "17":
+            self.assertLess(time.monotonic(), end)
+        self.assertEqual(self.leaked(), 1)
+        self.attached()
+        self.agent.do(f"pktinfo('u', '10.0.2.2', {self.out_index()})")
+        self.assertEqual(self.agent.do(f"pktinfo('u', '10.0.2.2', {self.out_index()})"), "!EPERM")
+        self.assertEqual(self.leaked(), 0)
+        self.assertEqual(len(os.listdir("/sys/fs/bpf/ifpin")), 2)
+
     def test_other_options_replace_it(self):
         do = self.agent.do
         do("s['l'] = socket.create_server(('127.0.0.1', 0))")
@@ -167,6 +186,18 @@ class Held(AttachLab):
         self.attached("--loopback=allow")
         self.assertEqual(do(connect), "None")
         self.assertEqual(len(os.listdir("/sys/fs/bpf/ifpin")), 2)
+
+    def test_what_lives_elsewhere_is_not_cleaned_up(self):
+        """Seen from a cgroup namespace, its path leads nowhere."""
+        self.attached()
+        other = self.cgroup("ifpin-other")
+        must("sh", "-c", f"echo 0 >{other}/cgroup.procs; exec unshare --cgroup "
+             f"{os.path.abspath(IFPIN)} gc")
+        self.assertIn(f"pin_{self.name}", self.state()[0])
+        self.agent.do("s['u'] = socket.socket(2, 2)")
+        self.agent.do(f"pktinfo('u', '10.0.2.2', {self.out_index()})")
+        self.agent.do(f"pktinfo('u', '10.0.2.2', {self.out_index()})")
+        self.assertEqual(self.leaked(), 0)
 
     def test_a_cgroup_that_is_gone_is_replaced(self):
         path = self.cgroup("ifpin-again")
@@ -666,6 +697,28 @@ class Devices(AttachLab):
                 must(IFPIN, "detach", self.name)
                 self.agent.do("[x.close() for x in s.values()]")
                 self.make_in0()
+
+    def test_a_join_while_its_index_is_taken(self):
+        """One that names no device is for ours, and for no other that has its number."""
+        self.attached()
+        old = socket.if_nametoindex("in0")
+        must("ip", "link", "del", "in0")
+        must("ip", *f"link add evil index {old} type veth peer name eth1 "
+             f"netns /proc/{self.pout.pid}/ns/net".split())
+        self.addCleanup(run, "ip", "link", "del", "evil")
+        must("ip", "link", "set", "evil", "up")
+        six = "socket.inet_pton(10, 'ff15::77')"
+        for family, line in (
+                (10, f"s['j'].setsockopt(41, 20, {six} + struct.pack('I', 0))"),
+                (10, f"s['j'].setsockopt(41, 42, struct.pack('IIHHI16sI100x', 0, 0, 10, 0, 0, {six}, 0))"),
+                (2, "s['j'].setsockopt(0, 42, struct.pack('IIHH4s120x', 0, 0, 2, 0, "
+                    "socket.inet_aton('224.9.9.9')))"),
+                (2, "s['j'].setsockopt(0, 35, socket.inet_aton('224.9.9.9') + b'\\0' * 8)")):
+            self.agent.do(f"s['j'] = socket.socket({family}, 2)")
+            self.assertEqual(self.agent.do(line), "!ENODEV", line)
+        groups = run("ip", "maddr", "show", "dev", "evil").stdout
+        self.assertNotIn("224.9.9.9", groups)
+        self.assertNotIn("ff15::77", groups)
 
     def test_names_are_swapped(self):
         """The pin stays with its device, whatever that is called."""

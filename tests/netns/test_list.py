@@ -24,13 +24,18 @@ class ListLab(Lab):
         must(*prefix, IFPIN, "attach", device, f"--cgroup={path}", f"--name={name}", *options)
         return path
 
+    def own(self, text):
+        """Commands of other namespaces run on this host, but not for this test."""
+        return {c["name"]: c for c in json.loads(text)["confinements"]
+                if c["attached"] or c["state"] != "other-netns"}
+
     def list(self):
-        return {c["name"]: c for c in json.loads(must(IFPIN, "list", "--json"))["confinements"]}
+        return self.own(must(IFPIN, "list", "--json"))
 
     def status(self, *names):
         p = run(IFPIN, "status", "--json", *names)
         self.assertIn(p.returncode, (0, NOT_HELD), p.stderr)
-        return p.returncode, {c["name"]: c for c in json.loads(p.stdout)["confinements"]}
+        return p.returncode, self.own(p.stdout)
 
     def states(self):
         """By list and by status, which agree unless a link was detached."""
@@ -44,10 +49,10 @@ class ListLab(Lab):
 
 class Nothing(ListLab):
     def test_no_folder(self):
-        self.assertEqual(must(IFPIN, "list").split(),
+        self.assertEqual(must(IFPIN, "list").splitlines()[0].split(),
                          ["NAME", "DEVICE", "STATE", "PROCESSES", "SINCE", "OPTIONS", "CGROUP"])
         self.assertEqual(self.list(), {})
-        self.assertEqual(must(IFPIN, "status"), "no confinements\n")
+        self.assertEqual(self.status(), (0, {}))
         self.assertFalse(os.path.exists(FOLDER))
 
     def test_no_bpffs(self):
@@ -106,7 +111,7 @@ class Held(ListLab):
                        "mac": "02:00:00:00:01:01", "kind": "veth"},
             "options": {"loopback": False, "guard_resolvers": True, "rebind": False,
                         "abort": True}})
-        row = must(IFPIN, "list").splitlines()[1].split()
+        row, = [r.split() for r in must(IFPIN, "list").splitlines() if r.startswith("web.1 ")]
         self.assertEqual(row[:4], ["web.1", "in0", "held", "4"])
         self.assertEqual(row[6:], ["loopback=deny,rebind=no", path.removeprefix(CGROUPS)])
         text = must(IFPIN, "status", "web.1")
@@ -118,8 +123,8 @@ class Held(ListLab):
     def test_by_name_and_many(self):
         for name in "c", "a", "b":
             self.attach(name)
-        rows = must(IFPIN, "list").splitlines()
-        self.assertEqual([row.split()[0] for row in rows], ["NAME", "a", "b", "c"])
+        rows = [row.split()[0] for row in must(IFPIN, "list").splitlines()]
+        self.assertEqual([name for name in rows if len(name) == 1], ["a", "b", "c"])
         self.assertEqual(list(self.status("b", "a")[1]), ["a", "b"])
         must(IFPIN, "detach", "b")
         self.assertEqual(list(self.list()), ["a", "c"])
@@ -166,6 +171,28 @@ class Held(ListLab):
             self.assertIn("/ifpin-?[2J?", out)
             self.assertNotIn("\033", out)
         self.assertIn(name, self.list()["web"]["cgroup"])
+
+    def test_commands_that_run(self):
+        """They are listed beside those that were attached, also without bpffs."""
+        self.attach("web")
+        p = self.living("job.1", ("--loopback=deny",))
+        c = self.list()
+        self.assertEqual(list(c), ["job.1", "web"])
+        self.assertEqual({k: c["job.1"][k] for k in ("state", "attached", "processes", "since")},
+                         {"state": "held", "attached": False, "processes": 1, "since": None})
+        self.assertEqual(c["job.1"]["device"]["mac"], "02:00:00:00:01:01")
+        self.assertRegex(c["job.1"]["cgroup"], r"/ifpin\.job\.1$")
+        self.assertRegex(must(IFPIN, "list"), r"\njob\.1 +in0 +held +1 +- +run,loopback=deny +/")
+        code, status = self.status("job.1")
+        self.assertEqual((code, status["job.1"]["denied"]["other-device"]), (0, 0))
+        must("umount", "-l", "/sys/fs/bpf")
+        self.stack.callback(must, "mount", "-t", "bpf", "bpf", "/sys/fs/bpf")
+        self.assertEqual(list(self.list()), ["job.1"])
+        must("ip", "link", "del", "in0")
+        self.assertEqual(self.states(), {"job.1": "device-gone"})
+        p.stdin.close()
+        p.wait()
+        self.assertEqual(self.list(), {})
 
     def test_follower(self):
         self.attach("web")

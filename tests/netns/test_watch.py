@@ -6,7 +6,6 @@ import os
 import select
 import signal
 import socket
-import struct
 import subprocess
 import time
 import unittest
@@ -111,6 +110,12 @@ class WatchLab(Lab):
             self.fail(f"no names in {dump}")
         return next(v["watching"] for v in bss if "watching" in v)
 
+    def until_watched(self, name="web"):
+        """Who watches all hears of a new one by the folder, and then begins to hear it."""
+        deadline = time.monotonic() + 20
+        while not self.bits(name):
+            self.assertLess(time.monotonic(), deadline)
+
     def buffers(self):
         """How many slots have a buffer."""
         path, = glob.glob("/sys/fs/bpf/ifpin/host_*/watchers")
@@ -207,26 +212,6 @@ class Told(WatchLab):
         self.agent.do("pktinfo()")
         self.assertIn(f"a?[2J?b({self.agent.pid})", p.stdout.readline())
 
-    def test_sent_by_the_kernel(self):
-        """A segment that is sent again, when the device has lost its place to another."""
-        self.attach()
-        w = Watcher(self)
-        listener = self.pin.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self.stack.callback(listener.close)
-        listener.bind(("10.0.1.2", 7))
-        listener.listen()
-        self.agent.do("t = socket.create_connection(('10.0.1.2', 7))")
-        conn, _ = listener.accept()
-        self.stack.callback(conn.close)
-        # What answers comes to a cgroup in which nobody runs just then.
-        must("ip", "link", "set", "in0", "down")
-        must("ip", "link", "del", "in0")
-        self.agent.do("attempt(t.send, b'x')")
-        # What is bound to a device that is gone is not routed: nothing may come, and never a lie.
-        d = w.next(2)
-        if d:
-            self.assertIn(d["reason"], ("device-gone", "other-device"))
-
     def test_what_comes_in(self):
         """Nobody in the confinement did it: said as such."""
         self.agent.do("s.bind(('0.0.0.0', 99))")
@@ -235,8 +220,10 @@ class Told(WatchLab):
         peer = self.pout.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.stack.callback(peer.close)
         peer.sendto(b"x", ("10.0.2.1", 99))
-        w.denied(reason="ingress", what="came in from out0", pid=None, process=None,
-                 source="10.0.2.2", destination_port=99)
+        d = w.denied(reason="ingress", what="came in from out0", pid=None, process=None,
+                     source="10.0.2.2", destination_port=99)
+        if tuple(map(int, os.uname().release.split(".")[:2])) >= (6, 10):
+            self.assertTrue(d["by_kernel"])
 
 
 class Which(WatchLab):
@@ -254,10 +241,12 @@ class Which(WatchLab):
     def test_all_and_those_to_come(self):
         w = Watcher(self)
         self.attach("dotted.name")
+        self.until_watched("dotted.name")
         self.assertEqual(self.agent.do("pktinfo()"), "EPERM")
         w.denied(confinement="dotted.name", pid=self.agent.pid)
         must(IFPIN, "detach", "dotted.name")
         self.attach("again")
+        self.until_watched("again")
         self.assertEqual(self.agent.do("pktinfo()"), "EPERM")
         w.denied(confinement="again")
         self.assertEqual(w.end()[-1]["told"], 2)
@@ -268,6 +257,7 @@ class Which(WatchLab):
         must(IFPIN, "detach", "web")
         self.assertIsNone(self.agent.do("pktinfo()"))
         self.attach()
+        self.until_watched()
         self.assertEqual(self.agent.do("pktinfo()"), "EPERM")
         w.denied(confinement="web")
 
@@ -295,6 +285,41 @@ class Which(WatchLab):
         self.assertIn('cannot watch "old", which another version', p.stderr.readline())
         self.agent.do("pktinfo()")
         self.assertIn(" web python3(", p.stdout.readline())
+
+
+class Commands(WatchLab):
+    """Of ifpin run: nothing is pinned, and all is found by the cgroup."""
+
+    def start(self, *options):
+        p = self.popen([IFPIN, "run", "--dns=system", *options, "in0", "python3", "-c", AGENT],
+                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.agent = Agent.__new__(Agent)
+        self.agent.process = p
+        self.assertEqual(self.agent.do("1"), 1)
+        return self.agent
+
+    def test_one_with_a_name(self):
+        agent = self.start("--name=job")
+        for name in ("job",), ():
+            w = Watcher(self, *name)
+            self.assertEqual(agent.do("pktinfo()"), "EPERM")
+            w.denied(confinement="job", reason="other-device", process="python3", device="out0")
+            w.end()
+        # A killed one leaves a slot, which the next one has again.
+        Watcher(self).end(signal.SIGKILL)
+        w = Watcher(self, "job")
+        self.assertEqual(agent.do("pktinfo()"), "EPERM")
+        w.denied(confinement="job", reason="other-device")
+        must(IFPIN, "gc")
+        self.assertEqual(agent.do("pktinfo()"), "EPERM")
+        w.denied(confinement="job", reason="other-device")
+
+    def test_one_without(self):
+        """Its programs load quicker, and tell nothing."""
+        agent = self.start()
+        w = Watcher(self)
+        self.assertEqual(agent.do("pktinfo()"), "EPERM")
+        self.assertIsNone(w.next(0.5))
 
 
 class Several(WatchLab):
@@ -431,10 +456,7 @@ class Bursts(WatchLab):
         self.attach()
         p = self.popen([IFPIN, "watch"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                        text=True)
-        must("sh", "-c", f"i=0; until grep -q . /proc/{p.pid}/wchan; do :; done")
-        deadline = time.monotonic() + 20
-        while self.bits() == 0:
-            self.assertLess(time.monotonic(), deadline)
+        self.until_watched()
         self.agent.do("pktinfo(14000)")
         line = ""
         while "more" not in line:
