@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "comeback.h"
 #include "policy.h"
+#include "target.h"
 
 #include "host/cgroup.h"
 #include "host/processes.h"
@@ -95,50 +96,57 @@ static int on_process(pid_t pid, void *data)
 /* ---- connections that no descriptor leads to ---- */
 
 struct queue {
-	struct ifp_comeback *c;
+	struct ifp_comeback *const *v;
+	size_t n;
 	int root;
-	uint64_t id;
-	char path[IFPIN_CGROUP_PATH_SIZE];
 };
 
-static bool is_within(const struct queue *q, uint64_t id)
+/* The one whose cgroup is this one, or above it. */
+static struct ifp_comeback *find_owner(
+	const struct queue *q, const struct ifp_sock *s, const char *path)
 {
-	char path[IFPIN_CGROUP_PATH_SIZE];
-	size_t n = strlen(q->path);
+	char above[IFPIN_CGROUP_PATH_SIZE];
 
-	if (id == q->id)
-		return true;
-	return !ifp_cgroup_path_by_id(q->root, id, path, sizeof(path)) &&
-	       !strncmp(path, q->path, n) && path[n] == '/';
+	for (size_t i = 0; i < q->n; i++) {
+		struct ifp_comeback *c = q->v[i];
+
+		if (c->abort && is_tied_to_former(c, s) &&
+			!ifp_cgroup_path_by_id(q->root, c->cgroup_id, above, sizeof(above)) &&
+			ifp_path_is_within(path, above))
+			return c;
+	}
+	return NULL;
 }
 
 static int on_socket(const struct ifp_sock *s, void *data)
 {
+	char path[IFPIN_CGROUP_PATH_SIZE];
+	struct ifp_comeback *owner = NULL;
 	struct queue *q = data;
 
-	if (!s->inode && s->cgroup_id && is_tied_to_former(q->c, s) && is_connection(s) &&
-		is_within(q, s->cgroup_id))
-		abort_it(q->c, s, -1);
+	if (!s->inode && s->cgroup_id && s->bound_ifindex && is_connection(s) &&
+		!ifp_cgroup_path_by_id(q->root, s->cgroup_id, path, sizeof(path)))
+		owner = find_owner(q, s, path);
+	if (owner)
+		abort_it(owner, s, -1);
 	return 0;
 }
 
-static int abort_queued(struct ifp_comeback *c)
+int ifp_comeback_queued(struct ifp_comeback *const *v, size_t n)
 {
 	_cleanup_close_ int root = ifp_cgroup_root();
-	struct queue q = {.c = c, .root = root};
+	struct queue q = {.v = v, .n = n, .root = root};
 	unsigned int unseen;
-	int r = root < 0 ? root : ifp_cgroup_id(c->cgroup_fd, &q.id);
+	bool any = false;
 
-	if (!r)
-		r = ifp_cgroup_path_by_id(root, q.id, q.path, sizeof(q.path));
-	return r ?: ifp_sockets_dump(IFP_SOCKS_TCP, on_socket, &q, &unseen);
+	for (size_t i = 0; i < n; i++)
+		any = any || v[i]->abort;
+	if (!any)
+		return 0;
+	return root < 0 ? root : ifp_sockets_dump(IFP_SOCKS_TCP, on_socket, &q, &unseen);
 }
 
 int ifp_comeback(struct ifp_comeback *c)
 {
-	int r = c->rebind || c->abort ? ifp_processes_each(c->cgroup_fd, on_process, c) : 0;
-
-	if (!r && c->abort)
-		r = abort_queued(c);
-	return r;
+	return c->rebind || c->abort ? ifp_processes_each(c->cgroup_fd, on_process, c) : 0;
 }

@@ -5,7 +5,8 @@
 #include "internal.h"
 
 struct ifp_comeback {
-	int cgroup_fd;
+	int cgroup_fd; /* during ifp_comeback() */
+	uint64_t cgroup_id;
 	uint32_t new_index;
 	bool rebind, abort;
 	unsigned int rebound, aborted, failed; /* written */
@@ -17,3 +18,10 @@ struct ifp_comeback {
  * given them up, or the address is not there any more. Return: 0; -ENOMEM; -errno.
  */
 int ifp_comeback(struct ifp_comeback *c);
+
+/*
+ * The same for connections that no program has accepted yet, of all that have come back at once:
+ * the kernel looks through every connection of the host for the list of them, which takes longer
+ * than all else. Return: 0; as ifp_sockets_dump().
+ */
+int ifp_comeback_queued(struct ifp_comeback *const *v, size_t n);

@@ -31,6 +31,9 @@ struct pin {
 	uint32_t id;	    /* of its programs: another one is another confinement */
 	uint32_t told_heir; /* index of another device that has the name, once it was told */
 	bool there, rebind, abort;
+	bool came_back; /* just now, and nobody has been told */
+	struct ifp_comeback back;
+	int back_error;
 };
 
 /* A device that has pins, and the routes that it has. */
@@ -198,8 +201,6 @@ static int open_again(struct ifpin_follower *f, const struct pin *p)
 
 static void regain(struct ifpin_follower *f, struct pin *p, const struct ifpin_device *now)
 {
-	struct ifp_comeback c = {.new_index = now->ifindex, .rebind = p->rebind, .abort = p->abort};
-	struct ifpin_change change = {.type = IFPIN_CHANGE_BACK};
 	struct ifpin_device was = p->device;
 	int r;
 
@@ -216,23 +217,61 @@ static void regain(struct ifpin_follower *f, struct pin *p, const struct ifpin_d
 	p->there = true;
 	f->addresses_changed = true;
 	settle_later(f);
-	r = rebind(p, &c);
-	/* Last: if we are killed before, the next one finds that the device has come back. */
-	if (!r)
-		r = write_meta(f, p);
-	change.rebound = c.rebound;
-	change.aborted = c.aborted;
+	p->came_back = true;
+	p->back = (struct ifp_comeback){.cgroup_id = p->cgroup_id,
+		.new_index = now->ifindex,
+		.rebind = p->rebind,
+		.abort = p->abort};
+	p->back_error = rebind(p, &p->back);
+}
+
+static void tell_back(struct ifpin_follower *f, struct pin *p, int r)
+{
+	struct ifpin_change change = {.type = IFPIN_CHANGE_BACK};
+	const struct ifp_comeback *c = &p->back;
+
+	change.rebound = c->rebound;
+	change.aborted = c->aborted;
 	strcpy(change.pin, p->name);
 	snprintf(change.text, sizeof(change.text),
 		"%s is back with index %u; \"%s\" is open again, %u sockets tied to it, %u connections "
 		"aborted",
-		now->name, now->ifindex, p->name, c.rebound, c.aborted);
+		p->device.name, p->device.ifindex, p->name, c->rebound, c->aborted);
 	f->on_change(f->ctx, &change);
-	if (r || c.failed)
+	if (r || c->failed)
 		tell(f, IFPIN_CHANGE_FAILED, p,
 			"\"%s\": %u sockets could not be tied to %s or aborted%s%s; they stay dead",
-			p->name, c.failed, now->name, r ? ": " : "",
+			p->name, c->failed, p->device.name, r ? ": " : "",
 			r ? strerrordesc_np(-r) ?: "unknown error" : "");
+}
+
+/* What is done once for all that have come back, after the sockets of each are tied. */
+static void finish_comebacks(struct ifpin_follower *f)
+{
+	_cleanup_free_ struct ifp_comeback **v = NULL;
+	size_t n = 0;
+	int r;
+
+	for (size_t i = 0; i < f->n_pins; i++)
+		n += f->pins[i].came_back;
+	if (!n)
+		return;
+	v = calloc(n, sizeof(*v));
+	n = 0;
+	for (size_t i = 0; v && i < f->n_pins; i++)
+		if (f->pins[i].came_back)
+			v[n++] = &f->pins[i].back;
+	r = v ? ifp_comeback_queued(v, n) : -ENOMEM;
+	for (size_t i = 0; i < f->n_pins; i++) {
+		struct pin *p = &f->pins[i];
+
+		if (!p->came_back)
+			continue;
+		p->came_back = false;
+		/* Last: if we are killed before, the next one finds that the device has come back.
+		 */
+		tell_back(f, p, p->back_error ?: r ?: write_meta(f, p));
+	}
 }
 
 static void refuse_heir(struct ifpin_follower *f, struct pin *p, const struct ifpin_device *d)
@@ -295,6 +334,7 @@ static int on_link(struct ifpin_follower *f, const struct nlmsghdr *nlh)
 		else if (!strcmp(p->device.name, d.name))
 			refuse_heir(f, p, &d);
 	}
+	finish_comebacks(f);
 	return 0;
 }
 
@@ -529,6 +569,7 @@ static int resync(struct ifpin_follower *f)
 		if (f->pins[i].there)
 			r = guard(f, f->pins[i].device.ifindex);
 	}
+	finish_comebacks(f);
 	judge_all_anew(f);
 	return r;
 }

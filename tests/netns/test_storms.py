@@ -78,7 +78,7 @@ class Attached(Lab):
     def folders(self):
         """Of confinements, whatever state they are in."""
         with contextlib.suppress(FileNotFoundError):
-            return sorted(n for n in os.listdir(FOLDER) if not n.startswith("host_"))
+            return sorted(n for n in os.listdir(FOLDER) if n[:4] in ("pin_", "new_", "old_"))
         return []
 
 
