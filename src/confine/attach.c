@@ -26,6 +26,7 @@
 #endif
 
 #define PROBE_CGROUP "ifpin-probe"
+#define TRY_MS 3000
 #define QUEUE_ROUNDS 200
 #define QUEUE_WAIT_MS 10
 
@@ -300,6 +301,9 @@ static int settle_and_arm(struct attach *a, struct ifpin_error *err)
 		r = ifp_existing_settle(e, err);
 	if (r)
 		return r;
+	r = ifp_existing_drop_half_open(e);
+	if (r)
+		return ifp_fail_errno(err, r, "cannot end connections that are half open");
 	e->still = false;
 	r = ifp_thaw(&a->freeze);
 	return r ? ifp_fail_errno(err, r, "cannot let the processes of the cgroup go on") : 0;
@@ -337,8 +341,10 @@ static int settle_queued(struct attach *a, struct ifpin_error *err)
 
 static int try_in(int cgroup_fd, uint32_t ifindex)
 {
+	int pidfd = -1;
 	struct clone_args args = {
-		.flags = CLONE_INTO_CGROUP,
+		.flags = CLONE_INTO_CGROUP | CLONE_PIDFD,
+		.pidfd = (uint64_t)(uintptr_t)&pidfd,
 		.cgroup = (uint64_t)cgroup_fd,
 	};
 	pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
@@ -348,6 +354,10 @@ static int try_in(int cgroup_fd, uint32_t ifindex)
 		return -errno;
 	if (!pid)
 		_exit(-ifp_try_pin(ifindex));
+	/* Somebody may stop the cgroup just now; what stands still there can be killed. */
+	if (!poll(&(struct pollfd){.fd = pidfd, .events = POLLIN}, 1, TRY_MS))
+		kill(pid, SIGKILL);
+	close(pidfd);
 	while (waitpid(pid, &status, __WALL) < 0)
 		if (errno != EINTR)
 			return -errno;
@@ -399,7 +409,9 @@ static int confine(struct attach *a, struct ifpin_error *err)
 	r = settle_and_arm(a, err);
 	if (!r)
 		r = settle_queued(a, err);
-	if (!r && !a->nested)
+	if (!r && a->freeze.by_others)
+		ifp_attach_say(o, "note: the cgroup is frozen, so nothing was tried from inside");
+	else if (!r && !a->nested)
 		r = ifp_try_inside(a->target.fd, o->device.ifindex, err);
 	if (r)
 		return r;

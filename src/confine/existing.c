@@ -75,13 +75,15 @@ static bool is_shut(const struct ifp_held *h)
 	return h->sock.type == SOCK_DGRAM && poll(&pfd, 1, 0) == 1 && pfd.revents & POLLHUP;
 }
 
-/* What it has begun to send (MSG_MORE) it could end still: it goes while nothing is in force yet.
+/*
+ * What it has begun to send (MSG_MORE, UDP_CORK) has its route already, and could be ended still. A
+ * send that is too long throws it away, and never sends anything itself.
  */
-static void push_what_is_begun(int fd)
+static void drop_what_is_begun(int fd)
 {
-	int off = 0;
+	static const char too_much[65535];
 
-	setsockopt(fd, IPPROTO_UDP, UDP_CORK, &off, sizeof(off));
+	send(fd, too_much, sizeof(too_much), MSG_DONTWAIT | MSG_MORE | MSG_NOSIGNAL);
 }
 
 static bool makes_headers(const struct ifp_held *h)
@@ -117,18 +119,6 @@ static void judge_connection(const struct ifp_existing *e, struct ifp_held *h)
 		set(h, IFP_ABORT, 0, "has an address that is not the device's");
 }
 
-static void judge_tcp(const struct ifp_existing *e, struct ifp_held *h)
-{
-	uint32_t dev = e->device.ifindex, bound = h->sock.bound_ifindex;
-
-	if (is_connected(&h->sock)) {
-		judge_connection(e, h);
-	} else if (bound != dev && (bound ? bound != IFPIN_LOOPBACK_IFINDEX : !h->native)) {
-		set(h, IFP_TIE, dev,
-			bound ? "is tied to another device" : "was made outside of the cgroup");
-	}
-}
-
 static bool has_joined(const struct ifp_existing *e, int fd)
 {
 	for (size_t i = 0; i < e->groups.n; i++)
@@ -137,16 +127,37 @@ static bool has_joined(const struct ifp_existing *e, int fd)
 	return false;
 }
 
+static void judge_groups(const struct ifp_existing *e, struct ifp_held *h)
+{
+	h->joined = has_joined(e, h->fd);
+	if (h->joined)
+		set(h, IFP_TIE, 0, "has joined a group on another device");
+}
+
+static void judge_tcp(const struct ifp_existing *e, struct ifp_held *h)
+{
+	uint32_t dev = e->device.ifindex, bound = h->sock.bound_ifindex;
+
+	judge_groups(e, h); /* by MCAST_JOIN_GROUP a TCP socket can, too */
+	if (is_connected(&h->sock)) {
+		judge_connection(e, h);
+		/* The kernel ties these before they are connected only. */
+		if (h->remedy == IFP_TIE && h->tie_to && h->sock.protocol == IPPROTO_MPTCP)
+			set(h, IFP_ABORT, 0, "is a multipath connection that is not tied");
+	} else if (bound != dev && (bound ? bound != IFPIN_LOOPBACK_IFINDEX : !h->native)) {
+		set(h, IFP_TIE, dev,
+			bound ? "is tied to another device" : "was made outside of the cgroup");
+	}
+}
+
 /* Its packets name a device by themselves: who made it decides. */
 static void judge_datagrams(const struct ifp_existing *e, struct ifp_held *h)
 {
 	uint32_t dev = e->device.ifindex, bound = h->sock.bound_ifindex;
 
-	h->joined = has_joined(e, h->fd);
-	if (h->joined)
-		set(h, IFP_TIE, 0, "has joined a group on another device");
+	judge_groups(e, h);
 	if (is_shut(h)) {
-		push_what_is_begun(h->fd);
+		drop_what_is_begun(h->fd);
 		return;
 	}
 	if (h->sock.type == SOCK_RAW && h->sock.family == AF_INET &&
@@ -234,14 +245,16 @@ static int end(const struct ifp_existing *e, const struct ifp_held *h)
 
 	if (h->sock.type != SOCK_STREAM) {
 		shutdown(h->fd, SHUT_RDWR);
-		push_what_is_begun(h->fd);
+		drop_what_is_begun(h->fd);
 		return is_shut(h) ? 0 : -EBUSY;
 	}
 	tied.tie_to = e->device.ifindex;
+	if (h->sock.protocol == IPPROTO_MPTCP && connect(h->fd, &unspec, sizeof(unspec)))
+		return -errno;
 	if (!h->native)
 		r = tie(&tied);
-	if (!r && h->sock.state != TCP_LISTEN && ifp_socket_destroy(&h->sock) &&
-		connect(h->fd, &unspec, sizeof(unspec)))
+	if (!r && h->sock.state != TCP_LISTEN && h->sock.protocol != IPPROTO_MPTCP &&
+		ifp_socket_destroy(&h->sock) && connect(h->fd, &unspec, sizeof(unspec)))
 		r = -errno;
 	return r;
 }
@@ -411,7 +424,7 @@ int ifp_existing_settle(struct ifp_existing *e, struct ifpin_error *err)
 
 struct queued {
 	const struct ifp_existing *e;
-	unsigned int n;
+	unsigned int n, dropped;
 };
 
 /* One that was accepted by a listener which the cgroup holds. */
@@ -434,6 +447,45 @@ static int count_queued(const struct ifp_sock *s, void *data)
 		return 0;
 	q->n++;
 	return 0;
+}
+
+/*
+ * A connection that is half open has its device from when it began, whatever its listener is tied
+ * to by now. The programs tie what a listener of the cgroup gets; of one that was made outside
+ * they hear nothing.
+ */
+static int drop_half_open(const struct ifp_sock *s, void *data)
+{
+	struct queued *q = data;
+	const struct ifp_existing *e = q->e;
+	bool foreign = false;
+	int r;
+
+	if (s->inode || s->state != TCP_SYN_RECV || s->bound_ifindex == e->device.ifindex ||
+		is_local(e->addrs, s->peer))
+		return 0;
+	for (size_t i = 0; i < e->n && !foreign; i++)
+		foreign = e->v[i].sock.state == TCP_LISTEN && e->v[i].sock.type == SOCK_STREAM &&
+			  !e->v[i].native && e->v[i].sock.lport == s->lport;
+	if (!foreign)
+		return 0;
+	r = ifp_socket_destroy(s);
+	q->dropped++;
+	return r == -ENOENT ? 0 : r;
+}
+
+int ifp_existing_drop_half_open(const struct ifp_existing *e)
+{
+	struct queued q = {.e = e, .dropped = 1};
+	unsigned int unseen;
+	int r = 0;
+
+	/* Until none is found, for a list may pass one over. */
+	for (int i = 0; i < 10 && !r && q.dropped; i++) {
+		q.dropped = 0;
+		r = ifp_sockets_dump(IFP_SOCKS_TCP, drop_half_open, &q, &unseen);
+	}
+	return r ?: q.dropped ? -EBUSY : 0;
 }
 
 int ifp_existing_queued(const struct ifp_existing *e, unsigned int *ret_n)

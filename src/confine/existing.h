@@ -74,4 +74,11 @@ int ifp_existing_settle(struct ifp_existing *e, struct ifpin_error *err);
  */
 int ifp_existing_queued(const struct ifp_existing *e, unsigned int *ret_n);
 
+/*
+ * Ends connections to listeners that were made outside, and are tied by now, which began before
+ * that. Return: 0; -EBUSY: there are ever more; -EOPNOTSUPP: the kernel cannot end them
+ * (CONFIG_INET_DIAG_DESTROY); as ifp_sockets_dump().
+ */
+int ifp_existing_drop_half_open(const struct ifp_existing *e);
+
 void ifp_existing_free(struct ifp_existing *e);

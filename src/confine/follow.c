@@ -184,6 +184,7 @@ int ifp_follow_apply(struct ifp_follow *f)
 
 	/* Messages were lost: what we know may be old, so read all of it again. */
 	if (r == -ENOBUFS) {
+		ifp_nl_flush(f->events); /* older than what is lost */
 		f->addresses_changed = true;
 		f->routes_due = f->routes_due ?: now_ms() + ROUTES_SETTLE_MS;
 		read_name(&f->to, NULL);

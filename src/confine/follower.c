@@ -612,6 +612,8 @@ int ifpin_follower_step(struct ifpin_follower *f, struct ifpin_error *ret_error)
 	int r = ifp_nl_drain(f->events, on_message, f);
 
 	if (r == -ENOBUFS) {
+		/* What is still queued is older than what is lost. */
+		ifp_nl_flush(f->events);
 		tell(f, IFPIN_CHANGE_RESYNCED, NULL,
 			"messages of the kernel were lost; all devices are looked at anew");
 		f->pins_changed = true;

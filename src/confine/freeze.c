@@ -113,7 +113,17 @@ int ifp_freeze(int cgroup_fd, struct ifp_freeze *ret, struct ifpin_error *err)
 
 	if (events < 0 || freeze < 0)
 		return ifp_fail_errno(err, -errno, "cannot look at the cgroup");
-	if (says(events, "populated 0") || says(freeze, "1")) {
+	f.by_others = says(events, "frozen 1") || says(freeze, "1");
+	if (says(freeze, "1")) {
+		/* Somebody has said so; not until they stand still do they. */
+		r = says(events, "populated 0") ? 0 : wait_frozen(events);
+		if (r)
+			return ifp_fail_errno(err, r,
+				"the cgroup is being stopped by somebody else, and does not stop");
+		*ret = f;
+		return 0;
+	}
+	if (says(events, "populated 0")) {
 		*ret = f;
 		return 0;
 	}

@@ -6,8 +6,9 @@
 
 struct ifp_freeze {
 	int cgroup_fd;
-	int life;    /* its end is how the guard learns that we were killed */
-	pid_t guard; /* 0: nothing is frozen by us */
+	int life;	/* its end is how the guard learns that we were killed */
+	pid_t guard;	/* 0: nothing is frozen by us */
+	bool by_others; /* it, or a cgroup above, was frozen already */
 };
 
 /*

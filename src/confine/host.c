@@ -95,7 +95,9 @@ static int put_addresses(const struct ifp_addrs *a, const struct ifp_host_maps *
 			owner = 0;
 		if (bpf_map_update_elem(to->addrs, x->addr, &owner, BPF_ANY))
 			return -errno;
-		to->host->local_filter[bit / 64] |= 1ULL << bit % 64;
+		/* One that attaches and one that follows may do this at once. */
+		__atomic_fetch_or(
+			&to->host->local_filter[bit / 64], 1ULL << bit % 64, __ATOMIC_SEQ_CST);
 	}
 	return 0;
 }

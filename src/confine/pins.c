@@ -96,8 +96,11 @@ int ifp_pin_hold(struct ifp_pin *p, const struct ifpin_device *d)
 		r = ifp_device_by_index(ifindex, &now);
 	if (!r && !ifp_device_same(d, &now))
 		r = -ESTALE;
-	if (r)
+	if (r) {
+		/* Another follower may have accepted this number when it was the device's. */
+		__atomic_store_n(&p->bss->state.accepted, 0, __ATOMIC_SEQ_CST);
 		return r;
+	}
 	__atomic_store_n(&p->bss->state.ifindex, ifindex, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&p->bss->state.accepted, ifindex, __ATOMIC_SEQ_CST);
 	return 0;

@@ -58,8 +58,23 @@ int ifp_store_open(struct ifp_store *ret, struct ifpin_error *err)
 	return 0;
 }
 
+/* What is mounted in a mount namespace of a command's own (ip netns exec) goes with that. */
+static bool mounts_last(void)
+{
+	struct stat own, first;
+
+	return !stat("/proc/self/ns/mnt", &own) && !stat("/proc/1/ns/mnt", &first) &&
+	       own.st_dev == first.st_dev && own.st_ino == first.st_ino;
+}
+
 static int make_folder(struct ifpin_error *err)
 {
+	if (!is_bpffs(BPFFS) && !mounts_last())
+		return ifp_fail(err, -EPERM,
+			"no bpffs at " BPFFS
+			" in this mount namespace, and one that is mounted here "
+			"would end with it, and the confinement too (ip netns exec hides it; use "
+			"nsenter --net=/run/netns/NAME, or mount bpffs first)");
 	if (!is_bpffs(BPFFS) &&
 		mount("bpf", BPFFS, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700"))
 		return ifp_fail_errno(err, -errno,

@@ -311,6 +311,43 @@ class Existing(AttachLab):
         self.assertNotIn("224.9.9.9", groups())
         self.assertNotIn("ff02::9:9", groups())
 
+    def test_tcp_joined_elsewhere(self):
+        i = self.out_index()
+        self.agent.do("s['t'] = socket.socket(2, 1)")
+        self.agent.do(f"s['t'].setsockopt(0, 42, struct.pack('IIHH4s120x', {i}, 0, 2, 0, "
+                      "socket.inet_aton('224.9.9.9')))")
+        self.assertIn("224.9.9.9", run("ip", "maddr", "show", "dev", "out0").stdout)
+        self.refused(saying=("has joined a group on another device",))
+        self.attached("--existing=pin")
+        self.assertNotIn("224.9.9.9", run("ip", "maddr", "show", "dev", "out0").stdout)
+
+    def test_multipath_connection(self):
+        """The kernel does not tie it any more: only its end helps."""
+        listener = self.pin.socket(socket.AF_INET, socket.SOCK_STREAM, 262)
+        with listener:
+            listener.bind(("10.0.1.2", 88))
+            listener.listen()
+            self.agent.do("s['m'] = socket.socket(2, 1, 262)")
+            self.assertEqual(self.agent.do("s['m'].connect(('10.0.1.2', 88))"), "None")
+            for mode in ("refuse", "pin"):
+                self.refused(f"--existing={mode}", saying=("is a multipath connection", "kill"))
+            self.attached("--existing=kill")
+            self.assertEqual(self.agent.do("s['m'].send(b'x')")[0], "!")
+
+    def test_frozen_by_somebody_else(self):
+        """It stays so, and nothing waits for a process that stands still."""
+        with open(f"{self.path}/cgroup.freeze", "w") as f:
+            f.write("1")
+        p = self.attached("-v")
+        self.assertIn("the cgroup is frozen", p.stderr)
+        with open(f"{self.path}/cgroup.freeze", "r+") as f:
+            self.assertEqual(f.read(), "1\n")
+            f.write("0")
+        self.agent.do("s['u'] = socket.socket(2, 2)")
+        self.agent.do(f"pktinfo('u', '10.0.2.2', {self.out_index()})")
+        self.agent.do(f"pktinfo('u', '10.0.2.2', {self.out_index()})")
+        self.assertEqual(self.leaked(), 0)
+
     def test_packet_sockets_and_wires(self):
         """Nothing from outside their process helps: refused in every mode."""
         for line, saying in (("s['p'] = socket.socket(17, 3, 0)", "sends frames past every cgroup"),
@@ -423,6 +460,49 @@ class Foreign(AttachLab):
                 with self.assertRaises(OSError):
                     c.connect((f"10.0.{n}.1", 80))
 
+    def test_corked(self):
+        """What waits in a socket has its route already, and is thrown away."""
+        for held in (False, True):
+            u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            with u:
+                u.connect(("10.0.2.2", 9))
+                u.setsockopt(17, 1, 1)
+                u.send(MARKER)
+                path, agent = self.inherit(u)
+                if held:
+                    self.attached("--existing=kill", cgroup=path)
+                self.assertEqual(agent.do("s[0].setsockopt(17, 1, 0)"), "None")
+                self.assertEqual(self.leaked(), 0 if held else 1)
+
+    def test_half_open(self):
+        """What began before its listener was tied would be on any device."""
+        for held in (False, True):
+            l = socket.create_server(("0.0.0.0", 81 + held))
+            with l:
+                path, agent = self.inherit(l)
+            must(*self.pout.cmd("nft", "add table ip t; add chain ip t c { type filter hook input "
+                                "priority 0; }; add rule ip t c tcp flags & (syn|ack) == (syn|ack) "
+                                "drop"))
+            c = self.pout.socket(socket.AF_INET, socket.SOCK_STREAM)
+            self.addCleanup(c.close)
+            c.setblocking(False)
+            c.connect_ex(("10.0.2.1", 81 + held))
+            while "SYN-RECV" not in run("ss", "-Htan").stdout:
+                select.select([], [], [], 0.02)  # no event tells
+            if held:
+                self.attached("--existing=pin", cgroup=path)
+                self.assertNotIn("SYN-RECV", run("ss", "-Htan").stdout)
+            must(*self.pout.cmd("nft", "delete table ip t"))
+            agent.do("s[0].settimeout(4)")
+            agent.do("s['a'] = s[0].accept()[0]")
+            if held:
+                self.assertEqual(agent.do("'a' in s"), "False")
+            else:
+                self.assertEqual(agent.do("s['a'].send(b'ifpin-test-marker')"), "17")
+                c.settimeout(10)
+                self.assertEqual(c.recv(17), MARKER)
+        self.leaked()
+
     def test_connection_to_the_host_itself(self):
         """Tied to loopback it goes on, and cannot be connected elsewhere."""
         l = socket.create_server(("127.0.0.1", 0))
@@ -526,6 +606,15 @@ class Target(AttachLab):
         self.attached(cgroup=slice_)
         agent.do("s['u'] = socket.socket(2, 2)")
         self.assertEqual(agent.do("send('u', '10.0.2.2')"), "!EPERM")
+
+    def test_a_mount_namespace_of_its_own(self):
+        """Where bpffs would go with the command, and the confinement with that."""
+        before = self.state()
+        p = run("unshare", "--mount", "sh", "-c", "umount -l /sys/fs/bpf; "
+                f"exec {os.path.abspath(IFPIN)} attach in0 --cgroup={self.path}")
+        self.assertEqual(p.returncode, 125)
+        self.assertIn("mount namespace", p.stderr)
+        self.assertEqual(self.state(), before)
 
     def test_bad_ones(self):
         for options, saying in (
