@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: MIT
+"""Ways out that somebody has found, each with what closes it, or what says that it is open."""
+import socket
+import subprocess
+
+import test_attach
+from daemon import PYTHON
+from lab import run
+
+# A thread holds a socket that the first thread, which ends, left to it.
+ORPHANED = """
+import ctypes, os, socket, sys, threading
+s = socket.socket(fileno=int(sys.argv[1]))
+def hold():
+    with open("/proc/self/stat") as f:
+        while f.read().rpartition(")")[2].split()[0] != "Z":
+            f.seek(0)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    try:
+        print(s.sendto(b"ifpin-test-marker", ("10.0.2.2", 9)), flush=True)
+    except OSError as e:
+        print(e.errno, flush=True)
+    os._exit(0)
+threading.Thread(target=hold).start()
+ctypes.CDLL(None).syscall(60, 0)  # exit(2), of this thread only
+"""
+
+
+def report(data):
+    """IGMP, or MLD (hop-by-hop options come first)."""
+    return (data[12:14] == b"\x08\x00" and data[23] == 2) or \
+        (data[12:14] == b"\x86\xdd" and data[20] == 0)
+
+
+class Attack(test_attach.AttachLab):
+    def foreign(self, s):
+        """A service that was given a socket, as by socket activation; ours is closed."""
+        path = self.cgroup("ifpin-attack")
+        agent = test_attach.Agent(self, path, pass_fds=[s.fileno()])
+        agent.do(f"s[0] = socket.socket(fileno={s.fileno()})")
+        s.close()
+        return path, agent
+
+    def join(self, agent, key, group):
+        """MCAST_JOIN_GROUP on out0."""
+        return agent.do(f"s[{key!r}].setsockopt(0, 42, struct.pack('i4xHH', {self.out_index()}, 2, 0)"
+                        f" + socket.inet_aton({group!r}) + bytes(120))")
+
+    def groups(self):
+        return run("ip", "maddr", "show", "dev", "out0").stdout
+
+    def test_first_thread_has_ended(self):
+        """A socket of a process whose first thread is a zombie is looked at as any other."""
+        u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        path = self.cgroup("ifpin-attack")
+        p = self.service(path, [PYTHON, "-c", ORPHANED, str(u.fileno())], stdin=subprocess.PIPE,
+                         stdout=subprocess.PIPE, text=True, pass_fds=[u.fileno()])
+        u.close()
+        self.assertEqual(p.stdout.readline(), "ready\n")
+        q = self.attach(cgroup=path)
+        self.assertEqual(q.returncode, 125)
+        self.assertIn("was made outside of the cgroup", q.stderr)
+        self.attached("--existing=kill", cgroup=path)
+        p.stdin.write("\n")
+        p.stdin.flush()
+        p.stdout.readline()
+        self.assertEqual(self.leaked(), 0)
