@@ -212,10 +212,21 @@ static void judge_connection(const struct ifp_existing *e, struct ifp_held *h)
 		set(h, IFP_ABORT, 0, "has an address that is not the device's");
 }
 
+/* TCP joins as well: the calls of RFC 3678 ask for no type. */
+static void judge_groups(const struct ifp_existing *e, struct ifp_held *h)
+{
+	h->joined = false;
+	for (size_t i = 0; i < e->groups.n && !h->joined; i++)
+		h->joined = ifp_group_joined(h->fd, &e->groups.v[i]);
+	if (h->joined)
+		set(h, IFP_TIE, 0, "has joined a group on another device");
+}
+
 static void judge_tcp(const struct ifp_existing *e, struct ifp_held *h)
 {
 	uint32_t dev = e->device.ifindex, bound = h->sock.bound_ifindex;
 
+	judge_groups(e, h);
 	if (is_connected(&h->sock)) {
 		judge_connection(e, h);
 	} else if (bound != dev && (bound ? bound != IFPIN_LOOPBACK_IFINDEX : !h->native)) {
@@ -224,22 +235,12 @@ static void judge_tcp(const struct ifp_existing *e, struct ifp_held *h)
 	}
 }
 
-static bool has_joined(const struct ifp_existing *e, int fd)
-{
-	for (size_t i = 0; i < e->groups.n; i++)
-		if (ifp_group_joined(fd, &e->groups.v[i]))
-			return true;
-	return false;
-}
-
 /* Its packets name a device by themselves: who made it decides. */
 static void judge_datagrams(const struct ifp_existing *e, struct ifp_held *h)
 {
 	uint32_t dev = e->device.ifindex, bound = h->sock.bound_ifindex;
 
-	h->joined = has_joined(e, h->fd);
-	if (h->joined)
-		set(h, IFP_TIE, 0, "has joined a group on another device");
+	judge_groups(e, h);
 	if (is_shut(h))
 		return;
 	if (h->sock.type == SOCK_RAW && h->sock.family == AF_INET &&

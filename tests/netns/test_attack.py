@@ -66,3 +66,13 @@ class Attack(test_attach.AttachLab):
         p.stdin.flush()
         p.stdout.readline()
         self.assertEqual(self.leaked(), 0)
+
+    def test_tcp_joins(self):
+        """The calls of RFC 3678 let TCP sockets join; what leaves with the socket is a report."""
+        for k, make in (("t", "2, 1"), ("t6", "10, 1")):
+            self.agent.do(f"s[{k!r}] = socket.socket({make})")
+        self.assertEqual(self.join(self.agent, "t", "224.9.9.8"), "None")
+        self.assertEqual(self.join(self.agent, "t6", "224.9.9.7"), "None")
+        self.refused(saying=("has joined a group on another device",))
+        self.attached("--existing=pin")
+        self.assertNotIn("224.9.9.", self.groups())
