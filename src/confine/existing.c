@@ -523,12 +523,17 @@ struct queued {
 	unsigned int n;
 };
 
-/* One that was accepted by a listener which the cgroup holds. */
+/*
+ * One that was accepted, or is about to be, by a listener which the cgroup holds. Half open, it
+ * will be as tied as its listener was when it began; of a native one the programs judge what it
+ * sends.
+ */
 static bool is_from_listener(const struct ifp_existing *e, const struct ifp_sock *s)
 {
 	for (size_t i = 0; i < e->n; i++)
 		if (e->v[i].sock.state == TCP_LISTEN && e->v[i].sock.lport == s->lport &&
-			e->v[i].sock.type == SOCK_STREAM)
+			e->v[i].sock.type == SOCK_STREAM &&
+			(s->state != TCP_SYN_RECV || !e->v[i].native))
 			return true;
 	return false;
 }
@@ -536,13 +541,19 @@ static bool is_from_listener(const struct ifp_existing *e, const struct ifp_sock
 static int count_queued(const struct ifp_sock *s, void *data)
 {
 	struct queued *q = data;
+	int r;
 
 	if (s->inode || s->subflow || s->bound_ifindex == q->e->device.ifindex ||
-		(s->state != TCP_ESTABLISHED && s->state != TCP_CLOSE_WAIT) ||
+		(s->state != TCP_ESTABLISHED && s->state != TCP_CLOSE_WAIT &&
+			s->state != TCP_SYN_RECV) ||
 		is_local(q->e->addrs, s->peer) || !is_from_listener(q->e, s))
 		return 0;
 	q->n++;
-	return 0;
+	if (s->state != TCP_SYN_RECV || q->e->mode == IFPIN_EXISTING_REFUSE)
+		return 0;
+	/* Its peer may wait for hours before it goes on. If it just has, the next round sees it. */
+	r = ifp_socket_destroy(s);
+	return r == -ENOENT ? 0 : r;
 }
 
 int ifp_existing_queued(const struct ifp_existing *e, unsigned int *ret_n)

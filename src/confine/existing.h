@@ -63,7 +63,9 @@ int ifp_existing_settle(struct ifp_existing *e, struct ifpin_error *err);
 
 /*
  * How many connections are accepted by the kernel, not by their program, and not tied: no
- * descriptor leads to them yet. Return: 0; as ifp_sockets_dump().
+ * descriptor leads to them yet. Those of a foreign listener that are half open are counted as well,
+ * and aborted unless the mode is to change nothing. Return: 0; as ifp_sockets_dump(),
+ * ifp_socket_destroy().
  */
 int ifp_existing_queued(const struct ifp_existing *e, unsigned int *ret_n);
 

@@ -67,6 +67,31 @@ class Attack(test_attach.AttachLab):
         p.stdout.readline()
         self.assertEqual(self.leaked(), 0)
 
+    def test_half_open_connection(self):
+        """Begun before its foreign listener was tied, it would be accepted without a device."""
+        listener = socket.create_server(("0.0.0.0", 80))
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 60)
+        path, agent = self.foreign(listener)
+        agent.do("s[0].settimeout(1)")
+        c = self.pout.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self.addCleanup(c.close)
+        c.settimeout(10)
+        c.connect(("10.0.2.1", 80))
+        self.attached("--existing=pin", cgroup=path)
+        self.leaked()
+        c.send(b"x")
+        agent.do("s.update(a=s[0].accept()[0])")
+        agent.do("s['a'].send(b'ifpin-test-marker') if 'a' in s else None")
+        self.assertEqual(self.leaked(), 0)
+        # From the device all is well.
+        c = self.pin.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self.addCleanup(c.close)
+        c.settimeout(10)
+        c.connect(("10.0.1.1", 80))
+        c.send(b"x")
+        agent.do("s['b'], _ = s[0].accept()")
+        self.assertEqual(agent.do("s['b'].recv(1)"), "b'x'")
+
     def test_tcp_joins(self):
         """The calls of RFC 3678 let TCP sockets join; what leaves with the socket is a report."""
         for k, make in (("t", "2, 1"), ("t6", "10, 1")):
