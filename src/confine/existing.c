@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "existing.h"
+#include "silence.h"
 
 #include "host/cgroup.h"
 
@@ -7,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -178,17 +178,6 @@ static void set(struct ifp_held *h, enum ifp_remedy remedy, uint32_t tie_to, con
 	h->why = why;
 }
 
-/*
- * What was shut down sends nothing, ever, whatever it is connected to. A raw socket does, for it
- * asks for memory in another way (__ip_append_data).
- */
-static bool is_shut(const struct ifp_held *h)
-{
-	struct pollfd pfd = {.fd = h->fd};
-
-	return h->sock.type == SOCK_DGRAM && poll(&pfd, 1, 0) == 1 && pfd.revents & POLLHUP;
-}
-
 static void judge_connection(const struct ifp_existing *e, struct ifp_held *h)
 {
 	uint32_t dev = e->device.ifindex;
@@ -241,7 +230,7 @@ static void judge_datagrams(const struct ifp_existing *e, struct ifp_held *h)
 	uint32_t dev = e->device.ifindex, bound = h->sock.bound_ifindex;
 
 	judge_groups(e, h);
-	if (is_shut(h))
+	if (h->native ? ifp_is_shut(h->fd) : ifp_is_silent(h->fd))
 		return;
 	if (h->sock.type == SOCK_RAW && h->sock.family == AF_INET &&
 		h->sock.protocol == IPPROTO_IGMP)
@@ -288,7 +277,7 @@ static void judge(const struct ifp_existing *e, struct ifp_held *h)
 		return;
 	}
 	if (ifp_netns_of(h->fd) != e->netns) {
-		if (!is_shut(h))
+		if (!ifp_is_silent(h->fd))
 			set(h, IFP_ABORT, 0, "is of another network namespace");
 		return;
 	}
@@ -341,7 +330,7 @@ static int tie(const struct ifp_held *h)
 
 /*
  * A connection is reset, as its peer sees; made outside, it is tied first, for it could be
- * connected again. What knows no connection is shut down, which nobody can take back.
+ * connected again. What knows no connection is shut down, and hears nothing.
  */
 static int end(const struct ifp_existing *e, const struct ifp_held *h)
 {
@@ -349,10 +338,8 @@ static int end(const struct ifp_existing *e, const struct ifp_held *h)
 	struct ifp_held tied = *h;
 	int r = 0;
 
-	if (h->sock.type != SOCK_STREAM) {
-		shutdown(h->fd, SHUT_RDWR);
-		return is_shut(h) ? 0 : -EBUSY;
-	}
+	if (h->sock.type != SOCK_STREAM)
+		return ifp_silence(h->fd);
 	tied.tie_to = e->device.ifindex;
 	if (!h->native)
 		r = tie(&tied);
@@ -377,6 +364,8 @@ static int remedy(struct ifp_existing *e, struct ifp_held *h)
 {
 	int r = h->joined ? leave_groups(e, h->fd) : 0;
 
+	if (!r && h->sock.type == SOCK_DGRAM && !h->native)
+		r = ifp_uncork(h->fd);
 	if (r)
 		return r;
 	if (h->remedy == IFP_TIE) {

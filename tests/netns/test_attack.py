@@ -101,3 +101,33 @@ class Attack(test_attach.AttachLab):
         self.refused(saying=("has joined a group on another device",))
         self.attached("--existing=pin")
         self.assertNotIn("224.9.9.", self.groups())
+
+    def test_corked_data_of_a_killed_socket(self):
+        for family, to in ((socket.AF_INET, "10.0.2.2"), (socket.AF_INET6, "fd00:2::2")):
+            for shut in (False, True):
+                with self.subTest(to=to, shut=shut):
+                    path, agent = self.foreign(socket.socket(family, socket.SOCK_DGRAM))
+                    agent.do(f"s[0].connect(({to!r}, 9))")
+                    self.assertEqual(agent.do("s[0].send(b'ifpin-test-marker', 0x8000)"), "17")
+                    if shut:  # by itself, so that it seems to be over
+                        agent.do("s[0].shutdown(2)")
+                    self.leaked()
+                    self.attached("--existing=kill", cgroup=path)
+                    agent.do("s[0].setsockopt(17, 1, 0)")  # UDP_CORK
+                    agent.do("s[0].send(b'ifpin-test-marker')")
+                    agent.do("s[0].close()")
+                    self.assertEqual(self.leaked(), 0)
+
+    def test_killed_socket_receives_nothing(self):
+        u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        u.bind(("", 99))
+        path, agent = self.foreign(u)
+        c = self.pout.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(c.close)
+        c.sendto(b"before", ("10.0.2.1", 99))
+        self.assertEqual(agent.do("s[0].recv(10)"), "b'before'")
+        self.attached("--existing=kill", cgroup=path)
+        agent.do("s[0].setsockopt(1, 27, 0)")  # SO_DETACH_FILTER
+        c.sendto(b"after", ("10.0.2.1", 99))
+        self.leaked()  # what was sent before this has arrived
+        self.assertIn(agent.do("s[0].recv(10, 0x40)"), ("!EAGAIN", "b''"))
