@@ -182,7 +182,8 @@ struct ifpin_attach_opts {
  * changed, or everything is in place. Two callers at once are serialised.
  *
  * Once it returns 0, no internet socket that a process of the cgroup holds can use another device;
- * each was looked at. What holds sockets of other families, or can leave the cgroup, is told to
+ * each was looked at. Those made outside are tied to the device's index or shut down, which leaves
+ * them joins of multicast groups; @log is told how many there are. What holds sockets of other families, or can leave the cgroup, is told to
  * @log (see ifpin(8)): seccomp filters and capabilities are the business of whoever starts the
  * service.
  *

@@ -125,6 +125,16 @@ static void forget(struct ifp_existing *e)
 	e->io_urings = 0;
 }
 
+unsigned int ifp_existing_foreign(const struct ifp_existing *e)
+{
+	unsigned int n = 0;
+
+	for (size_t i = 0; i < e->n; i++)
+		n += e->v[i].fd >= 0 && !e->v[i].native &&
+		     (e->v[i].sock.family == AF_INET || e->v[i].sock.family == AF_INET6);
+	return n;
+}
+
 void ifp_existing_free(struct ifp_existing *e)
 {
 	forget(e);

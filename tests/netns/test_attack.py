@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Ways out that somebody has found, each with what closes it, or what says that it is open."""
+import os
 import socket
 import subprocess
 
 import test_attach
 from daemon import PYTHON
-from lab import run
+from lab import must, run
 
 # A thread holds a socket that the first thread, which ends, left to it.
 ORPHANED = """
@@ -131,3 +132,59 @@ class Attack(test_attach.AttachLab):
         c.sendto(b"after", ("10.0.2.1", 99))
         self.leaked()  # what was sent before this has arrived
         self.assertIn(agent.do("s[0].recv(10, 0x40)"), ("!EAGAIN", "b''"))
+
+    def test_joins_of_foreign_sockets_are_said(self):
+        """No program judges their options: they can join, and so it has to be said."""
+        for mode, make in (("pin", lambda: socket.create_server(("0.0.0.0", 80))),
+                           ("kill", lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))):
+            path, agent = self.foreign(make())
+            p = self.attached(f"--existing={mode}", cgroup=path)
+            self.assertEqual(self.join(agent, 0, "224.9.9.6"), "None")
+            self.assertRegex(p.stderr, "not held: 1 sockets made outside .*multicast groups")
+        self.assertNotIn("multicast groups on other devices, and", self.attached().stderr)
+
+    def test_index_of_the_device_is_reused_is_said(self):
+        """A foreign listener is tied to a number, whosever that is by now."""
+        path, agent = self.foreign(socket.create_server(("0.0.0.0", 80)))
+        agent.do("s[0].settimeout(5)")
+        p = self.attached("--existing=pin", cgroup=path)
+        old = socket.if_nametoindex("in0")
+        must("ip", "link", "del", "in0")
+        for line in (f"link add evil index {old} type veth peer name eth1 "
+                     f"netns /proc/{self.pout.pid}/ns/net", "link set evil up",
+                     "addr add 10.0.7.1/24 dev evil"):
+            must("ip", *line.split())
+        self.stack.callback(run, "ip", "link", "del", "evil")
+        for line in ("link set eth1 up", "addr add 10.0.7.2/24 dev eth1"):
+            must(*self.pout.cmd("ip", *line.split()))
+        c = self.pout.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self.addCleanup(c.close)
+        c.settimeout(10)
+        c.connect(("10.0.7.1", 80))
+        self.assertIn("another device that gets its index", p.stderr)
+
+    def test_what_system_calls_get_past_is_said(self):
+        """As nobody: a socket of a process outside, and a join by a 32-bit call."""
+        self.agent.process.stdin.close()
+        self.agent.process.wait()
+        self.until_empty(self.path)
+        nobody = ["setpriv", "--reuid=65534", "--clear-groups", "--no-new-privs", PYTHON, "-c"]
+        p = self.service(self.path, [*nobody, test_attach.AGENT], stdin=subprocess.PIPE,
+                         stdout=subprocess.PIPE, text=True)
+        outside = self.popen([*nobody, "import socket, sys; s = socket.socket(2, 2); "
+                              "print(s.fileno(), flush=True); sys.stdin.read()"],
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        fd = int(outside.stdout.readline())
+
+        def do(line):
+            p.stdin.write(line + "\n")
+            p.stdin.flush()
+            return p.stdout.readline().strip()
+        do("0")
+        said = self.attached().stderr
+        do("libc = ctypes.CDLL(None, use_errno=True)")
+        do(f"s['p'] = os.pidfd_open({outside.pid})")
+        do(f"s['u'] = socket.socket(fileno=libc.syscall(438, s['p'], {fd}, 0))")
+        self.assertEqual((do("send('u', '10.0.2.2')"), self.leaked()), ("17", 1))
+        for word in ("pidfd_getfd", "32-bit calls", "io_uring"):
+            self.assertIn(word, said)
