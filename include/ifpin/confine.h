@@ -442,8 +442,11 @@ struct ifpin_admit_opts {
  * The sockets that the process has already are foreign there; ifpin_enter() refuses to go on with
  * such. On failure the process is where it was.
  *
- * Return: 0; -ESRCH: the process has ended; -EPERM: it is not, or no longer, of this user; -EXDEV:
- * it is in another network namespace; -EACCES: its cgroup is confined by BPF programs
+ * The process must have one thread, and no_new_privs: else it could put a set-user-ID program there,
+ * which is not its user's to have confined and, by ifpin_dismiss(), killed.
+ *
+ * Return: 0; -ESRCH: the process has ended; -EPERM: it is not, or no longer, of this user, or could
+ * get other privileges; -EXDEV: it is in another network namespace; -EACCES: its cgroup is confined by BPF programs
  * already, which it would leave; -EBUSY: a cgroup of this name is in use; as ifpin_attach();
  * or the errno of mkdir(2), write(2).
  */

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Ways out that somebody has found, each with what closes it, or what says that it is open."""
 import os
+import shutil
 import socket
 import subprocess
 
+import daemon
 import test_attach
-from daemon import PYTHON
+from daemon import GID, NOBODY, PYTHON, become, has_ended
 from lab import must, run
 
 # A thread holds a socket that the first thread, which ends, left to it.
@@ -188,3 +190,50 @@ class Attack(test_attach.AttachLab):
         self.assertEqual((do("send('u', '10.0.2.2')"), self.leaked()), ("17", 1))
         for word in ("pidfd_getfd", "32-bit calls", "io_uring"):
             self.assertIn(word, said)
+
+
+# Enters a pin by hand, and starts a set-user-ID program there.
+BY_HAND = """
+import os, socket, struct, sys
+q = lambda step: struct.pack('<IIII64s', 0x6e706669, 1, step, 0, b'vpn')
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.connect(sys.argv[1])
+for step in (1, 2):
+    s.send(q(step))
+    r = s.recv(4096)
+    if struct.unpack_from('<i', r, 8)[0]:
+        print('refused', r[32:].rstrip(bytes(1)).decode(), flush=True)
+        sys.exit()
+pid = os.fork()
+if not pid:
+    os.execv(sys.argv[2], [sys.argv[2], '1000'])
+print('child', pid, flush=True)
+sys.stdin.readline()
+"""
+
+
+class AttackDaemon(daemon.DaemonLab):
+    def test_killing_a_set_user_id_program(self):
+        """Root must not confine and kill for a user what is not that user's."""
+        self.write("vpn", f"[Pin]\nDevice=in0\nDns=system\n[Run]\nAllowGroup={GID}\n")
+        self.start()
+        program = f"{self.dir}/sleep"
+        shutil.copy("/bin/sleep", program)
+        os.chmod(program, 0o4755)
+        p = self.popen_raw([PYTHON, "-c", BY_HAND, self.control, program],
+                           preexec_fn=become((GID,)), stdin=subprocess.PIPE,
+                           stdout=subprocess.PIPE, text=True)
+        word, rest = p.stdout.readline().split(" ", 1)
+        if word == "child":
+            child = int(rest)
+
+            def of_root():
+                with open(f"/proc/{child}/status") as f:
+                    return f"Uid:\t{NOBODY}\t0\t0\t0\n" in f.read()
+            self.until(of_root)
+            p.stdin.close()
+            p.wait()
+            self.until(lambda: has_ended(child))
+            self.fail("a process of root was killed for user nobody")
+        self.assertIn("new privileges", rest)
+        self.assertEqual(self.user_run("vpn", "echo", "in").stdout, "in\n")
