@@ -275,8 +275,13 @@ int ifpin_admit(
 	if (fd < 0)
 		return fd;
 	r = narrow(opts, name, path, ret_error);
-	if (!r)
-		r = move_and_look(opts, fd, path, ret_error);
+	if (r) {
+		/* One of this name may be there: the process is in another pin, which that narrows.
+		 */
+		ifp_cgroup_remove(parent, name);
+		return r;
+	}
+	r = move_and_look(opts, fd, path, ret_error);
 	if (r) {
 		if (opts->narrow)
 			ifpin_detach(name, NULL);

@@ -237,3 +237,29 @@ class AttackDaemon(daemon.DaemonLab):
             self.fail("a process of root was killed for user nobody")
         self.assertIn("new privileges", rest)
         self.assertEqual(self.user_run("vpn", "echo", "in").stdout, "in\n")
+
+    def test_asking_for_a_second_pin_widens_nothing(self):
+        """It is refused, and what narrows the first one stays."""
+        self.write("vpn", f"[Pin]\nDevice=in0\nDns=system\n[Run]\nAllowGroup={GID}\nLoopback=deny\n")
+        self.write("other", f"[Pin]\nDevice=in0\nDns=system\n[Run]\nAllowGroup={GID}\n")
+        self.start()
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.stack.callback(listener.close)
+        code = ("import os, socket, struct, sys\n"
+                "def connect():\n"
+                "    try:\n"
+                f"        socket.create_connection({listener.getsockname()!r}, 5).close()\n"
+                "        print('connected')\n"
+                "    except OSError as e:\n"
+                "        print(e.strerror)\n"
+                "connect()\n"
+                "s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)\n"
+                "s.connect(sys.argv[1])\n"
+                "for step in (1, 2):\n"
+                "    s.send(struct.pack('<IIII64s', 0x6e706669, 1, step, 1, b'other'))\n"
+                "    r = s.recv(4096)\n"
+                "print(struct.unpack_from('<i', r, 8)[0] < 0)\n"
+                "connect()\n")
+        p = self.user_run("vpn", PYTHON, "-c", code, self.control)
+        self.assertEqual(p.stdout.split("\n")[:3],
+                         ["Operation not permitted", "True", "Operation not permitted"], p.stderr)
