@@ -182,7 +182,8 @@ struct ifpin_attach_opts {
  * changed, or everything is in place. Two callers at once are serialised.
  *
  * Once it returns 0, no internet socket that a process of the cgroup holds can use another device;
- * each was looked at. What holds sockets of other families, or can leave the cgroup, is told to
+ * each was looked at. Those made outside are tied to the device's index or shut down, which leaves
+ * them joins of multicast groups; @log is told how many there are. What holds sockets of other families, or can leave the cgroup, is told to
  * @log (see ifpin(8)): seccomp filters and capabilities are the business of whoever starts the
  * service.
  *
@@ -504,8 +505,11 @@ struct ifpin_admit_opts {
  * The sockets that the process has already are foreign there; ifpin_enter() refuses to go on with
  * such. On failure the process is where it was.
  *
- * Return: 0; -ESRCH: the process has ended; -EPERM: it is not, or no longer, of this user; -EXDEV:
- * it is in another network namespace; -EACCES: its cgroup is confined by BPF programs
+ * The process must have one thread, and no_new_privs: else it could put a set-user-ID program there,
+ * which is not its user's to have confined and, by ifpin_dismiss(), killed.
+ *
+ * Return: 0; -ESRCH: the process has ended; -EPERM: it is not, or no longer, of this user, or could
+ * get other privileges; -EXDEV: it is in another network namespace; -EACCES: its cgroup is confined by BPF programs
  * already, which it would leave; -EBUSY: a cgroup of this name is in use; as ifpin_attach();
  * or the errno of mkdir(2), write(2).
  */

@@ -69,7 +69,7 @@ IFPIN_API int ifpin_control_parse(
  * @flags: IFPIN_CONTROL_NO_LOOPBACK
  *
  * On success the process is in a cgroup that is confined to the device, and ifpin_enter() has to
- * follow. Waits for the daemon, ten seconds at most for each answer.
+ * follow. Sets no_new_privs, also where the daemon then refuses; for a process with one thread. Waits for the daemon, ten seconds at most for each answer.
  *
  * Return: 0; -ENOENT, -ECONNREFUSED: no daemon, no pin of this name; -EACCES: the caller may not;
  * -EPERM: who listens there is not root; -ETIMEDOUT; -EPROTO: the answer is malformed; what the

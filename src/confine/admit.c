@@ -87,6 +87,33 @@ static int check_user(pid_t pid, uid_t uid, struct ifpin_error *err)
 	return 0;
 }
 
+/*
+ * By a set-user-ID program the user would have us confine, stop and kill what is somebody else's.
+ * No_new_privs is of a thread, and inherited: with all threads there are (one) having it, nobody in
+ * the cgroup is ever without. Asked in this order, for a thread may be made between two readings.
+ */
+static int check_no_new_privs(pid_t pid, struct ifpin_error *err)
+{
+	static const char *const wanted[] = {"\nNoNewPrivs:\t1\n", "\nThreads:\t1\n"};
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
+		_cleanup_free_ char *text = NULL;
+		int r = ifp_read_file(path, &text);
+
+		if (r)
+			return ifp_fail_errno(
+				err, r, "cannot tell the privileges of process %d", (int)pid);
+		if (!strstr(text, wanted[i]))
+			return ifp_fail(err, -EPERM,
+				"process %d has not given up new privileges (PR_SET_NO_NEW_PRIVS), or "
+				"has several threads",
+				(int)pid);
+	}
+	return 0;
+}
+
 static int check_netns(pid_t pid, struct ifpin_error *err)
 {
 	struct stat own, other;
@@ -106,6 +133,8 @@ static int check_process(const struct ifpin_admit_opts *o, struct ifpin_error *e
 {
 	int r = check_user(o->pid, o->uid, err);
 
+	if (!r)
+		r = check_no_new_privs(o->pid, err);
 	if (!r)
 		r = check_netns(o->pid, err);
 	/* What was read is that process's only if it is there still. */
@@ -246,8 +275,13 @@ int ifpin_admit(
 	if (fd < 0)
 		return fd;
 	r = narrow(opts, name, path, ret_error);
-	if (!r)
-		r = move_and_look(opts, fd, path, ret_error);
+	if (r) {
+		/* One of this name may be there: the process is in another pin, which that narrows.
+		 */
+		ifp_cgroup_remove(parent, name);
+		return r;
+	}
+	r = move_and_look(opts, fd, path, ret_error);
 	if (r) {
 		if (opts->narrow)
 			ifpin_detach(name, NULL);

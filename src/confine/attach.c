@@ -427,6 +427,7 @@ static int confine(struct attach *a, struct ifpin_error *err)
 static void say_done(const struct attach *a)
 {
 	const struct ifpin_attach_opts *o = a->opts;
+	unsigned int foreign = ifp_existing_foreign(&a->existing);
 
 	ifp_attach_say(o,
 		"\"%s\": %s is held to %s (ifindex %u)%s; %zu sockets looked at, %u tied, "
@@ -439,8 +440,15 @@ static void say_done(const struct attach *a)
 			"not held: %u io_uring, in which sockets may be that no list shows; those made "
 			"inside are held",
 			a->existing.io_urings);
+	if (foreign)
+		ifp_attach_say(o,
+			"not held: %u sockets made outside of the cgroup, which are tied or shut down: "
+			"joins of multicast groups on other devices, and, once %s is gone, another "
+			"device that gets its index",
+			foreign, o->device.name);
 	ifp_attach_say(o,
-		"not held on this kernel: sockets handed over by processes outside (SCM_RIGHTS)");
+		"not held on this kernel: sockets handed over by processes outside (SCM_RIGHTS), also "
+		"those that wait in a unix socket or io_uring whose descriptor is closed");
 	ifp_notices(o, &a->target);
 }
 

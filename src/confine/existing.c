@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "existing.h"
+#include "silence.h"
 
 #include "host/cgroup.h"
 
@@ -7,8 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
-#include <netinet/udp.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -18,6 +17,16 @@
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
 #endif
+
+unsigned int ifp_existing_foreign(const struct ifp_existing *e)
+{
+	unsigned int n = 0;
+
+	for (size_t i = 0; i < e->n; i++)
+		n += !e->v[i].native &&
+		     (e->v[i].sock.family == AF_INET || e->v[i].sock.family == AF_INET6);
+	return n;
+}
 
 /* ---- what is so of one ---- */
 
@@ -62,28 +71,6 @@ static void set(struct ifp_held *h, enum ifp_remedy remedy, uint32_t tie_to, con
 	h->remedy = remedy;
 	h->tie_to = tie_to;
 	h->why = why;
-}
-
-/*
- * What was shut down sends nothing, ever, whatever it is connected to. A raw socket does, for it
- * asks for memory in another way (__ip_append_data).
- */
-static bool is_shut(const struct ifp_held *h)
-{
-	struct pollfd pfd = {.fd = h->fd};
-
-	return h->sock.type == SOCK_DGRAM && poll(&pfd, 1, 0) == 1 && pfd.revents & POLLHUP;
-}
-
-/*
- * What it has begun to send (MSG_MORE, UDP_CORK) has its route already, and could be ended still. A
- * send that is too long throws it away, and never sends anything itself.
- */
-static void drop_what_is_begun(int fd)
-{
-	static const char too_much[65535];
-
-	send(fd, too_much, sizeof(too_much), MSG_DONTWAIT | MSG_MORE | MSG_NOSIGNAL);
 }
 
 static bool makes_headers(const struct ifp_held *h)
@@ -156,10 +143,8 @@ static void judge_datagrams(const struct ifp_existing *e, struct ifp_held *h)
 	uint32_t dev = e->device.ifindex, bound = h->sock.bound_ifindex;
 
 	judge_groups(e, h);
-	if (is_shut(h)) {
-		drop_what_is_begun(h->fd);
+	if (h->native ? ifp_is_shut(h->fd) : ifp_is_silent(h->fd))
 		return;
-	}
 	if (h->sock.type == SOCK_RAW && h->sock.family == AF_INET &&
 		h->sock.protocol == IPPROTO_IGMP)
 		set(h, IFP_HOPELESS, 0, "may route multicast");
@@ -205,7 +190,7 @@ void ifp_held_judge(const struct ifp_existing *e, struct ifp_held *h)
 		return;
 	}
 	if (ifp_netns_of(h->fd) != e->netns) {
-		if (!is_shut(h))
+		if (!ifp_is_silent(h->fd))
 			set(h, h->sock.type == SOCK_RAW ? IFP_HOPELESS : IFP_ABORT, 0,
 				"is of another network namespace");
 		return;
@@ -243,11 +228,8 @@ static int end(const struct ifp_existing *e, const struct ifp_held *h)
 	struct ifp_held tied = *h;
 	int r = 0;
 
-	if (h->sock.type != SOCK_STREAM) {
-		shutdown(h->fd, SHUT_RDWR);
-		drop_what_is_begun(h->fd);
-		return is_shut(h) ? 0 : -EBUSY;
-	}
+	if (h->sock.type != SOCK_STREAM)
+		return ifp_silence(h->fd);
 	tied.tie_to = e->device.ifindex;
 	if (h->sock.protocol == IPPROTO_MPTCP && connect(h->fd, &unspec, sizeof(unspec)))
 		return -errno;
@@ -281,6 +263,8 @@ static int remedy(struct ifp_existing *e, struct ifp_held *h)
 	}
 	if (!r && h->joined)
 		r = leave_groups(e, h->fd);
+	if (!r && h->sock.type == SOCK_DGRAM && !h->native && h->remedy != IFP_CONFORMS)
+		r = ifp_uncork(h->fd);
 	if (r)
 		return r;
 	if (h->remedy == IFP_TIE) {

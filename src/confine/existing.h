@@ -81,4 +81,7 @@ int ifp_existing_queued(const struct ifp_existing *e, unsigned int *ret_n);
  */
 int ifp_existing_drop_half_open(const struct ifp_existing *e);
 
+/* How many internet sockets there are that the programs of the cgroup do not judge. */
+unsigned int ifp_existing_foreign(const struct ifp_existing *e);
+
 void ifp_existing_free(struct ifp_existing *e);

@@ -60,7 +60,8 @@ static int look_at(pid_t pid, void *data)
 		return ifp_fail(r->err, -EXDEV,
 			"process %d is in another network namespace than %s; run ifpin there",
 			(int)pid, r->e->device.name);
-	if (!ret)
+	/* Where its first thread has ended, the others and what they hold live on. */
+	if (!ret || ret == -ESRCH)
 		ret = ifp_descriptors_each(pid, add, r);
 	return ret == -ESRCH ? 0 : ret;
 }

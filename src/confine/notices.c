@@ -89,6 +89,17 @@ void ifp_notices(const struct ifpin_attach_opts *o, const struct ifp_target *t)
 			"not held: packet sockets (AF_PACKET, AF_XDP): processes inside may have "
 			"CAP_NET_RAW (RestrictAddressFamilies= or CapabilityBoundingSet= of "
 			"systemd.exec(5), or ifpin run)");
+	if (f.unfiltered) {
+		ifp_attach_say(o,
+			"not held: sockets of processes outside that those inside may trace, as those "
+			"of the same user (pidfd_getfd(2), ptrace(2); SystemCallFilter= of "
+			"systemd.exec(5), or ifpin run)");
+#ifdef __x86_64__
+		ifp_attach_say(o,
+			"not held: joins of multicast groups on other devices by 32-bit calls "
+			"(SystemCallArchitectures=native of systemd.exec(5), or ifpin run)");
+#endif
+	}
 	if (has(&f, CAP_NET_ADMIN) || has(&f, CAP_SYS_ADMIN))
 		ifp_attach_say(o,
 			"not held: processes inside may have CAP_NET_ADMIN or CAP_SYS_ADMIN, by which "

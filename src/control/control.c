@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -126,6 +127,9 @@ int ifpin_control_enter(const char *path, const char *name, uint32_t flags,
 	r = talk(fd, &q, &reply, ret_error);
 	if (r)
 		return r;
+	/* Nobody is let in who could get privileges of others inside. */
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return ifp_fail_errno(ret_error, -errno, "cannot set no_new_privs");
 	q.step = IFPIN_CONTROL_ENTER;
 	r = talk(fd, &q, &reply, ret_error);
 	if (r)

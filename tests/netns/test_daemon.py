@@ -876,7 +876,8 @@ class Protocol(DaemonLab):
     def test_gone_before_it_is_moved(self):
         for _ in range(50):
             p = self.popen_raw([PYTHON, "-c",
-                                "import socket, struct, sys\n"
+                                "import ctypes, socket, struct, sys\n"
+                                "ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)\n"  # no_new_privs
                                 "q = lambda n: struct.pack('<IIII64s', 0x6e706669, 1, n, 0, b'vpn')\n"
                                 "s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)\n"
                                 "s.connect(sys.argv[1]); s.send(q(1)); s.recv(4096); s.send(q(2))",
