@@ -13,6 +13,9 @@ static const struct command {
 } commands[] = {
 	{"run", cmd_run, "run a command that can use one interface only"},
 	{"prove", cmd_prove, "attempt every known leak in a laboratory and count frames"},
+#ifdef HAVE_FENCE
+	{"fence", cmd_fence, "keep the traffic of some networks on one interface, host-wide"},
+#endif
 	{"gc", cmd_gc, "remove what a killed ifpin left behind"},
 };
 
