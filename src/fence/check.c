@@ -190,7 +190,8 @@ static size_t elements(json_object *items, const char *name)
 	return 0;
 }
 
-static void check_sets(struct check *c, const char *family, json_object *items)
+static void check_sets(
+	struct check *c, const struct plan *plan, const char *family, json_object *items)
 {
 	size_t four = 0, six = 0;
 
@@ -199,10 +200,10 @@ static void check_sets(struct check *c, const char *family, json_object *items)
 	if (elements(items, "p4") != four ||
 		(strcmp(family, "arp") != 0 && elements(items, "p6") != six) ||
 		(!strcmp(family, "inet") && elements(items, "n6") != six) ||
+		(!strcmp(family, "inet") && elements(items, "covered") != plan->n_covered) ||
 		(!strcmp(family, "bridge") && elements(items, "types") != c->fence->n_ethertypes))
 		say(c, IFPIN_FINDING_BROKEN,
-			"the sets of table %s do not hold the same networks as those of the others",
-			family);
+			"the sets of table %s do not hold what those of the others do", family);
 }
 
 static int check_rules(struct check *c, const struct plan *plan, struct ifpin_error *err)
@@ -236,7 +237,7 @@ static int check_rules(struct check *c, const struct plan *plan, struct ifpin_er
 		if (r)
 			break;
 		compare(c, &chains, families[k], items);
-		check_sets(c, families[k], items);
+		check_sets(c, plan, families[k], items);
 		r = check_text(c, &chains, families[k], err);
 	}
 	for (size_t i = 0; i < chains.n && !r; i++)

@@ -64,6 +64,9 @@ char *ifp_plan_text(const struct plan *plan);
 /* Those chains of a device that the plan has, alone. */
 void ifp_plan_cover(FILE *f, const struct plan *plan, const struct port *port);
 
+/* Elements of the set of covered devices. */
+void ifp_plan_covered(FILE *f, const struct plan *plan);
+
 /* ---- nft.c ---- */
 /* Hands text to nftables as one transaction, or only asks. Return: 0; -errno, see fence.h. */
 int ifp_nft_run(const char *text, bool dry, struct ifpin_error *err);

@@ -23,6 +23,7 @@ struct writer {
 	FILE *f;
 	const struct plan *plan;
 	bool four, six;
+	unsigned int top4, top6; /* bits of the sets t4 and t6; 0: there are none */
 };
 
 /* ---- sets ---- */
@@ -54,6 +55,42 @@ static void networks(
 	fputs(" }\n\t}\n", w->f);
 }
 
+/*
+ * The first bytes of all networks, for a look-up that takes the same time however many there are,
+ * and is all there is for most packets.
+ */
+static void first_bytes(const struct writer *w, bool four, const char *name)
+{
+	const struct plan *p = w->plan;
+	unsigned int bits = four ? w->top4 : w->top6, skip = four ? 12 : 0;
+	uint32_t last = 0;
+	bool any = false;
+
+	if (!bits)
+		return;
+	fprintf(w->f, "\tset %s {\n\t\ttypeof @nh,0,%u\n\t\telements = { ", name, bits);
+	for (size_t i = 0; i < p->n_prefixes; i++) {
+		const uint8_t *a = p->prefixes[i].addr + skip;
+		uint32_t first = 0;
+
+		if (ifp_prefix_is_v4(&p->prefixes[i]) != four)
+			continue;
+		for (unsigned int k = 0; k < bits / 8; k++)
+			first = first << 8 | a[k];
+		if (!any || first != last)
+			fprintf(w->f, "%s%u", any ? ", " : "", first);
+		any = true;
+		last = first;
+	}
+	fputs(" }\n\t}\n", w->f);
+}
+
+static void network_sets(const struct writer *w)
+{
+	first_bytes(w, true, "t4");
+	first_bytes(w, false, "t6");
+}
+
 static void protocols(const struct writer *w)
 {
 	const struct plan *p = w->plan;
@@ -77,8 +114,14 @@ static void counters(const struct writer *w, const char *const *reasons)
 static void match(const struct writer *w, const char *base, unsigned int bit, const char *set,
 	const char *dir, const char *reason)
 {
-	fprintf(w->f, "\t\t@%s,%u,%d @%s counter name \"%s-%s\" drop\n", base, bit,
-		set[1] == '4' ? 32 : 128, set, dir, reason);
+	bool four = set[1] == '4';
+	unsigned int top = four ? w->top4 : w->top6;
+
+	fputs("\t\t", w->f);
+	if (top)
+		fprintf(w->f, "@%s,%u,%u @t%d ", base, bit, top, four ? 4 : 6);
+	fprintf(w->f, "@%s,%u,%d @%s counter name \"%s-%s\" drop\n", base, bit, four ? 32 : 128,
+		set, dir, reason);
 }
 
 static void packet4(const struct writer *w, const char *dir, const char *base, unsigned int at)
@@ -129,10 +172,11 @@ static void below_tags(const struct writer *w, const char *dir, unsigned int tag
 	if (w->plan->n_ethertypes)
 		fprintf(w->f, "\t\t@ll,%u,16 @types counter name \"%s-ethertype\" drop\n", type * 8,
 			dir);
-	fprintf(w->f,
-		"\t\t@ll,%u,16 vmap { 0x0800 : goto %s_4_%u, 0x0806 : goto %s_arp_%u, "
-		"0x86dd : goto %s_6_%u, 0x8864 : goto %s_ppp_%u",
-		type * 8, dir, at, dir, at, dir, at, dir, at);
+	/* What is frequent comes first: a comparison costs less than a look-up. */
+	fprintf(w->f, "\t\t@ll,%u,16 0x0800 goto %s_4_%u\n\t\t@ll,%u,16 0x86dd goto %s_6_%u\n",
+		type * 8, dir, at, type * 8, dir, at);
+	fprintf(w->f, "\t\t@ll,%u,16 vmap { 0x0806 : goto %s_arp_%u, 0x8864 : goto %s_ppp_%u",
+		type * 8, dir, at, dir, at);
 	for (size_t i = 0; tags < MAX_TAGS && i < ARRAY_SIZE(tag_types); i++)
 		fprintf(w->f, ", %s : goto %s_wire_%u", tag_types[i], dir, type + 4);
 	fputs(" }\n", w->f);
@@ -170,6 +214,7 @@ static void frame_sets(const struct writer *w)
 {
 	networks(w, true, "p4", "typeof @ll,208,32", false);
 	networks(w, false, "p6", "typeof @ll,176,128", false);
+	network_sets(w);
 	protocols(w);
 	counters(w, frame_reasons);
 }
@@ -243,18 +288,30 @@ static void about(const struct writer *w)
 	fputs("\t}\n", w->f);
 }
 
+static void inet_match(const struct writer *w, const char *dir, bool six, bool dst)
+{
+	unsigned int top = six ? w->top6 : w->top4;
+	unsigned int bit = six ? (dst ? 192 : 64) : (dst ? 128 : 96);
+
+	if (!(six ? w->six : w->four))
+		return;
+	fprintf(w->f, "\t\tmeta nfproto ipv%d ", six ? 6 : 4);
+	if (top)
+		fprintf(w->f, "@nh,%u,%u @t%d ", bit, top, six ? 6 : 4);
+	fprintf(w->f, "%s %s @p%d counter name \"%s-%s\" drop\n", six ? "ip6" : "ip",
+		dst ? "daddr" : "saddr", six ? 6 : 4, dir, dst ? "destination" : "source");
+}
+
 static void inet_rules(const struct writer *w, const char *dir)
 {
-	fprintf(w->f, "\tchain %s {\n\t\t%s 1 accept\n", dir, !strcmp(dir, "out") ? "oif" : "iif");
+	const char *way = !strcmp(dir, "out") ? "oif" : "iif";
+
+	fprintf(w->f, "\tchain %s {\n\t\t%s . %sname @covered accept\n\t\t%s 1 accept\n", dir, way,
+		way, way);
 	exempt(w, dir, false);
-	for (int six = 0; six < 2; six++) {
-		if (!(six ? w->six : w->four))
-			continue;
+	for (int six = 0; six < 2; six++)
 		for (int dst = 0; dst < 2; dst++)
-			fprintf(w->f, "\t\t%s %s @p%d counter name \"%s-%s\" drop\n",
-				six ? "ip6" : "ip", dst ? "daddr" : "saddr", six ? 6 : 4, dir,
-				dst ? "destination" : "source");
-	}
+			inet_match(w, dir, six, dst);
 	if (w->six)
 		fprintf(w->f,
 			"\t\ticmpv6 type { 135, 136, 137 } @th,64,128 @n6 counter name "
@@ -263,21 +320,41 @@ static void inet_rules(const struct writer *w, const char *dir)
 	fputs("\t}\n", w->f);
 }
 
-/* Connection tracking remembers what an address was before somebody translated it. */
+/*
+ * The source before somebody translates it. Connection tracking remembers more: what the addresses
+ * were when the packet came to be.
+ */
 static void inet_before_nat(const struct writer *w)
 {
 	fputs("\tchain before {\n\t\ttype filter hook postrouting priority " FIRST
-	      "; policy accept;\n\t\tjump out\n",
+	      "; policy accept;\n\t\toif 1 accept\n",
 		w->f);
-	if (w->plan->nat) {
-		fputs("\t\toif 1 accept\n", w->f);
-		exempt(w, "out", false);
-		for (int six = 0; six < 2; six++)
-			for (int dst = 0; dst < 2 && (six ? w->six : w->four); dst++)
-				fprintf(w->f,
-					"\t\tct original %s %s @p%d counter name \"out-translated\" "
-					"drop\n",
-					six ? "ip6" : "ip", dst ? "daddr" : "saddr", six ? 6 : 4);
+	exempt(w, "out", false);
+	inet_match(w, "out", false, false);
+	inet_match(w, "out", true, false);
+	for (int six = 0; six < 2 && w->plan->nat; six++)
+		for (int dst = 0; dst < 2 && (six ? w->six : w->four); dst++)
+			fprintf(w->f,
+				"\t\tct original %s %s @p%d counter name \"out-translated\" drop\n",
+				six ? "ip6" : "ip", dst ? "daddr" : "saddr", six ? 6 : 4);
+	fputs("\t}\n", w->f);
+}
+
+void ifp_plan_covered(FILE *f, const struct plan *plan)
+{
+	for (size_t i = 0; i < plan->n_covered; i++)
+		fprintf(f, "%s%u . \"%s\"", i ? ", " : "", plan->covered[i].ifindex,
+			plan->covered[i].name);
+}
+
+/* Devices on which every frame is read: there the tables without devices need not look again. */
+static void covered(const struct writer *w)
+{
+	fputs("\tset covered {\n\t\ttypeof meta oif . meta oifname\n", w->f);
+	if (w->plan->n_covered) {
+		fputs("\t\telements = { ", w->f);
+		ifp_plan_covered(w->f, w->plan);
+		fputs(" }\n", w->f);
 	}
 	fputs("\t}\n", w->f);
 }
@@ -291,6 +368,8 @@ static void inet_table(const struct writer *w)
 	networks(w, true, "p4", "type ipv4_addr", true);
 	networks(w, false, "p6", "type ipv6_addr", true);
 	networks(w, false, "n6", "typeof @th,64,128", false);
+	network_sets(w);
+	covered(w);
 	counters(w, reasons);
 	about(w);
 	inet_rules(w, "out");
@@ -309,6 +388,7 @@ static void arp_table(const struct writer *w)
 		return;
 	open_table(w, "arp");
 	networks(w, true, "p4", "typeof @nh,112,32", false);
+	first_bytes(w, true, "t4");
 	counters(w, reasons);
 	for (int in = 0; in < 2; in++) {
 		const char *dir = in ? "in" : "out";
@@ -369,6 +449,25 @@ static void netdev_table(const struct writer *w)
 		ifp_plan_cover(w->f, w->plan, &w->plan->covered[i]);
 }
 
+/* Whole bytes that all networks of a family have. */
+static void measure(struct writer *w)
+{
+	unsigned int shortest4 = 16, shortest6 = 32;
+
+	for (size_t i = 0; i < w->plan->n_prefixes; i++) {
+		const struct ifpin_prefix *p = &w->plan->prefixes[i];
+		bool four = ifp_prefix_is_v4(p);
+		unsigned int *shortest = four ? &shortest4 : &shortest6;
+		unsigned int len = p->prefixlen - (four ? 96u : 0);
+
+		*(four ? &w->four : &w->six) = true;
+		if (len < *shortest)
+			*shortest = len;
+	}
+	w->top4 = w->four ? shortest4 / 8 * 8 : 0;
+	w->top6 = w->six ? shortest6 / 8 * 8 : 0;
+}
+
 char *ifp_plan_text(const struct plan *plan)
 {
 	char *text = NULL;
@@ -378,8 +477,7 @@ char *ifp_plan_text(const struct plan *plan)
 
 	if (!w.f)
 		return NULL;
-	for (size_t i = 0; i < plan->n_prefixes; i++)
-		*(ifp_prefix_is_v4(&plan->prefixes[i]) ? &w.four : &w.six) = true;
+	measure(&w);
 	inet_table(&w);
 	arp_table(&w);
 	bridge_table(&w);

@@ -79,7 +79,7 @@ static int cover_changes(const struct ifpin_fence *f, const struct ports *covere
 	unsigned int *ret_changed, struct ifpin_error *err)
 {
 	_cleanup_free_ char *text = NULL;
-	struct plan plan = {.name = f->name};
+	struct plan plan = {.name = f->name, .covered = covered->list, .n_covered = covered->n};
 	unsigned int changed = 0;
 	size_t size;
 	FILE *out = open_memstream(&text, &size);
@@ -110,6 +110,12 @@ static int cover_changes(const struct ifpin_fence *f, const struct ports *covere
 				in ? "in" : "out", f->covered[i], f->name, in ? "in" : "out",
 				f->covered[i]);
 		changed++;
+	}
+	fprintf(out, "flush set inet " TABLE_PREFIX "%s covered\n", f->name);
+	if (covered->n) {
+		fprintf(out, "add element inet " TABLE_PREFIX "%s covered { ", f->name);
+		ifp_plan_covered(out, &plan);
+		fputs(" }\n", out);
 	}
 	if (fclose(out))
 		r = ifp_fail(err, -ENOMEM, "no memory for the rules");
