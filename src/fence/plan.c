@@ -154,6 +154,23 @@ static void at_offset(const struct writer *w, const char *dir, unsigned int at)
 	fputs("\t}\n", w->f);
 }
 
+/*
+ * A frame of a packet socket past the queueing discipline has no link header that rules can read,
+ * and begins, for them, where the socket says. So all places are looked at where the addresses of
+ * IP, ARP and neighbour discovery can be, behind three tags and PPPoE at most.
+ */
+static void headless(const struct writer *w)
+{
+	fputs("\tchain out_headless {\n", w->f);
+	if (w->plan->n_ethertypes) /* nor can its type be read */
+		fputs("\t\tcounter name \"out-ethertype\" drop\n", w->f);
+	for (unsigned int at = 12; w->four && at <= 36; at += 2)
+		match(w, "nh", at * 8, "p4", "out", at % 4 ? "arp" : "source");
+	for (unsigned int at = 8; w->six && at <= 68; at += 4)
+		match(w, "nh", at * 8, "p6", "out", at < 48 ? "source" : "discovery");
+	fputs("\t}\n", w->f);
+}
+
 /* What follows a type field that has so many tags before it. */
 static void below_tags(const struct writer *w, const char *dir, unsigned int tags)
 {
@@ -183,6 +200,9 @@ static void below_tags(const struct writer *w, const char *dir, unsigned int tag
 	if (tags == MAX_TAGS)
 		fprintf(w->f, "\t\t@ll,%u,16 { %s, %s, %s } counter name \"%s-nested\" drop\n",
 			type * 8, tag_types[0], tag_types[1], tag_types[2], dir);
+	/* There is a link header if its first byte is anything at all. */
+	if (!tags && !strcmp(dir, "out"))
+		fputs("\t\t@ll,0,8 0-255 accept\n\t\tgoto out_headless\n", w->f);
 	fputs("\t}\n", w->f);
 }
 
@@ -190,6 +210,8 @@ static void wire(const struct writer *w, const char *dir)
 {
 	for (unsigned int at = 14; at <= 14 + 4 * MAX_TAGS + 8; at += 4)
 		at_offset(w, dir, at);
+	if (!strcmp(dir, "out"))
+		headless(w);
 	for (unsigned int tags = 0; tags <= MAX_TAGS; tags++)
 		below_tags(w, dir, tags);
 }
