@@ -319,13 +319,18 @@ int ifp_new_link(const struct env *e, const char *kind, uint32_t lower, int peer
 		vxlan_data(nlh);
 	mnl_attr_nest_end(nlh, data);
 	mnl_attr_nest_end(nlh, info);
-	r = ifp_nl_talk(nlh, NULL, NULL) ?: link_on(if_nametoindex(NEW_LINK));
-	if (r || peer_ns < 0)
+	r = ifp_nl_talk(nlh, NULL, NULL);
+	if (r)
 		return r;
-	if (setns(peer_ns, CLONE_NEWNET))
-		return -errno;
-	r = link_on(if_nametoindex(NEW_LINK));
-	return setns(e->ns_host, CLONE_NEWNET) ? -errno : r;
+	/* The other end first: then there is a carrier at once, and no packet is lost. */
+	if (peer_ns >= 0) {
+		if (setns(peer_ns, CLONE_NEWNET))
+			return -errno;
+		r = link_on(if_nametoindex(NEW_LINK));
+		if (setns(e->ns_host, CLONE_NEWNET))
+			return -errno;
+	}
+	return r ?: link_on(if_nametoindex(NEW_LINK));
 }
 
 int ifp_set_master(uint32_t ifindex, uint32_t master)
