@@ -324,49 +324,27 @@ static void check_xdp_sockets(struct check *c)
 			"passes no rule");
 }
 
-struct tc {
-	struct check *c;
-	uint32_t last;
-};
-
-static int on_qdisc(const struct nlmsghdr *nlh, void *data)
+/* Before Linux 6.6 there is no place for the program, at any device. */
+static void check_guard(struct check *c, const struct ports *covered)
 {
-	const struct tcmsg *t = mnl_nlmsg_get_payload(nlh);
-	struct tc *tc = data;
-	const struct nlattr *a;
+	uint32_t id;
+	int n = 0;
 
-	if (nlh->nlmsg_type != RTM_NEWQDISC)
-		return 0;
-	mnl_attr_for_each (a, nlh, sizeof(*t)) {
-		const char *kind = mnl_attr_get_type(a) == TCA_KIND ? mnl_attr_get_str(a) : "";
-
-		if ((strcmp(kind, "clsact") != 0 && strcmp(kind, "ingress") != 0) ||
-			tc->last == (uint32_t)t->tcm_ifindex)
+	for (size_t i = 0; i < covered->n; i++) {
+		n = ifp_guard_find(c->fence->name, covered->list[i].ifindex, &id, 1);
+		if (n < 0)
+			break;
+		if (n)
 			continue;
-		tc->last = (uint32_t)t->tcm_ifindex;
-		for (size_t i = 0; i < tc->c->all->n; i++)
-			if (tc->c->all->list[i].ifindex == tc->last)
-				say(tc->c, IFPIN_FINDING_BEYOND,
-					"%s has filters of traffic control (tc, %s); what they mirror or "
-					"redirect to another interface passes no rule there",
-					tc->c->all->list[i].name, kind);
+		say(c, IFPIN_FINDING_BROKEN,
+			"the fence's program for traffic control is not at %s: apply the fence again, "
+			"or use --follow",
+			covered->list[i].name);
 	}
-	return 0;
-}
-
-static void check_traffic_control(struct check *c)
-{
-	char buf[512];
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
-	struct tcmsg *t;
-	struct tc tc = {.c = c};
-
-	nlh->nlmsg_type = RTM_GETQDISC;
-	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	t = mnl_nlmsg_put_extra_header(nlh, sizeof(*t));
-	t->tcm_family = AF_UNSPEC;
-	if (ifp_nl_talk(nlh, on_qdisc, &tc))
-		say(c, IFPIN_FINDING_NOTE, "traffic control cannot be read");
+	if (n < 0)
+		say(c, IFPIN_FINDING_BEYOND,
+			"this kernel has no place for the fence's program in traffic control (tcx, "
+			"Linux 6.6); what that redirects passes no rule");
 }
 
 /* What runs before the fence on the way in, or might run after it on the way out. */
@@ -408,7 +386,6 @@ static void check_beyond(struct check *c)
 				p->name);
 	}
 	check_xdp_sockets(c);
-	check_traffic_control(c);
 	if (!c->fence->bridge)
 		say(c, IFPIN_FINDING_NOTE,
 			"this kernel has no tables for bridges; bridged frames are seen on devices "
@@ -440,6 +417,7 @@ static int check_all(
 	if (r)
 		return r;
 	check_carriers(c, carriers);
+	check_guard(c, covered);
 	if (nat && !f->nat)
 		say(c, IFPIN_FINDING_BROKEN,
 			"the host translates addresses now and did not when the fence was applied: "

@@ -10,6 +10,11 @@
 /* Devices may come and go between the look at them and the transaction. */
 #define MAX_TRIES 8
 
+static void end_guard(struct ifp_guard **g)
+{
+	ifp_guard_end(*g);
+}
+
 static void putp(json_object **o)
 {
 	json_object_put(*o);
@@ -146,6 +151,47 @@ static int explain(int r, struct ifpin_error *err)
 		said);
 }
 
+/*
+ * The program is at all devices before the rules change, and the former one leaves after: at no
+ * time is less held than before or after. Kernels before 6.6 have no place for it; there, what
+ * traffic control redirects is not held, and ifpin_fence_check() says so.
+ */
+static int swap_guard(const struct plan *plan, const char *text, struct ifpin_error *err)
+{
+	_cleanup_(end_guard) struct ifp_guard *g = NULL;
+	uint32_t wire, bare;
+	size_t tied = 0;
+	int r = ifp_guard_load(plan, &g);
+
+	if (r)
+		return ifp_fail_errno(err, r, "cannot load the program for traffic control");
+	wire = ifp_guard_id(g, true);
+	bare = ifp_guard_id(g, false);
+	for (; tied < plan->n_covered && !r; tied++)
+		r = ifp_guard_attach(g, &plan->covered[tied]);
+	if (r == -ENODEV)
+		r = -ENOENT; /* gone meanwhile: look again */
+	if (r == -EINVAL && tied == 1)
+		r = 0;
+	else if (r)
+		ifp_fail_errno(err, r, "cannot tie the program for traffic control to %s",
+			plan->covered[tied - 1].name);
+	if (!r)
+		r = ifp_nft_run(text, false, err);
+	for (size_t i = 0; i < plan->n_covered; i++) {
+		/* What was there before stays if all is to be as it was. */
+		if (!r)
+			ifp_guard_detach(plan->name, plan->covered[i].ifindex, wire, bare);
+		else if (i < tied)
+			ifp_guard_remove(g, &plan->covered[i]);
+	}
+	for (size_t i = 0; !r && i < plan->n_carriers; i++)
+		ifp_guard_detach(plan->name, plan->carriers[i].ifindex, 0, 0);
+	if (!r)
+		ifp_guard_detach(plan->name, plan->device.ifindex, 0, 0);
+	return r;
+}
+
 /* One look at the devices and one transaction for what is seen. Return: -ENOENT: try again. */
 static int try_apply(struct plan *plan, bool dry, char **ret_text, struct ifpin_error *err)
 {
@@ -166,10 +212,11 @@ static int try_apply(struct plan *plan, bool dry, char **ret_text, struct ifpin_
 	plan->covered = covered.list;
 	plan->n_covered = covered.n;
 	text = ifp_plan_text(plan);
-	plan->carriers = plan->covered = NULL;
 	if (!text)
-		return ifp_fail(err, -ENOMEM, "no memory for the rules");
-	r = ifp_nft_run(text, dry, err);
+		r = ifp_fail(err, -ENOMEM, "no memory for the rules");
+	else
+		r = dry ? ifp_nft_run(text, true, err) : swap_guard(plan, text, err);
+	plan->carriers = plan->covered = NULL;
 	if (!r && ret_text) {
 		*ret_text = text;
 		text = NULL;
@@ -281,6 +328,7 @@ void ifpin_fence_free(struct ifpin_fence *fences, size_t n)
 int ifpin_fence_remove(const char *name, struct ifpin_error *ret_error)
 {
 	_cleanup_(putp) json_object *items = NULL;
+	_cleanup_(ifp_ports_free) struct ports all = {};
 	char text[1024] = "";
 	int r = ifp_fence_name_check(name, ret_error);
 
@@ -301,5 +349,9 @@ int ifpin_fence_remove(const char *name, struct ifpin_error *ret_error)
 		return r;
 	if (!*text)
 		return ifp_fail(ret_error, -ENOENT, "there is no fence \"%s\"", name);
-	return explain(ifp_nft_run(text, false, ret_error), ret_error);
+	r = explain(ifp_nft_run(text, false, ret_error), ret_error);
+	if (!r && !ifp_ports_read(&all))
+		for (size_t i = 0; i < all.n; i++)
+			ifp_guard_detach(name, all.list[i].ifindex, 0, 0);
+	return r;
 }

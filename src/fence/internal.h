@@ -97,3 +97,22 @@ int ifp_host_has_nat(bool *ret, struct ifpin_error *err);
 /* Replaces the fence by what it was, for the devices there are now. */
 int ifp_fence_again(
 	const struct ifpin_fence *was, const struct ifpin_device *device, struct ifpin_error *err);
+
+/* ---- guard.c: a program in traffic control, for what passes no rule ---- */
+struct ifp_guard;
+/* Return: 0; errno of bpf(2). */
+int ifp_guard_load(const struct plan *plan, struct ifp_guard **ret);
+void ifp_guard_end(struct ifp_guard *g);
+/* Before all other programs of the device's egress. Return: 0; -EINVAL: before Linux 6.6; -errno.
+ */
+int ifp_guard_attach(const struct ifp_guard *g, const struct port *port);
+void ifp_guard_remove(const struct ifp_guard *g, const struct port *port);
+uint32_t ifp_guard_id(const struct ifp_guard *g, bool ether);
+/* Programs of a fence at a device. Return: how many; -errno. */
+int ifp_guard_find(const char *fence, uint32_t ifindex, uint32_t *ret_ids, size_t max);
+/* Takes those of a fence off a device, but for two. */
+void ifp_guard_detach(const char *fence, uint32_t ifindex, uint32_t keep_a, uint32_t keep_b);
+/* Ties the program of one device to another of the same type. Return: 0; -ENOENT; -errno. */
+int ifp_guard_extend(const char *fence, uint32_t from, const struct port *to);
+bool ifp_guard_count(
+	const char *fence, uint32_t ifindex, uint64_t *ret_packets, uint64_t *ret_bytes);

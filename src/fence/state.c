@@ -128,9 +128,8 @@ static int read_set(json_object *set, const char *family, struct ifpin_fence *f)
 	return r;
 }
 
-static int read_counter(json_object *o, struct ifpin_fence *f)
+static int count(struct ifpin_fence *f, const char *reason, uint64_t packets, uint64_t bytes)
 {
-	const char *reason = ifp_nft_string(o, "name");
 	struct ifpin_fence_counter *c = NULL;
 	int r;
 
@@ -145,8 +144,25 @@ static int read_counter(json_object *o, struct ifpin_fence *f)
 		*c = (struct ifpin_fence_counter){};
 		snprintf(c->reason, sizeof(c->reason), "%s", reason);
 	}
-	c->packets += (uint64_t)ifp_nft_int(o, "packets");
-	c->bytes += (uint64_t)ifp_nft_int(o, "bytes");
+	c->packets += packets;
+	c->bytes += bytes;
+	return 0;
+}
+
+static int read_counter(json_object *o, struct ifpin_fence *f)
+{
+	return count(f, ifp_nft_string(o, "name"), (uint64_t)ifp_nft_int(o, "packets"),
+		(uint64_t)ifp_nft_int(o, "bytes"));
+}
+
+/* One program serves all devices of a type, with one pair of variables for both types. */
+static int read_guard(struct ifpin_fence *f)
+{
+	uint64_t packets, bytes;
+
+	for (size_t i = 0; i < f->n_covered; i++)
+		if (ifp_guard_count(f->name, f->covered[i], &packets, &bytes))
+			return count(f, "out-redirected", packets, bytes);
 	return 0;
 }
 
@@ -214,6 +230,9 @@ int ifp_state_read(const char *name, struct ifpin_fence *ret, struct ifpin_error
 	}
 	if (!any)
 		return ifp_fail(err, -ENOENT, "there is no fence \"%s\"", name);
+	r = read_guard(&f);
+	if (r)
+		return ifp_fail_errno(err, r, "cannot read the fence \"%s\"", name);
 	*ret = f;
 	f = (struct ifpin_fence){};
 	return 0;

@@ -74,6 +74,27 @@ static bool needs_all(const struct ifpin_fence *f, const struct ports *carriers)
 	return false;
 }
 
+/* The program of a device that is covered already goes to the new ones. */
+static int extend_guard(
+	const struct ifpin_fence *f, const struct ports *covered, struct ifpin_error *err)
+{
+	for (size_t i = 0; i < covered->n; i++) {
+		const struct port *to = &covered->list[i];
+		int r = -ENOENT;
+
+		if (among(f->covered, f->n_covered, to->ifindex))
+			continue;
+		for (size_t k = 0; k < covered->n && r == -ENOENT; k++)
+			if (among(f->covered, f->n_covered, covered->list[k].ifindex) &&
+				covered->list[k].type == to->type)
+				r = ifp_guard_extend(f->name, covered->list[k].ifindex, to);
+		if (r)
+			return ifp_fail_errno(err, r,
+				"cannot tie the program for traffic control to %s", to->name);
+	}
+	return 0;
+}
+
 /* The quick way for what happens most: devices more, devices less. */
 static int cover_changes(const struct ifpin_fence *f, const struct ports *covered,
 	unsigned int *ret_changed, struct ifpin_error *err)
@@ -120,7 +141,7 @@ static int cover_changes(const struct ifpin_fence *f, const struct ports *covere
 	if (fclose(out))
 		r = ifp_fail(err, -ENOMEM, "no memory for the rules");
 	if (!r && changed)
-		r = ifp_nft_run(text, false, err);
+		r = extend_guard(f, covered, err) ?: ifp_nft_run(text, false, err);
 	if (!r)
 		*ret_changed = changed;
 	return r;

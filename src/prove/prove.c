@@ -5,6 +5,7 @@
 
 #include <ifpin/fence.h>
 
+#include <bpf/bpf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -135,11 +136,18 @@ static void make_attempt(
 	_exit(NOTHING_RAN);
 }
 
+static bool has_tcx(void)
+{
+	uint32_t n = 0;
+
+	return !bpf_prog_query(1, 47 /* BPF_TCX_EGRESS */, 0, NULL, NULL, &n);
+}
+
 /* What would have to be there for an attempt to be held, and is not here. */
 static const char *lacking(const struct attempt *a, enum protection prot)
 {
-	if (prot == PROT_FENCE && (a->flags & NEEDS_TC))
-		return "a program of traffic control, which the fence does not have";
+	if (prot == PROT_FENCE && (a->flags & NEEDS_TC) && !has_tcx())
+		return "a place for programs in traffic control (tcx), Linux 6.6";
 	if (prot == PROT_FENCE && (a->flags & PAST_RULES))
 		return "a rule that AF_XDP passes, and there is none";
 	if (prot != PROT_IFPIN)
