@@ -151,39 +151,50 @@ static int explain(int r, struct ifpin_error *err)
 		said);
 }
 
+/* Ties the program to the devices in turn. ret_tied: also on failure. */
+static int tie_guard(const struct plan *plan, const struct ifp_guard *g, int *former,
+	size_t *ret_tied, struct ifpin_error *err)
+{
+	for (size_t i = 0; i < plan->n_covered; i++) {
+		int r = ifp_guard_attach(g, plan->name, &plan->covered[i], &former[i]);
+
+		/* Before Linux 6.6 there is no place for it; ifpin_fence_check() says so. */
+		if (r == -EINVAL && !i)
+			return 0;
+		if (r == -ENODEV)
+			r = -ENOENT; /* gone meanwhile: look again */
+		if (r)
+			return ifp_fail_errno(err, r,
+				"cannot tie the program for traffic control to %s",
+				plan->covered[i].name);
+		*ret_tied = i + 1;
+	}
+	return 0;
+}
+
 /*
- * The program is at all devices before the rules change, and the former one leaves after: at no
- * time is less held than before or after. Kernels before 6.6 have no place for it; there, what
- * traffic control redirects is not held, and ifpin_fence_check() says so.
+ * The new program is at all devices before the rules change; where they do not, the former one
+ * comes back.
  */
 static int swap_guard(const struct plan *plan, const char *text, struct ifpin_error *err)
 {
 	_cleanup_(end_guard) struct ifp_guard *g = NULL;
-	uint32_t wire, bare;
+	_cleanup_free_ int *former = calloc(plan->n_covered + 1, sizeof(*former));
 	size_t tied = 0;
-	int r = ifp_guard_load(plan, &g);
+	int r = former ? ifp_guard_load(plan, &g) : -ENOMEM;
 
 	if (r)
 		return ifp_fail_errno(err, r, "cannot load the program for traffic control");
-	wire = ifp_guard_id(g, true);
-	bare = ifp_guard_id(g, false);
-	for (; tied < plan->n_covered && !r; tied++)
-		r = ifp_guard_attach(g, &plan->covered[tied]);
-	if (r == -ENODEV)
-		r = -ENOENT; /* gone meanwhile: look again */
-	if (r == -EINVAL && tied == 1)
-		r = 0;
-	else if (r)
-		ifp_fail_errno(err, r, "cannot tie the program for traffic control to %s",
-			plan->covered[tied - 1].name);
+	r = tie_guard(plan, g, former, &tied, err);
 	if (!r)
 		r = ifp_nft_run(text, false, err);
-	for (size_t i = 0; i < plan->n_covered; i++) {
-		/* What was there before stays if all is to be as it was. */
-		if (!r)
-			ifp_guard_detach(plan->name, plan->covered[i].ifindex, wire, bare);
-		else if (i < tied)
-			ifp_guard_remove(g, &plan->covered[i]);
+	for (size_t i = 0; i < tied; i++) {
+		if (r)
+			ifp_guard_restore(g, &plan->covered[i], former[i]);
+		else /* more than one are left where somebody was killed */
+			ifp_guard_detach(plan->name, plan->covered[i].ifindex,
+				ifp_guard_id(g, true), ifp_guard_id(g, false));
+		ifp_closep(&former[i]);
 	}
 	for (size_t i = 0; !r && i < plan->n_carriers; i++)
 		ifp_guard_detach(plan->name, plan->carriers[i].ifindex, 0, 0);

@@ -96,20 +96,46 @@ int ifp_guard_load(const struct plan *plan, struct ifp_guard **ret)
 	return 0;
 }
 
-int ifp_guard_attach(const struct ifp_guard *g, const struct port *port)
+static int program_for(const struct ifp_guard *g, const struct port *port)
 {
-	const struct bpf_program *p =
-		port->type == ARPHRD_ETHER ? g->skel->progs.ifpin_wire : g->skel->progs.ifpin_bare;
-
-	return bpf_prog_attach(bpf_program__fd(p), (int)port->ifindex, TCX_EGRESS, BEFORE_ALL);
+	return bpf_program__fd(
+		port->type == ARPHRD_ETHER ? g->skel->progs.ifpin_wire : g->skel->progs.ifpin_bare);
 }
 
-void ifp_guard_remove(const struct ifp_guard *g, const struct port *port)
+static int tie(int prog, uint32_t ifindex, int instead_of)
 {
-	const struct bpf_program *p =
-		port->type == ARPHRD_ETHER ? g->skel->progs.ifpin_wire : g->skel->progs.ifpin_bare;
+	LIBBPF_OPTS(bpf_prog_attach_opts, o, .flags = BEFORE_ALL);
 
-	bpf_prog_detach2(bpf_program__fd(p), (int)port->ifindex, TCX_EGRESS);
+	if (instead_of >= 0) {
+		o.flags = BPF_F_REPLACE;
+		o.replace_prog_fd = instead_of;
+	}
+	return bpf_prog_attach_opts(prog, (int)ifindex, TCX_EGRESS, &o);
+}
+
+int ifp_guard_attach(
+	const struct ifp_guard *g, const char *fence, const struct port *port, int *ret_former)
+{
+	_cleanup_close_ int former = -1;
+	uint32_t id;
+	int r = ifp_guard_find(fence, port->ifindex, &id, 1);
+
+	if (r < 0)
+		return r;
+	if (r)
+		former = bpf_prog_get_fd_by_id(id);
+	r = tie(program_for(g, port), port->ifindex, former);
+	if (!r)
+		*ret_former = ifp_take_fd(&former);
+	return r;
+}
+
+void ifp_guard_restore(const struct ifp_guard *g, const struct port *port, int former)
+{
+	if (former < 0)
+		bpf_prog_detach2(program_for(g, port), (int)port->ifindex, TCX_EGRESS);
+	else
+		tie(former, port->ifindex, program_for(g, port));
 }
 
 uint32_t ifp_guard_id(const struct ifp_guard *g, bool ether)

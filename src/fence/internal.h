@@ -103,10 +103,12 @@ struct ifp_guard;
 /* Return: 0; errno of bpf(2). */
 int ifp_guard_load(const struct plan *plan, struct ifp_guard **ret);
 void ifp_guard_end(struct ifp_guard *g);
-/* Before all other programs of the device's egress. Return: 0; -EINVAL: before Linux 6.6; -errno.
- */
-int ifp_guard_attach(const struct ifp_guard *g, const struct port *port);
-void ifp_guard_remove(const struct ifp_guard *g, const struct port *port);
+/* Before all other programs of the device's egress, or in place of the fence's former one, which is
+ * given out. Return: 0; -EINVAL: before Linux 6.6; -errno. */
+int ifp_guard_attach(
+	const struct ifp_guard *g, const char *fence, const struct port *port, int *ret_former);
+/* Undoes that. */
+void ifp_guard_restore(const struct ifp_guard *g, const struct port *port, int former);
 uint32_t ifp_guard_id(const struct ifp_guard *g, bool ether);
 /* Programs of a fence at a device. Return: how many; -errno. */
 int ifp_guard_find(const char *fence, uint32_t ifindex, uint32_t *ret_ids, size_t max);

@@ -348,17 +348,36 @@ static void inet_rules(const struct writer *w, const char *dir)
  */
 static void inet_before_nat(const struct writer *w)
 {
-	fputs("\tchain before {\n\t\ttype filter hook postrouting priority " FIRST
-	      "; policy accept;\n\t\toif 1 accept\n",
-		w->f);
+	static const char *const ends[] = {"saddr", "daddr"};
+
+	fputs("\tchain leaving {\n\t\toif 1 accept\n", w->f);
 	exempt(w, "out", false);
 	inet_match(w, "out", false, false);
 	inet_match(w, "out", true, false);
 	for (int six = 0; six < 2 && w->plan->nat; six++)
-		for (int dst = 0; dst < 2 && (six ? w->six : w->four); dst++)
+		for (size_t i = 0; i < 2 && (six ? w->six : w->four); i++)
 			fprintf(w->f,
 				"\t\tct original %s %s @p%d counter name \"out-translated\" drop\n",
-				six ? "ip6" : "ip", dst ? "daddr" : "saddr", six ? 6 : 4);
+				six ? "ip6" : "ip", ends[i], six ? 6 : 4);
+	/* Most packets are of no interest, and should find that out first. */
+	fputs("\t}\n\tchain before {\n\t\ttype filter hook postrouting priority " FIRST
+	      "; policy accept;\n",
+		w->f);
+	for (int six = 0; six < 2; six++) {
+		unsigned int top = six ? w->top6 : w->top4;
+
+		if (!(six ? w->six : w->four))
+			continue;
+		if (top)
+			fprintf(w->f, "\t\tmeta nfproto ipv%d @nh,%d,%u @t%d goto leaving\n",
+				six ? 6 : 4, six ? 64 : 96, top, six ? 6 : 4);
+		else
+			fprintf(w->f, "\t\t%s saddr @p%d goto leaving\n", six ? "ip6" : "ip",
+				six ? 6 : 4);
+		for (size_t i = 0; i < 2 && w->plan->nat; i++)
+			fprintf(w->f, "\t\tct original %s %s @p%d goto leaving\n",
+				six ? "ip6" : "ip", ends[i], six ? 6 : 4);
+	}
 	fputs("\t}\n", w->f);
 }
 

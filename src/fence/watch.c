@@ -141,7 +141,7 @@ static int cover_changes(const struct ifpin_fence *f, const struct ports *covere
 	if (fclose(out))
 		r = ifp_fail(err, -ENOMEM, "no memory for the rules");
 	if (!r && changed)
-		r = extend_guard(f, covered, err) ?: ifp_nft_run(text, false, err);
+		r = ifp_nft_run(text, false, err) ?: extend_guard(f, covered, err);
 	if (!r)
 		*ret_changed = changed;
 	return r;
