@@ -150,30 +150,16 @@ static void judge_chain(struct check *c, const struct chain *k)
 			k->name, k->family, k->there, k->wanted);
 }
 
-/* What JSON does not tell: that a table is there and does nothing, and where a chain hangs. */
-static int check_text(
-	struct check *c, struct chains *chains, const char *family, struct ifpin_error *err)
+/* JSON does not tell where a chain hangs. */
+static void check_hooks(
+	struct check *c, struct chains *chains, const char *family, const char *text)
 {
-	_cleanup_free_ char *text = NULL;
-	char command[80];
-	int r;
-
-	snprintf(command, sizeof(command), "list table %s " TABLE_PREFIX "%s", family,
-		c->fence->name);
-	r = ifp_nft_text(command, &text, err);
-	if (r)
-		return r;
-	if (strstr(text, "\tflags dormant"))
-		say(c, IFPIN_FINDING_BROKEN,
-			"table %s " TABLE_PREFIX "%s is switched off (dormant)", family,
-			c->fence->name);
 	for (size_t i = 0; i < chains->n; i++) {
 		struct chain *k = &chains->list[i];
 
 		if (*k->device && !strcmp(k->family, family))
 			k->found &= ifp_nft_hooked(text, c->fence->name, k->name, k->device);
 	}
-	return 0;
 }
 
 static size_t elements(json_object *items, const char *name)
@@ -206,6 +192,42 @@ static void check_sets(
 			"the sets of table %s do not hold what those of the others do", family);
 }
 
+/* One table is looked at as a whole, or what is wrong with it said once. */
+static int check_table(struct check *c, const struct plan *plan, struct chains *chains,
+	const char *family, struct ifpin_error *err)
+{
+	_cleanup_(putp) json_object *items = NULL;
+	_cleanup_free_ char *text = NULL;
+	bool wanted = false, gone, off;
+	char command[80];
+	int r;
+
+	for (size_t i = 0; i < chains->n; i++)
+		wanted |= !strcmp(chains->list[i].family, family);
+	if (!wanted)
+		return 0;
+	snprintf(command, sizeof(command), "list table %s " TABLE_PREFIX "%s", family, plan->name);
+	r = ifp_nft_text(command, &text, err);
+	gone = r == -ENOENT;
+	off = !r && ifp_nft_dormant(text);
+	if (gone || off) {
+		say(c, IFPIN_FINDING_BROKEN, "table %s " TABLE_PREFIX "%s is %s", family,
+			plan->name, gone ? "gone" : "switched off (dormant)");
+		for (size_t i = 0; i < chains->n; i++)
+			if (!strcmp(chains->list[i].family, family))
+				chains->list[i].family[0] = 0;
+		return 0;
+	}
+	if (!r)
+		r = ifp_nft_list(command, &items, err);
+	if (r)
+		return r;
+	compare(c, chains, family, items);
+	check_sets(c, plan, family, items);
+	check_hooks(c, chains, family, text);
+	return 0;
+}
+
 static int check_rules(struct check *c, const struct plan *plan, struct ifpin_error *err)
 {
 	static const char *const families[] = {"inet", "netdev", "bridge", "arp"};
@@ -213,33 +235,8 @@ static int check_rules(struct check *c, const struct plan *plan, struct ifpin_er
 	struct chains chains = {};
 	int r = text ? read_plan(text, &chains) : -ENOMEM;
 
-	for (size_t k = 0; k < ARRAY_SIZE(families) && !r; k++) {
-		_cleanup_(putp) json_object *items = NULL;
-		char command[80];
-		bool wanted = false;
-
-		for (size_t i = 0; i < chains.n; i++)
-			wanted |= !strcmp(chains.list[i].family, families[k]);
-		if (!wanted)
-			continue;
-		snprintf(command, sizeof(command), "list table %s " TABLE_PREFIX "%s", families[k],
-			plan->name);
-		r = ifp_nft_list(command, &items, err);
-		if (r == -ENOENT) {
-			say(c, IFPIN_FINDING_BROKEN, "table %s " TABLE_PREFIX "%s is gone",
-				families[k], plan->name);
-			for (size_t i = 0; i < chains.n; i++)
-				if (!strcmp(chains.list[i].family, families[k]))
-					chains.list[i].family[0] = 0;
-			r = 0;
-			continue;
-		}
-		if (r)
-			break;
-		compare(c, &chains, families[k], items);
-		check_sets(c, plan, families[k], items);
-		r = check_text(c, &chains, families[k], err);
-	}
+	for (size_t k = 0; k < ARRAY_SIZE(families) && !r; k++)
+		r = check_table(c, plan, &chains, families[k], err);
 	for (size_t i = 0; i < chains.n && !r; i++)
 		if (*chains.list[i].family)
 			judge_chain(c, &chains.list[i]);

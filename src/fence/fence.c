@@ -89,6 +89,17 @@ static int nobody_is_last(struct ifpin_error *err)
 	return r;
 }
 
+/* Its table of addresses is there and switched off: there is nothing that could be read. */
+static bool is_off(const char *name)
+{
+	_cleanup_free_ char *text = NULL;
+	char command[80];
+
+	snprintf(command, sizeof(command), "list table inet " TABLE_PREFIX "%s", name);
+	return !ifp_nft_text(command, &text, NULL) && ifp_nft_dormant(text) &&
+	       strstr(text, "\"ifpin fence 1\"");
+}
+
 /* A table of our name that no fence is in belongs to somebody else. */
 static int name_is_free(const char *name, struct ifpin_error *err)
 {
@@ -100,7 +111,7 @@ static int name_is_free(const char *name, struct ifpin_error *err)
 	if (r)
 		return r;
 	/* What is left after somebody deleted a part has our counters, if not what we were told. */
-	if (!f.device.ifindex && !f.n_counters)
+	if (!f.device.ifindex && !f.n_counters && !is_off(name))
 		r = ifp_fail(err, -EEXIST,
 			"a table " TABLE_PREFIX "%s is there that is no fence: remove it, or "
 			"choose another name (--name)",
@@ -302,12 +313,20 @@ int ifp_fence_again(
 	return put_up(&plan, false, NULL, err);
 }
 
+static bool is_listed(const struct ifpin_fence *list, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(list[i].name, name))
+			return true;
+	return false;
+}
+
 int ifpin_fence_list(struct ifpin_fence **ret_fences, size_t *ret_n, struct ifpin_error *ret_error)
 {
-	_cleanup_free_ char(*names)[IFPIN_FENCE_NAME_SIZE] = NULL;
+	_cleanup_free_ struct fence_table *tables = NULL;
 	struct ifpin_fence *list;
 	size_t n, read = 0;
-	int r = explain(ifp_state_names(&names, &n, ret_error), ret_error);
+	int r = explain(ifp_state_tables(&tables, &n, ret_error), ret_error);
 
 	if (r)
 		return r;
@@ -315,7 +334,9 @@ int ifpin_fence_list(struct ifpin_fence **ret_fences, size_t *ret_n, struct ifpi
 	if (!list)
 		return ifp_fail(ret_error, -ENOMEM, "no memory for %zu fences", n);
 	for (size_t i = 0; i < n; i++) {
-		r = ifp_state_read(names[i], &list[read], ret_error);
+		if (is_listed(list, read, tables[i].fence))
+			continue;
+		r = ifp_state_read(tables[i].fence, &list[read], ret_error);
 		if (r == -ENOENT)
 			continue; /* taken down meanwhile */
 		if (r) {
@@ -338,31 +359,30 @@ void ifpin_fence_free(struct ifpin_fence *fences, size_t n)
 
 int ifpin_fence_remove(const char *name, struct ifpin_error *ret_error)
 {
-	_cleanup_(putp) json_object *items = NULL;
 	_cleanup_(ifp_ports_free) struct ports all = {};
-	char text[1024] = "";
+	_cleanup_free_ struct fence_table *tables = NULL;
+	char text[512] = "";
+	size_t n = 0;
+	bool any;
 	int r = ifp_fence_name_check(name, ret_error);
 
 	if (!r)
 		r = explain(name_is_free(name, ret_error), ret_error);
 	if (!r)
-		r = explain(ifp_nft_list("list tables", &items, ret_error), ret_error);
-	for (size_t i = 0; !r && i < json_object_array_length(items); i++) {
-		json_object *o = ifp_nft_of(json_object_array_get_idx(items, i), "table");
-		const char *table = o ? ifp_nft_string(o, "name") : "";
-		size_t used = strlen(text);
-
-		if (is_ours(table) && !strcmp(table + strlen(TABLE_PREFIX), name))
-			snprintf(text + used, sizeof(text) - used, "delete table %s %s\n",
-				ifp_nft_string(o, "family"), table);
-	}
+		r = explain(ifp_state_tables(&tables, &n, ret_error), ret_error);
+	for (size_t i = 0; !r && i < n; i++)
+		if (!strcmp(tables[i].fence, name))
+			snprintf(text + strlen(text), sizeof(text) - strlen(text),
+				"delete table %s " TABLE_PREFIX "%s\n", tables[i].family, name);
+	any = *text;
+	if (!r && any)
+		r = explain(ifp_nft_run(text, false, ret_error), ret_error);
+	if (!r)
+		r = ifp_ports_read(&all);
 	if (r)
 		return r;
-	if (!*text)
-		return ifp_fail(ret_error, -ENOENT, "there is no fence \"%s\"", name);
-	r = explain(ifp_nft_run(text, false, ret_error), ret_error);
-	if (!r && !ifp_ports_read(&all))
-		for (size_t i = 0; i < all.n; i++)
-			ifp_guard_detach(name, all.list[i].ifindex, 0, 0);
-	return r;
+	/* Programs stay where somebody has flushed all rules. */
+	for (size_t i = 0; i < all.n; i++)
+		any |= ifp_guard_detach(name, all.list[i].ifindex, 0, 0) > 0;
+	return any ? 0 : ifp_fail(ret_error, -ENOENT, "there is no fence \"%s\"", name);
 }

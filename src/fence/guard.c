@@ -78,24 +78,6 @@ static int set_up(struct guard_bpf *skel, const struct plan *plan)
 	       fill(skel, plan);
 }
 
-int ifp_guard_load(const struct plan *plan, struct ifp_guard **ret)
-{
-	struct ifp_guard *g = calloc(1, sizeof(*g));
-	int r;
-
-	if (!g)
-		return -ENOMEM;
-	libbpf_set_print(NULL);
-	g->skel = guard_bpf__open();
-	r = g->skel ? set_up(g->skel, plan) : -errno;
-	if (r) {
-		ifp_guard_end(g);
-		return r;
-	}
-	*ret = g;
-	return 0;
-}
-
 static int program_for(const struct ifp_guard *g, const struct port *port)
 {
 	return bpf_program__fd(
@@ -189,13 +171,41 @@ static void *variables(int prog, const char *suffix, size_t at_least)
 	return NULL;
 }
 
-static bool is_of(int prog, const char *fence)
+static bool is_ours(int prog, const char *fence)
 {
-	struct guard_bpf__rodata *ro = variables(prog, ".rodata", sizeof(*ro));
-	bool ours = ro && !strncmp(ro->about.fence, fence, sizeof(ro->about.fence));
+	struct guard_bpf__rodata *ro;
+	struct bpf_prog_info info = {};
+	uint32_t len = sizeof(info);
+	bool ours;
 
+	if (bpf_obj_get_info_by_fd(prog, &info, &len) || strncmp(info.name, "ifpin_", 6) != 0)
+		return false;
+	ro = variables(prog, ".rodata", sizeof(*ro));
+	ours = ro && !strncmp(ro->about.fence, fence, sizeof(ro->about.fence));
 	free(ro);
 	return ours;
+}
+
+int ifp_guard_load(const struct plan *plan, struct ifp_guard **ret)
+{
+	struct ifp_guard *g = calloc(1, sizeof(*g));
+	int r;
+
+	if (!g)
+		return -ENOMEM;
+	libbpf_set_print(NULL);
+	g->skel = guard_bpf__open();
+	r = g->skel ? set_up(g->skel, plan) : -errno;
+	/* What could not be found again could not be taken away. */
+	if (!r && (!is_ours(bpf_program__fd(g->skel->progs.ifpin_wire), plan->name) ||
+			  !is_ours(bpf_program__fd(g->skel->progs.ifpin_bare), plan->name)))
+		r = -ENODATA;
+	if (r) {
+		ifp_guard_end(g);
+		return r;
+	}
+	*ret = g;
+	return 0;
 }
 
 int ifp_guard_find(const char *fence, uint32_t ifindex, uint32_t *ret_ids, size_t max)
@@ -207,18 +217,14 @@ int ifp_guard_find(const char *fence, uint32_t ifindex, uint32_t *ret_ids, size_
 		return -errno;
 	for (uint32_t i = 0; i < n && found < max; i++) {
 		_cleanup_close_ int fd = bpf_prog_get_fd_by_id(ids[i]);
-		struct bpf_prog_info info = {};
-		uint32_t len = sizeof(info);
 
-		if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len) ||
-			strncmp(info.name, "ifpin_", 6) != 0 || !is_of(fd, fence))
-			continue;
-		ret_ids[found++] = ids[i];
+		if (fd >= 0 && is_ours(fd, fence))
+			ret_ids[found++] = ids[i];
 	}
 	return (int)found;
 }
 
-void ifp_guard_detach(const char *fence, uint32_t ifindex, uint32_t keep_a, uint32_t keep_b)
+int ifp_guard_detach(const char *fence, uint32_t ifindex, uint32_t keep_a, uint32_t keep_b)
 {
 	uint32_t ids[MAX_PROGRAMS];
 	int n = ifp_guard_find(fence, ifindex, ids, ARRAY_SIZE(ids));
@@ -230,6 +236,7 @@ void ifp_guard_detach(const char *fence, uint32_t ifindex, uint32_t keep_a, uint
 		if (fd >= 0)
 			bpf_prog_detach2(fd, (int)ifindex, TCX_EGRESS);
 	}
+	return n;
 }
 
 int ifp_guard_extend(const char *fence, uint32_t from, const struct port *to)

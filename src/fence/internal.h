@@ -74,6 +74,8 @@ int ifp_nft_run(const char *text, bool dry, struct ifpin_error *err);
 int ifp_nft_list(const char *command, json_object **ret, struct ifpin_error *err);
 /* The same as text, without what is in sets; JSON does not tell all. */
 int ifp_nft_text(const char *command, char **ret, struct ifpin_error *err);
+/* Whether the text of a table says that it is switched off. */
+bool ifp_nft_dormant(const char *text);
 /* Whether a chain of a fence hangs on a device, by the text of a list. */
 bool ifp_nft_hooked(const char *text, const char *fence, const char *chain, const char *device);
 /* A member of an object by kind ("chain", "rule"), or NULL. */
@@ -86,8 +88,11 @@ int64_t ifp_nft_int(json_object *o, const char *key);
 int ifp_state_read(const char *name, struct ifpin_fence *ret, struct ifpin_error *err);
 /* Only the device, the carriers and what is covered: quick, however many networks there are. */
 int ifp_state_read_devices(const char *name, struct ifpin_fence *ret, struct ifpin_error *err);
-/* Names of the fences, also of those of which only a part is left. */
-int ifp_state_names(char (**ret)[IFPIN_FENCE_NAME_SIZE], size_t *ret_n, struct ifpin_error *err);
+/* A table of a fence, also where only a part of a fence is left. */
+struct fence_table {
+	char family[8], fence[IFPIN_FENCE_NAME_SIZE];
+};
+int ifp_state_tables(struct fence_table **ret, size_t *ret_n, struct ifpin_error *err);
 void ifp_state_clear(struct ifpin_fence *fence);
 
 /* ---- fence.c ---- */
@@ -112,8 +117,8 @@ void ifp_guard_restore(const struct ifp_guard *g, const struct port *port, int f
 uint32_t ifp_guard_id(const struct ifp_guard *g, bool ether);
 /* Programs of a fence at a device. Return: how many; -errno. */
 int ifp_guard_find(const char *fence, uint32_t ifindex, uint32_t *ret_ids, size_t max);
-/* Takes those of a fence off a device, but for two. */
-void ifp_guard_detach(const char *fence, uint32_t ifindex, uint32_t keep_a, uint32_t keep_b);
+/* Takes those of a fence off a device, but for two. Return: how many there were; -errno. */
+int ifp_guard_detach(const char *fence, uint32_t ifindex, uint32_t keep_a, uint32_t keep_b);
 /* Ties the program of one device to another of the same type. Return: 0; -ENOENT; -errno. */
 int ifp_guard_extend(const char *fence, uint32_t from, const struct port *to);
 bool ifp_guard_count(

@@ -101,6 +101,11 @@ int ifp_nft_text(const char *command, char **ret, struct ifpin_error *err)
 	return 0;
 }
 
+bool ifp_nft_dormant(const char *text)
+{
+	return strstr(text, "{\n\tflags dormant\n");
+}
+
 bool ifp_nft_hooked(const char *text, const char *fence, const char *chain, const char *device)
 {
 	char what[64];

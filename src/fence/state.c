@@ -221,12 +221,21 @@ int ifp_state_read(const char *name, struct ifpin_fence *ret, struct ifpin_error
 
 	snprintf(f.name, sizeof(f.name), "%s", name);
 	for (size_t k = 0; k < ARRAY_SIZE(families); k++) {
+		_cleanup_free_ char *text = NULL;
+
 		snprintf(command, sizeof(command), "list table %s " TABLE_PREFIX "%s", families[k],
 			name);
-		r = read_list(command, families[k], &f, err);
-		if (r && r != -ENOENT && r != -EOPNOTSUPP)
-			return r;
+		r = ifp_nft_text(command, &text, err);
+		if (r == -ENOENT || r == -EOPNOTSUPP)
+			continue;
 		any |= !r;
+		/* libnftables 1.0.6 writes nonsense for the flags of such a table as JSON. */
+		if (!r && ifp_nft_dormant(text))
+			continue;
+		if (!r)
+			r = read_list(command, families[k], &f, err);
+		if (r && r != -ENOENT)
+			return r;
 	}
 	if (!any)
 		return ifp_fail(err, -ENOENT, "there is no fence \"%s\"", name);
@@ -258,33 +267,28 @@ int ifp_state_read_devices(const char *name, struct ifpin_fence *ret, struct ifp
 	return 0;
 }
 
-int ifp_state_names(char (**ret)[IFPIN_FENCE_NAME_SIZE], size_t *ret_n, struct ifpin_error *err)
+int ifp_state_tables(struct fence_table **ret, size_t *ret_n, struct ifpin_error *err)
 {
-	_cleanup_(putp) json_object *items = NULL;
-	char(*names)[IFPIN_FENCE_NAME_SIZE] = NULL;
+	_cleanup_free_ char *text = NULL;
+	struct fence_table *list = NULL, t;
 	size_t n = 0;
-	int r = ifp_nft_list("list tables", &items, err);
+	int r = ifp_nft_text("list tables", &text, err), used;
 
-	for (size_t i = 0; !r && i < json_object_array_length(items); i++) {
-		json_object *o = ifp_nft_of(json_object_array_get_idx(items, i), "table");
-		const char *name = o ? ifp_nft_string(o, "name") : "";
-		bool known = strncmp(name, TABLE_PREFIX, strlen(TABLE_PREFIX)) != 0 ||
-			     strlen(name) >= sizeof(*names) + strlen(TABLE_PREFIX);
-
-		name += known ? 0 : strlen(TABLE_PREFIX);
-		for (size_t k = 0; k < n && !known; k++)
-			known = !strcmp(names[k], name);
-		if (known)
+	for (const char *p = text; !r && p; p = strchr(p, '\n'), p += p ? 1 : 0) {
+		used = 0;
+		if (sscanf(p, "table %7s " TABLE_PREFIX "%23[^\n]%n", t.family, t.fence, &used) !=
+				2 ||
+			(p[used] && p[used] != '\n'))
 			continue;
-		r = grow(&names, n, sizeof(*names));
+		r = grow(&list, n, sizeof(*list));
 		if (!r)
-			snprintf(names[n++], sizeof(*names), "%s", name);
+			list[n++] = t;
 	}
 	if (r) {
-		free(names);
+		free(list);
 		return r;
 	}
-	*ret = names;
+	*ret = list;
 	*ret_n = n;
 	return 0;
 }
