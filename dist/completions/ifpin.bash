@@ -4,7 +4,7 @@ _ifpin() {
 	_init_completion -s || return
 	local devices='ip -o link 2>/dev/null | sed "s/^[0-9]*: \([^:@]*\).*/\1/"'
 	if ((cword == 1)); then
-		mapfile -t COMPREPLY < <(compgen -W "run prove gc --help --version" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "run prove fence gc --help --version" -- "$cur")
 		return
 	fi
 	case ${words[1]} in
@@ -17,6 +17,24 @@ _ifpin() {
 			return ;;
 		esac
 		mapfile -t COMPREPLY < <(compgen -W "--only= --with= --list --json= --junit= --help" -- "$cur")
+		[[ ${COMPREPLY-} == *= ]] && compopt -o nospace
+		return ;;
+	fence)
+		if ((cword == 2)); then
+			mapfile -t COMPREPLY < <(compgen -W "apply show check remove --help" -- "$cur")
+			return
+		fi
+		case $prev in
+		--nat) mapfile -t COMPREPLY < <(compgen -W "auto on off" -- "$cur"); return ;;
+		--prefix | --ethertype | --name) return ;;
+		apply) mapfile -t COMPREPLY < <(compgen -W "$(eval "$devices")" -- "$cur"); return ;;
+		esac
+		if [[ ${words[2]} == apply ]]; then
+			mapfile -t COMPREPLY < <(compgen -W "--prefix= --ethertype= --name= --nat= --dry-run
+				--follow --help" -- "$cur")
+		else
+			mapfile -t COMPREPLY < <(compgen -W "--name= --json --help" -- "$cur")
+		fi
 		[[ ${COMPREPLY-} == *= ]] && compopt -o nospace
 		return ;;
 	run) ;;
