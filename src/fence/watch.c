@@ -202,10 +202,14 @@ int ifpin_fence_sync(const char *name, unsigned int *ret_changed, struct ifpin_e
 	r = ifp_ports_read(&all) ?: ifp_ports_split(&all, &device, &carriers, &covered);
 	if (r)
 		return ifp_fail_errno(ret_error, r, "cannot list the interfaces");
-	r = names_agree(&f, &covered, &agree, ret_error);
-	if (!r && !moved && agree && !needs_all(&f, &carriers))
+	/* New devices first: as long as this takes, frames of packet sockets leave by them. */
+	if (!moved && !needs_all(&f, &carriers))
 		r = cover_changes(&f, &covered, &changed, ret_error);
-	else if (!r)
+	else
+		r = -ENODEV;
+	if (!r)
+		r = names_agree(&f, &covered, &agree, ret_error);
+	if (!r && !agree)
 		r = -ENODEV;
 	/* That is not all of it, or a device was gone before it could be covered. */
 	if (r == -ENOENT || r == -ENODEV) {

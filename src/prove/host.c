@@ -244,7 +244,8 @@ static int nft(const char *text)
 	nft_ctx_buffer_output(ctx);
 	r = nft_run_cmd_from_buffer(ctx, text);
 	nft_ctx_free(ctx);
-	return r ? -EPROTO : 0;
+	/* The laboratory is ours: what is refused is not known to this kernel. */
+	return r ? -EPROTONOSUPPORT : 0;
 }
 
 int ifp_rules(const char *family, const char *rules)

@@ -198,6 +198,7 @@ struct proof {
 	const struct attempt **attempts;
 	struct result (*results)[PROT_COUNT];
 	double seconds;
+	struct ifpin_error no_fence; /* why none could be put up, or code 0 */
 };
 extern const char *const ifp_protection_names[PROT_COUNT];
 void ifp_report_table(const struct proof *p, FILE *out, bool colour);

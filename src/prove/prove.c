@@ -275,8 +275,8 @@ static int prove_under(const struct ifpin_prove_opts *opts, const struct lab *la
 }
 
 /* One fence for all of them, as on a host. */
-static int prove_fence(const struct ifpin_prove_opts *opts, const struct lab *lab,
-	const struct proof *p, struct ifpin_error *err)
+static int prove_fence(const struct ifpin_prove_opts *opts, const struct lab *lab, struct proof *p,
+	struct ifpin_error *err)
 {
 	int r = 0;
 #ifdef HAVE_FENCE
@@ -288,7 +288,14 @@ static int prove_fence(const struct ifpin_prove_opts *opts, const struct lab *la
 
 	r = ifpin_prefix_parse(LAB_FENCE4, &prefixes[0], err) ?:
 	    ifpin_prefix_parse(LAB_FENCE6, &prefixes[1], err) ?:
-	    ifpin_device_resolve(LAB_IN, &o.device, err) ?: ifpin_fence_apply(&o, err);
+	    ifpin_device_resolve(LAB_IN, &o.device, err);
+	if (r)
+		return r;
+	if (ifpin_fence_apply(&o, &p->no_fence)) {
+		for (size_t i = 0; i < p->n; i++)
+			p->results[i][PROT_FENCE].outcome = OUT_UNAVAILABLE;
+		return 0;
+	}
 	for (size_t i = 0; i < p->n && !r; i++)
 		r = prove_under(opts, lab, p, i, PROT_FENCE, err);
 #else

@@ -87,6 +87,8 @@ void ifp_report_table(const struct proof *p, FILE *out, bool colour)
 					"\nNot held on this kernel%s: %s: %s (would need %s)\n",
 					k == PROT_FENCE ? " by a fence" : "", p->attempts[i]->name,
 					p->attempts[i]->sentence, p->results[i][k].lacking);
+	if (p->no_fence.code)
+		fprintf(out, "\nNo fence could be put up here: %s\n", p->no_fence.text);
 	fputc('\n', out);
 	totals(p, out);
 	if (!uname(&u))
