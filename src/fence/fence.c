@@ -104,8 +104,16 @@ static bool is_off(const char *name)
 static int name_is_free(const char *name, struct ifpin_error *err)
 {
 	struct ifpin_fence f;
-	int r = ifp_state_read(name, &f, err);
+	bool ours;
+	int r = ifp_state_read_devices(name, &f, NULL);
 
+	/* The quick way, for the usual case. */
+	ours = !r && f.device.ifindex;
+	if (!r)
+		ifp_state_clear(&f);
+	if (ours)
+		return 0;
+	r = ifp_state_read(name, &f, err);
 	if (r == -ENOENT)
 		return 0;
 	if (r)
@@ -113,8 +121,8 @@ static int name_is_free(const char *name, struct ifpin_error *err)
 	/* What is left after somebody deleted a part has our counters, if not what we were told. */
 	if (!f.device.ifindex && !f.n_counters && !is_off(name))
 		r = ifp_fail(err, -EEXIST,
-			"a table " TABLE_PREFIX "%s is there that is no fence: remove it, or "
-			"choose another name (--name)",
+			"a table " TABLE_PREFIX
+			"%s is there that is no fence: remove it, or choose another name (--name)",
 			name);
 	ifp_state_clear(&f);
 	return r;
@@ -169,9 +177,6 @@ static int tie_guard(const struct plan *plan, const struct ifp_guard *g, int *fo
 	for (size_t i = 0; i < plan->n_covered; i++) {
 		int r = ifp_guard_attach(g, plan->name, &plan->covered[i], &former[i]);
 
-		/* Before Linux 6.6 there is no place for it; ifpin_fence_check() says so. */
-		if (r == -EINVAL && !i)
-			return 0;
 		if (r == -ENODEV)
 			r = -ENOENT; /* gone meanwhile: look again */
 		if (r)
@@ -192,8 +197,14 @@ static int swap_guard(const struct plan *plan, const char *text, struct ifpin_er
 	_cleanup_(end_guard) struct ifp_guard *g = NULL;
 	_cleanup_free_ int *former = calloc(plan->n_covered + 1, sizeof(*former));
 	size_t tied = 0;
-	int r = former ? ifp_guard_load(plan, &g) : -ENOMEM;
+	int r;
 
+	if (!former)
+		return ifp_fail(err, -ENOMEM, "no memory for %zu interfaces", plan->n_covered);
+	/* Where there is no place for it, ifpin_fence_check() says so. */
+	if (!ifp_guard_has_place())
+		return ifp_nft_run(text, false, err);
+	r = ifp_guard_load(plan, &g);
 	if (r)
 		return ifp_fail_errno(err, r, "cannot load the program for traffic control");
 	r = tie_guard(plan, g, former, &tied, err);

@@ -46,6 +46,16 @@ static __always_inline int deny(struct __sk_buff *skb)
 	return DROP;
 }
 
+/* The compiler knows that this is below 65536 and would leave bounds out; older verifiers do not.
+ */
+static __always_inline __u32 two_bytes(const __u8 *p)
+{
+	__u32 n = p[0] << 8 | p[1];
+
+	asm volatile("" : "+r"(n));
+	return n;
+}
+
 static __always_inline int is_fenced4(struct __sk_buff *skb, __u32 at)
 {
 	struct ifpin_guard_key4 key = {.prefixlen = 32};
@@ -53,7 +63,7 @@ static __always_inline int is_fenced4(struct __sk_buff *skb, __u32 at)
 
 	if (bpf_skb_load_bytes(skb, at, key.addr, sizeof(key.addr)))
 		return 0;
-	first = key.addr[0] << 8 | key.addr[1];
+	first = two_bytes(key.addr);
 	return first4[first / 8 & 8191] >> (first & 7) & 1 && bpf_map_lookup_elem(&networks4, &key);
 }
 
@@ -64,7 +74,7 @@ static __always_inline int is_fenced6(struct __sk_buff *skb, __u32 at)
 
 	if (bpf_skb_load_bytes(skb, at, key.addr, sizeof(key.addr)))
 		return 0;
-	first = key.addr[0] << 8 | key.addr[1];
+	first = two_bytes(key.addr);
 	return first6[first / 8 & 8191] >> (first & 7) & 1 && bpf_map_lookup_elem(&networks6, &key);
 }
 

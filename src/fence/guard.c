@@ -186,6 +186,13 @@ static bool is_ours(int prog, const char *fence)
 	return ours;
 }
 
+bool ifp_guard_has_place(void)
+{
+	uint32_t n = 0;
+
+	return !bpf_prog_query(1, TCX_EGRESS, 0, NULL, NULL, &n);
+}
+
 int ifp_guard_load(const struct plan *plan, struct ifp_guard **ret)
 {
 	struct ifp_guard *g = calloc(1, sizeof(*g));

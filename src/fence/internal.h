@@ -105,11 +105,13 @@ int ifp_fence_again(
 
 /* ---- guard.c: a program in traffic control, for what passes no rule ---- */
 struct ifp_guard;
+/* Whether this kernel has tcx, Linux 6.6. */
+bool ifp_guard_has_place(void);
 /* Return: 0; errno of bpf(2). */
 int ifp_guard_load(const struct plan *plan, struct ifp_guard **ret);
 void ifp_guard_end(struct ifp_guard *g);
 /* Before all other programs of the device's egress, or in place of the fence's former one, which is
- * given out. Return: 0; -EINVAL: before Linux 6.6; -errno. */
+ * given out. Return: 0; -errno. */
 int ifp_guard_attach(
 	const struct ifp_guard *g, const char *fence, const struct port *port, int *ret_former);
 /* Undoes that. */

@@ -67,7 +67,12 @@ int ifp_nft_list(const char *command, json_object **ret, struct ifpin_error *err
 {
 	_cleanup_(free_ctx) struct nft_ctx *ctx = NULL;
 	json_object *root, *array;
-	int r = open_ctx(&ctx, NFT_CTX_OUTPUT_JSON | NFT_CTX_OUTPUT_NUMERIC_ALL, err);
+	/* Only in whole tables the elements of sets are of interest; reading them takes long. */
+	bool whole = !strncmp(command, "list table ", 11);
+	int r = open_ctx(&ctx,
+		NFT_CTX_OUTPUT_JSON | NFT_CTX_OUTPUT_NUMERIC_ALL |
+			(whole ? 0 : NFT_CTX_OUTPUT_TERSE),
+		err);
 
 	if (!r)
 		r = run(ctx, command, err);

@@ -78,7 +78,7 @@ static bool needs_all(const struct ifpin_fence *f, const struct ports *carriers)
 static int extend_guard(
 	const struct ifpin_fence *f, const struct ports *covered, struct ifpin_error *err)
 {
-	for (size_t i = 0; i < covered->n; i++) {
+	for (size_t i = 0; ifp_guard_has_place() && i < covered->n; i++) {
 		const struct port *to = &covered->list[i];
 		int r = -ENOENT;
 
