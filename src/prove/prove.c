@@ -291,7 +291,8 @@ static int prove_fence(const struct ifpin_prove_opts *opts, const struct lab *la
 	    ifpin_device_resolve(LAB_IN, &o.device, err);
 	if (r)
 		return r;
-	if (ifpin_fence_apply(&o, &p->no_fence)) {
+	if (ifpin_fence_apply(&o, err)) {
+		p->no_fence = *err;
 		for (size_t i = 0; i < p->n; i++)
 			p->results[i][PROT_FENCE].outcome = OUT_UNAVAILABLE;
 		return 0;
