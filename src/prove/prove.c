@@ -285,14 +285,16 @@ static int prove_fence(const struct ifpin_prove_opts *opts, const struct lab *la
 		.prefixes = prefixes,
 		.n_prefixes = 2,
 		.nat = IFPIN_FENCE_NAT_ON};
+	struct ifpin_error why;
 
 	r = ifpin_prefix_parse(LAB_FENCE4, &prefixes[0], err) ?:
 	    ifpin_prefix_parse(LAB_FENCE6, &prefixes[1], err) ?:
 	    ifpin_device_resolve(LAB_IN, &o.device, err);
 	if (r)
 		return r;
-	if (ifpin_fence_apply(&o, err)) {
-		p->no_fence = *err;
+	/* Words are left in it also by what went well in the end. */
+	if (ifpin_fence_apply(&o, &why)) {
+		p->no_fence = why;
 		for (size_t i = 0; i < p->n; i++)
 			p->results[i][PROT_FENCE].outcome = OUT_UNAVAILABLE;
 		return 0;
