@@ -51,13 +51,13 @@ class Prove(Lab):
     def test_all(self):
         with tempfile.TemporaryDirectory() as d:
             began = time.monotonic()
-            p = run(IFPIN, "prove", f"--json={d}/r.json", f"--junit={d}/r.xml")
+            p = run(IFPIN, "prove", f"--json={d}/r.json", f"--junit={d}/r.xml", timeout=240)
             took = time.monotonic() - began
             self.assertEqual(p.returncode, 0, p.stdout + p.stderr)
             with open(f"{d}/r.json") as f:
                 report = json.load(f)
             suite = xml.etree.ElementTree.parse(f"{d}/r.xml").getroot()
-        self.assertLess(took, 60)  # the promise is 20 s; bench measures, this only bounds
+        self.assertLess(took, 120)  # the promise is 20 s; bench measures, this only bounds
         cases = list(suite.iter("testcase"))
         self.assertEqual([c.get("name") for c in cases], [a["name"] for a in report["attempts"]])
         for a in report["attempts"]:
@@ -98,7 +98,8 @@ class Prove(Lab):
                                   (["--user=nobody", "--inherit=pin"],
                                    {"route-probe6", "passed-socket"})):
             with tempfile.TemporaryDirectory() as d:
-                p = run(IFPIN, "prove", f"--json={d}/r.json", *(f"--with={o}" for o in options))
+                p = run(IFPIN, "prove", f"--json={d}/r.json", *(f"--with={o}" for o in options),
+                        timeout=240)
                 self.assertEqual(p.returncode, 0, p.stdout + p.stderr)
                 with open(f"{d}/r.json") as f:
                     attempts = [a for a in json.load(f)["attempts"] if a["class"] != "host"]
