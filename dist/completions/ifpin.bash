@@ -4,7 +4,7 @@ _ifpin() {
 	_init_completion -s || return
 	local devices='ip -o link 2>/dev/null | sed "s/^[0-9]*: \([^:@]*\).*/\1/"'
 	if ((cword == 1)); then
-		mapfile -t COMPREPLY < <(compgen -W "run attach detach list status watch sockets audit prove validate gc --help --version" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "run attach detach list status watch sockets audit fence prove validate gc --help --version" -- "$cur")
 		return
 	fi
 	# A file name of bpffs has no dot: it is a plus there.
@@ -79,6 +79,24 @@ _ifpin() {
 		fi
 		return ;;
 	validate) _filedir conf; return ;;
+	fence)
+		if ((cword == 2)); then
+			mapfile -t COMPREPLY < <(compgen -W "apply show check remove --help" -- "$cur")
+			return
+		fi
+		case $prev in
+		--nat) mapfile -t COMPREPLY < <(compgen -W "auto on off" -- "$cur"); return ;;
+		--prefix | --ethertype | --name) return ;;
+		apply) mapfile -t COMPREPLY < <(compgen -W "$(eval "$devices")" -- "$cur"); return ;;
+		esac
+		if [[ ${words[2]} == apply ]]; then
+			mapfile -t COMPREPLY < <(compgen -W "--prefix= --ethertype= --name= --nat= --dry-run
+				--follow --help" -- "$cur")
+		else
+			mapfile -t COMPREPLY < <(compgen -W "--name= --json --help" -- "$cur")
+		fi
+		[[ ${COMPREPLY-} == *= ]] && compopt -o nospace
+		return ;;
 	run) ;;
 	*) return ;;
 	esac

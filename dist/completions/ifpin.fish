@@ -78,3 +78,14 @@ complete -c ifpind -l metrics -x -a '127.0.0.1:' -d 'serve metrics there'
 complete -c ifpind -l exporter -r -F
 complete -c ifpind -l bpffs -x -a '(__fish_complete_directories)'
 complete -c ifpind -s v -l verbose -d 'say each step'
+complete -c ifpin -n __fish_use_subcommand -a fence -d 'keep the traffic of some networks on one interface'
+set -l fence '__fish_seen_subcommand_from fence'
+complete -c ifpin -n "$fence; and not __fish_seen_subcommand_from apply show check remove" -a 'apply show check remove'
+complete -c ifpin -n "$fence; and __fish_seen_subcommand_from apply" -a '(__ifpin_devices)' -d interface
+complete -c ifpin -n "$fence" -l prefix -x
+complete -c ifpin -n "$fence" -l ethertype -x
+complete -c ifpin -n "$fence" -l name -x
+complete -c ifpin -n "$fence" -l nat -x -a 'auto on off'
+complete -c ifpin -n "$fence" -l dry-run
+complete -c ifpin -n "$fence" -l follow
+complete -c ifpin -n "$fence" -l json

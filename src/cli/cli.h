@@ -12,6 +12,7 @@ int cmd_prove(int argc, char **argv);
 int cmd_audit(int argc, char **argv);
 int cmd_sockets(int argc, char **argv);
 int cmd_validate(int argc, char **argv);
+int cmd_fence(int argc, char **argv);
 
 /* Says on stderr what is wrong and how to get help; returns the exit code for it. */
 int usage_error(const char *command, int code);

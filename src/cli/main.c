@@ -18,6 +18,9 @@ static const struct command {
 	{"status", cmd_status, "whether all is held, and what passed and did not"},
 	{"watch", cmd_watch, "tell what is denied, as it happens"},
 	{"prove", cmd_prove, "attempt every known leak in a laboratory and count frames"},
+#ifdef HAVE_FENCE
+	{"fence", cmd_fence, "keep the traffic of some networks on one interface, whoever sends it"},
+#endif
 	{"audit", cmd_audit, "say what of this host's settings could let a leak through"},
 	{"sockets", cmd_sockets, "list sockets: which interface each can use, and who holds it"},
 #ifdef HAVE_DAEMON

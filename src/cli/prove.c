@@ -25,9 +25,9 @@ static const char help_text[] =
 	"Usage: ifpin prove [OPTIONS]\n"
 	"\n"
 	"Build a laboratory out of network namespaces, make every known leak attempt in it without\n"
-	"protection, with bind(), with SO_BINDTODEVICE, through libifpin and with ifpin run, and count\n"
-	"the frames that arrive at the far end of the other interface. Nothing of this host's network\n"
-	"is touched.\n"
+	"protection, with bind(), with SO_BINDTODEVICE, through libifpin and with ifpin run, and behind a\n"
+	"fence, and count the frames that arrive at the far end of the other interface. Nothing of this\n"
+	"host's network is touched.\n"
 	"\n"
 	"Options:\n"
 	"  --only=CLASS|NAME  only these attempts\n"
@@ -37,8 +37,8 @@ static const char help_text[] =
 	"  --junit=FILE       also write a JUnit report\n"
 	"  -h, --help         this text\n"
 	"\n"
-	"Exit status: 0 if nothing leaked under ifpin run or through libifpin, but for what is reported\n"
-	"as not held on this kernel; 1 if something did or an attempt is broken; 125 if nothing could be proved.\n";
+	"Exit status: 0 if nothing leaked under ifpin run, through libifpin or through the fence, but for\n"
+	"what is reported as not held on this kernel; 1 if something did or an attempt is broken; 125 if nothing could be proved.\n";
 
 static int attempt(const char *name)
 {

@@ -8,7 +8,11 @@
 
 const struct attempt *const ifp_batteries[] = {ifp_battery_route, ifp_battery_pktinfo,
 	ifp_battery_option, ifp_battery_join, ifp_battery_packet, ifp_battery_reflect,
-	ifp_battery_escape, NULL};
+	ifp_battery_escape,
+#ifdef HAVE_FENCE
+	ifp_battery_host, ifp_battery_host_net,
+#endif
+	NULL};
 
 const struct attempt *ifp_attempt_find(const char *name)
 {

@@ -93,7 +93,7 @@ static int transparent(const struct env *e, int arg)
 	if (fd < 0 || setsockopt(fd, IPPROTO_IP, arg, &on, sizeof(on)))
 		return -errno;
 	/* bind() as a protection would take the place of the foreign address. */
-	r = e->prot == PROT_BIND ? 0 : ifp_protect(e, &fd, AF_INET, false);
+	r = e->prot == PROT_BIND || e->prot == PROT_FENCE ? 0 : ifp_protect(e, &fd, AF_INET, false);
 	if (r)
 		return r;
 	if (bind(fd, (struct sockaddr *)&src.ss, src.len))
@@ -174,7 +174,7 @@ static int disconnect(const struct env *e, int how)
 
 	if (fd < 0)
 		return fd;
-	if (how == SIX_WITH_SOURCE && e->prot != PROT_BIND &&
+	if (how == SIX_WITH_SOURCE && e->prot != PROT_BIND && e->prot != PROT_FENCE &&
 		bind(fd, (struct sockaddr *)&source.ss, source.len))
 		return -errno;
 	r = ifp_connect(e, fd, (struct sockaddr *)&first.ss, first.len);

@@ -157,6 +157,6 @@ const struct attempt ifp_battery_packet[] = {
 	{"sock-packet-inet", CLASS, "SOCK_PACKET in disguise of AF_INET", "net/socket.c",
 		sock_packet, AF_INET, PAST_LIBRARY},
 	{"xdp", CLASS, "AF_XDP in copy mode", "Documentation/networking/af_xdp.rst", xdp, 0,
-		PAST_LIBRARY},
+		PAST_LIBRARY | PAST_RULES},
 	{},
 };

@@ -46,8 +46,36 @@ static bool asks_for(const uint8_t *p, size_t len, const char *gateway)
 	       p[54] == 135 && !memcmp(p + 62, a, 16);
 }
 
+/* A network's first bytes at some place of a frame. */
+static bool in_fence(const uint8_t *p, size_t len, size_t at, bool four)
+{
+	static const uint8_t net4[] = {10, 0, 1}, net6[8] = {0xfd, 0, 0, 1};
+	size_t n = four ? sizeof(net4) : sizeof(net6);
+
+	return at + n <= len && !memcmp(p + at, four ? net4 : net6, n);
+}
+
+static bool tells(const uint8_t *p, size_t len)
+{
+	if (p[12] == 0x08 && p[13] == 0x06)
+		return in_fence(p, len, 28, true) || in_fence(p, len, 38, true);
+	return len >= 78 && p[12] == 0x86 && p[13] == 0xdd && p[20] == IPPROTO_ICMPV6 &&
+	       (p[54] == 135 || p[54] == 136) && in_fence(p, len, 62, false);
+}
+
+static bool fenced(const uint8_t *p, size_t len)
+{
+	if (p[12] == 0x08 && p[13] == 0)
+		return in_fence(p, len, 26, true) || in_fence(p, len, 30, true);
+	if (p[12] == 0x86 && p[13] == 0xdd)
+		return in_fence(p, len, 22, false) || in_fence(p, len, 38, false) || tells(p, len);
+	return tells(p, len);
+}
+
 static bool marked(const uint8_t *p, size_t len, const struct env *e, const struct attempt *a)
 {
+	if ((a->flags & TELLS) && len >= 42 && tells(p, len))
+		return true;
 	return ((a->flags & PROBES) && asks_for(p, len, LAB_GATEWAY6)) ||
 	       has(p, len, e->magic + MAGIC_LEN / 2, MAGIC_LEN / 2) ||
 	       is_connection(p, len, e->port) || is_report(p, len, e);
@@ -58,7 +86,7 @@ static int send_sentinel(const struct lab *lab, const struct env *s, const struc
 {
 	struct sockaddr_ll ll = {.sll_family = AF_PACKET,
 		.sll_protocol = htons(ETH_P_IP),
-		.sll_ifindex = (int)lab->out_index,
+		.sll_ifindex = (int)(a->flags & AT_IN ? lab->in_index : lab->out_index),
 		.sll_halen = 6};
 	_cleanup_close_ int fd = -1;
 
@@ -73,10 +101,12 @@ static int send_sentinel(const struct lab *lab, const struct env *s, const struc
 	return 0;
 }
 
-int ifp_capture_count(const struct lab *lab, const struct env *e, const struct attempt *a)
+int ifp_capture_count(
+	const struct lab *lab, const struct env *e, const struct attempt *a, struct result *ret)
 {
+	int r, capture = a->flags & AT_IN ? lab->capture_in : lab->capture;
+	unsigned int frames = 0, of_fence = 0;
 	struct env s = *e;
-	int frames = 0, r;
 
 	/* Same attempt, other marker. */
 	for (int i = 0; i < MAGIC_LEN; i++)
@@ -91,19 +121,23 @@ int ifp_capture_count(const struct lab *lab, const struct env *e, const struct a
 		struct sockaddr_ll from;
 		socklen_t len = sizeof(from);
 		uint8_t buf[65536];
-		ssize_t n =
-			recvfrom(lab->capture, buf, sizeof(buf), 0, (struct sockaddr *)&from, &len);
+		ssize_t n = recvfrom(capture, buf, sizeof(buf), 0, (struct sockaddr *)&from, &len);
 		bool own = from.sll_pkttype == PACKET_OUTGOING;
 
 		if (n < 0)
 			return errno == EAGAIN ? -ETIMEDOUT : -errno;
 		/* What the peer itself answers (an ICMP error quotes the marker) is no leak. */
-		if (own == !!(a->flags & FROM_PEER) && marked(buf, (size_t)n, e, a))
+		if (own == !!(a->flags & FROM_PEER) && marked(buf, (size_t)n, e, a)) {
 			frames++;
+			of_fence += fenced(buf, (size_t)n);
+		}
 		if (!own && (a->flags & PROBES ? asks_for(buf, (size_t)n, LAB_SENTINEL_GATEWAY6)
 				    : a->flags & WAITS_FOR_REPORT
 					    ? is_report(buf, (size_t)n, &s)
 					    : has(buf, (size_t)n, s.magic, MAGIC_LEN)))
-			return frames;
+			break;
 	}
+	ret->frames = frames;
+	ret->fenced = of_fence;
+	return 0;
 }

@@ -37,7 +37,24 @@
 #define LAB_PEER_MAC "\x02\x00\x00\x00\x02\x02"
 #define LAB_OUT_MAC "\x02\x00\x00\x00\x02\x01"
 
-enum protection { PROT_NONE, PROT_BIND, PROT_BINDTODEVICE, PROT_LIBIFPIN, PROT_IFPIN, PROT_COUNT };
+#define LAB_FENCE4 "10.0.1.0/24"
+#define LAB_FENCE6 "fd00:1::/64"
+
+/* The fence stands on the host; what is tried in it has sockets with in0's address. */
+enum protection {
+	PROT_NONE,
+	PROT_BIND,
+	PROT_BINDTODEVICE,
+	PROT_LIBIFPIN,
+	PROT_IFPIN,
+	PROT_FENCE,
+	PROT_COUNT
+};
+#ifdef HAVE_FENCE
+#define PROT_SHOWN PROT_COUNT
+#else
+#define PROT_SHOWN PROT_FENCE
+#endif
 
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
@@ -49,15 +66,16 @@ enum protection { PROT_NONE, PROT_BIND, PROT_BINDTODEVICE, PROT_LIBIFPIN, PROT_I
 struct env {
 	enum protection prot;
 	uint32_t in_index, out_index;
-	uint16_t port;		  /* destination port of connections: marks a SYN */
-	uint8_t magic[MAGIC_LEN]; /* payload: marks everything else */
-	uint8_t group4[4];	  /* group to join: marks IGMP */
-	uint8_t group6[16];	  /* group to join: marks MLD */
-	pid_t poor;		  /* a process outside without any capability */
-	int report_fd;		  /* where the attempt says that it was made */
-	pid_t giver;		  /* a process outside that hands out sockets */
-	int giver_fd;		  /* the number of its UDP socket */
-	int inherited_fd;	  /* a UDP socket made outside, or -1 */
+	uint16_t port;		    /* destination port of connections: marks a SYN */
+	uint8_t magic[MAGIC_LEN];   /* payload: marks everything else */
+	uint8_t group4[4];	    /* group to join: marks IGMP */
+	uint8_t group6[16];	    /* group to join: marks MLD */
+	pid_t poor;		    /* a process outside without any capability */
+	int report_fd;		    /* where the attempt says that it was made */
+	pid_t giver;		    /* a process outside that hands out sockets */
+	int giver_fd;		    /* the number of its UDP socket */
+	int inherited_fd;	    /* a UDP socket made outside, or -1 */
+	int ns_host, ns_in, ns_out; /* descriptors, for what the host itself does */
 };
 
 enum attempt_flags {
@@ -68,6 +86,11 @@ enum attempt_flags {
 	PROBES = 32,	      /* makes the kernel look for LAB_GATEWAY6 */
 	NEEDS_SCOPE = 64,     /* cannot be held without Landlock scopes */
 	NEEDS_SERVER = 16,    /* talks to a server behind in0 that listens on env.port */
+	HOST = 256,   /* by the host itself, or whoever is not confined: only a fence is for that */
+	AT_IN = 512,  /* the leak is what arrives behind in0 */
+	TELLS = 1024, /* ARP or neighbour discovery that tells of a fenced address */
+	NEEDS_TC = 2048,    /* passes no rule of nftables */
+	PAST_RULES = 4096,  /* passes nftables and traffic control */
 	PAST_LIBRARY = 128, /* no program that opens its sockets by libifpin does it by accident */
 };
 
@@ -85,11 +108,13 @@ enum outcome {
 	OUT_BROKEN,
 	OUT_UNAVAILABLE,
 	OUT_OF_REACH,
+	OUT_NOT_APPLICABLE,
 	OUT_COUNT
 };
 
 struct result {
 	unsigned int frames;
+	unsigned int fenced; /* those of them that have a fenced address */
 	int err;
 	enum outcome outcome;
 	const char *lacking; /* what would hold it, where it is not held; static */
@@ -137,13 +162,15 @@ uint16_t ifp_checksum(const void *data, size_t len);
 int ifp_move_to_root_cgroup(bool v1, const char *root);
 
 extern const struct attempt ifp_battery_route[], ifp_battery_pktinfo[], ifp_battery_option[],
-	ifp_battery_join[], ifp_battery_packet[], ifp_battery_reflect[], ifp_battery_escape[];
+	ifp_battery_join[], ifp_battery_packet[], ifp_battery_reflect[], ifp_battery_escape[],
+	ifp_battery_host[], ifp_battery_host_net[];
 
 /* ---- lab.c ---- */
 struct lab {
 	int ns_host, ns_in, ns_out;
 	uint32_t in_index, out_index;
-	int capture; /* packet socket at the peer behind out0 */
+	int capture;	/* packet socket at the peer behind out0 */
+	int capture_in; /* and at the one behind in0 */
 	pid_t giver, poor;
 	int giver_fd;
 	int loose_fd; /* a UDP socket of the host that nothing protects */
@@ -161,8 +188,9 @@ int ifp_lab_probe(void);
 int ifp_lab_join(const struct lab *lab, const uint8_t g4[4], const uint8_t g6[16], bool six);
 
 /* ---- capture.c ---- */
-/* Counts marked frames until the sentinel has come. Return: number; -ETIMEDOUT; -errno. */
-int ifp_capture_count(const struct lab *lab, const struct env *e, const struct attempt *a);
+/* Counts marked frames until the sentinel has come. Return: 0; -ETIMEDOUT; -errno. */
+int ifp_capture_count(
+	const struct lab *lab, const struct env *e, const struct attempt *a, struct result *ret);
 
 /* ---- report.c ---- */
 struct proof {
@@ -170,6 +198,7 @@ struct proof {
 	const struct attempt **attempts;
 	struct result (*results)[PROT_COUNT];
 	double seconds;
+	struct ifpin_error no_fence; /* why none could be put up, or code 0 */
 };
 extern const char *const ifp_protection_names[PROT_COUNT];
 void ifp_report_table(const struct proof *p, FILE *out, bool colour);

@@ -286,17 +286,17 @@ static int set_up_host(struct lab *lab)
 	return r;
 }
 
-static int open_capture(const struct lab *lab)
+/* On all devices: an attempt may make one more. */
+static int open_capture(const struct lab *lab, int ns)
 {
 	struct sockaddr_ll ll = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL)};
 	struct timeval tv = {.tv_sec = 5};
 	_cleanup_close_ int fd = -1;
 	int size = 8 << 20;
 
-	if (setns(lab->ns_out, CLONE_NEWNET))
+	if (setns(ns, CLONE_NEWNET))
 		return -errno;
 	fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
-	ll.sll_ifindex = (int)if_nametoindex("eth0");
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) ||
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) ||
 		bind(fd, (struct sockaddr *)&ll, sizeof(ll)) || setns(lab->ns_host, CLONE_NEWNET))
@@ -393,7 +393,12 @@ static int start_poor(struct lab *lab)
 
 int ifp_lab_make(struct lab *ret, struct ifpin_error *err)
 {
-	struct lab lab = {.ns_host = -1, .ns_in = -1, .ns_out = -1, .capture = -1, .loose_fd = -1};
+	struct lab lab = {.ns_host = -1,
+		.ns_in = -1,
+		.ns_out = -1,
+		.capture = -1,
+		.capture_in = -1,
+		.loose_fd = -1};
 	int r;
 
 	lab.ns_in = new_netns();
@@ -407,9 +412,11 @@ int ifp_lab_make(struct lab *ret, struct ifpin_error *err)
 	if (r)
 		return ifp_fail_errno(
 			err, r, "cannot build the laboratory (veth, addresses, routes)");
-	lab.capture = open_capture(&lab);
-	if (lab.capture < 0)
-		return ifp_fail_errno(err, lab.capture, "cannot capture at the far end");
+	lab.capture = open_capture(&lab, lab.ns_out);
+	lab.capture_in = open_capture(&lab, lab.ns_in);
+	if (lab.capture < 0 || lab.capture_in < 0)
+		return ifp_fail_errno(err, lab.capture < 0 ? lab.capture : lab.capture_in,
+			"cannot capture at the far end");
 	lab.loose_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	r = lab.loose_fd < 0 ? -errno : start_giver(&lab);
 	if (r)
@@ -424,6 +431,9 @@ int ifp_lab_make(struct lab *ret, struct ifpin_error *err)
 	ifp_write_file(AT_FDCWD, "/proc/sys/net/ipv6/conf/" LAB_OUT "/router_probe_interval", "0");
 	ifp_write_file(AT_FDCWD, "/proc/sys/net/ipv6/icmp/ratelimit", "0");
 	ifp_write_file(AT_FDCWD, "/proc/sys/net/ipv4/icmp_ratelimit", "0");
+	ifp_write_file(AT_FDCWD, "/proc/sys/net/ipv4/conf/all/rp_filter", "0");
+	ifp_write_file(AT_FDCWD, "/proc/sys/net/ipv4/conf/" LAB_IN "/rp_filter", "0");
+	ifp_write_file(AT_FDCWD, "/proc/sys/net/ipv4/conf/" LAB_OUT "/rp_filter", "0");
 	lab.mptcp = !add_mptcp_endpoint(lab.out_index);
 	*ret = lab;
 	return 0;
@@ -436,6 +446,7 @@ void ifp_lab_end(struct lab *lab)
 	if (lab->poor > 0)
 		kill(lab->poor, SIGKILL);
 	close(lab->capture);
+	close(lab->capture_in);
 	close(lab->loose_fd);
 	close(lab->ns_host);
 	close(lab->ns_in);

@@ -3,6 +3,9 @@
 
 #include "confine/scope.h"
 
+#include <ifpin/fence.h>
+
+#include <bpf/bpf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -38,6 +41,9 @@ static int fresh_env(
 		.giver = lab->giver,
 		.giver_fd = lab->giver_fd,
 		.inherited_fd = -1,
+		.ns_host = lab->ns_host,
+		.ns_in = lab->ns_in,
+		.ns_out = lab->ns_out,
 	};
 
 	if (getrandom(e.magic, sizeof(e.magic), 0) != sizeof(e.magic) ||
@@ -130,9 +136,22 @@ static void make_attempt(
 	_exit(NOTHING_RAN);
 }
 
-/* What would have to be there for an attempt to be held, and is not here. */
-static const char *lacking(const struct attempt *a)
+static bool has_tcx(void)
 {
+	uint32_t n = 0;
+
+	return !bpf_prog_query(1, 47 /* BPF_TCX_EGRESS */, 0, NULL, NULL, &n);
+}
+
+/* What would have to be there for an attempt to be held, and is not here. */
+static const char *lacking(const struct attempt *a, enum protection prot)
+{
+	if (prot == PROT_FENCE && (a->flags & NEEDS_TC) && !has_tcx())
+		return "a place for programs in traffic control (tcx), Linux 6.6";
+	if (prot == PROT_FENCE && (a->flags & PAST_RULES))
+		return "a rule that AF_XDP passes, and there is none";
+	if (prot != PROT_IFPIN)
+		return NULL;
 	if (a->flags & NEEDS_LSM)
 		return "BPF LSM, which ifpin does not use yet";
 	if ((a->flags & NEEDS_SCOPE) && !ifp_scope_available())
@@ -147,8 +166,11 @@ static const char *lacking(const struct attempt *a)
 static enum outcome judge(
 	const struct attempt *a, enum protection prot, const struct result *r, bool made)
 {
+	/* A fence is for addresses; what has others on the wire is not what it was told. */
+	if (prot == PROT_FENCE && r->frames && !r->fenced && !(a->flags & HOST))
+		return OUT_OF_REACH;
 	if (r->frames)
-		return prot == PROT_IFPIN && lacking(a) ? OUT_NOT_HELD : OUT_LEAKED;
+		return lacking(a, prot) ? OUT_NOT_HELD : OUT_LEAKED;
 	if (prot == PROT_NONE)
 		return r->err == EPROTONOSUPPORT || r->err == EAFNOSUPPORT || r->err == ENOSYS
 			       ? OUT_UNAVAILABLE
@@ -188,7 +210,7 @@ static int one(const struct ifpin_prove_opts *opts, const struct lab *lab, const
 	_cleanup_close_ int server = -1;
 	struct env e;
 	bool made = false;
-	int frames, r = fresh_env(lab, prot, serial, &e);
+	int r = fresh_env(lab, prot, serial, &e);
 
 	if (!r && (a->flags & NEEDS_SERVER)) {
 		server = ifp_lab_serve(lab, e.port);
@@ -200,14 +222,11 @@ static int one(const struct ifpin_prove_opts *opts, const struct lab *lab, const
 	}
 	if (!r)
 		r = run_attempt(opts, lab, a, &e, ret, &made);
+	r = r ?: ifp_capture_count(lab, &e, a, ret);
 	if (r)
 		return r;
-	frames = ifp_capture_count(lab, &e, a);
-	if (frames < 0)
-		return frames;
-	ret->frames = (unsigned int)frames;
 	ret->outcome = judge(a, prot, ret, made);
-	ret->lacking = ret->outcome == OUT_NOT_HELD ? lacking(a) : NULL;
+	ret->lacking = ret->outcome == OUT_NOT_HELD ? lacking(a, prot) : NULL;
 	return 0;
 }
 
@@ -225,6 +244,72 @@ static size_t choose(const char *only, const struct attempt **ret)
 	return n;
 }
 
+/* What need not be tried. */
+static bool is_known(const struct proof *p, size_t i, enum protection k, struct result *ret)
+{
+	const struct attempt *a = p->attempts[i];
+
+	if (k && p->results[i][PROT_NONE].outcome == OUT_UNAVAILABLE)
+		*ret = p->results[i][PROT_NONE]; /* it does not exist here */
+	else if (k == PROT_LIBIFPIN && (a->flags & PAST_LIBRARY))
+		ret->outcome = OUT_OF_REACH;
+	else if (k != PROT_NONE && k != PROT_FENCE && (a->flags & HOST))
+		ret->outcome = OUT_NOT_APPLICABLE;
+	else
+		return false;
+	return true;
+}
+
+static int prove_under(const struct ifpin_prove_opts *opts, const struct lab *lab,
+	const struct proof *p, size_t i, enum protection k, struct ifpin_error *err)
+{
+	int r;
+
+	if (is_known(p, i, k, &p->results[i][k]))
+		return 0;
+	r = one(opts, lab, p->attempts[i], k, (unsigned int)(i * PROT_COUNT) + (unsigned)k,
+		&p->results[i][k]);
+	return r ? ifp_fail_errno(err, r, "attempt %s under %s", p->attempts[i]->name,
+			   ifp_protection_names[k])
+		 : 0;
+}
+
+/* One fence for all of them, as on a host. */
+static int prove_fence(const struct ifpin_prove_opts *opts, const struct lab *lab, struct proof *p,
+	struct ifpin_error *err)
+{
+	int r = 0;
+#ifdef HAVE_FENCE
+	struct ifpin_prefix prefixes[2];
+	struct ifpin_fence_opts o = {.size = sizeof(o),
+		.prefixes = prefixes,
+		.n_prefixes = 2,
+		.nat = IFPIN_FENCE_NAT_ON};
+	struct ifpin_error why;
+
+	r = ifpin_prefix_parse(LAB_FENCE4, &prefixes[0], err) ?:
+	    ifpin_prefix_parse(LAB_FENCE6, &prefixes[1], err) ?:
+	    ifpin_device_resolve(LAB_IN, &o.device, err);
+	if (r)
+		return r;
+	/* Words are left in it also by what went well in the end. */
+	if (ifpin_fence_apply(&o, &why)) {
+		p->no_fence = why;
+		for (size_t i = 0; i < p->n; i++)
+			p->results[i][PROT_FENCE].outcome = OUT_UNAVAILABLE;
+		return 0;
+	}
+	for (size_t i = 0; i < p->n && !r; i++)
+		r = prove_under(opts, lab, p, i, PROT_FENCE, err);
+#else
+	(void)opts;
+	(void)lab;
+	(void)p;
+	(void)err;
+#endif
+	return r;
+}
+
 static int prove_all(const struct ifpin_prove_opts *opts, struct proof *p, struct ifpin_error *err)
 {
 	struct lab lab;
@@ -234,22 +319,10 @@ static int prove_all(const struct ifpin_prove_opts *opts, struct proof *p, struc
 		return r;
 	r = try_options(opts, err);
 	for (size_t i = 0; i < p->n && !r; i++)
-		for (int k = 0; k < PROT_COUNT && !r; k++) {
-			/* What does not exist here need not be tried with protection. */
-			if (k && p->results[i][0].outcome == OUT_UNAVAILABLE) {
-				p->results[i][k] = p->results[i][0];
-				continue;
-			}
-			if (k == PROT_LIBIFPIN && p->attempts[i]->flags & PAST_LIBRARY) {
-				p->results[i][k].outcome = OUT_OF_REACH;
-				continue;
-			}
-			r = one(opts, &lab, p->attempts[i], k,
-				(unsigned int)(i * PROT_COUNT) + (unsigned)k, &p->results[i][k]);
-			if (r)
-				ifp_fail_errno(err, r, "attempt %s under %s", p->attempts[i]->name,
-					ifp_protection_names[k]);
-		}
+		for (int k = 0; k < PROT_FENCE && !r; k++)
+			r = prove_under(opts, &lab, p, i, (enum protection)k, err);
+	if (!r)
+		r = prove_fence(opts, &lab, p, err);
 	ifp_lab_end(&lab);
 	return r;
 }

@@ -9,14 +9,14 @@
 #include <sys/utsname.h>
 
 const char *const ifp_protection_names[PROT_COUNT] = {
-	"none", "bind", "SO_BINDTODEVICE", "libifpin", "ifpin run"};
+	"none", "bind", "SO_BINDTODEVICE", "libifpin", "ifpin run", "fence"};
 static const char *const words[] = {
-	"held", "leaked", "not held", "broken", "unavailable", "out of reach"};
+	"held", "leaked", "not held", "broken", "unavailable", "out of reach", "n/a"};
 
 static void cell(FILE *out, const struct result *r, bool colour)
 {
 	static const char *const colours[] = {
-		"\033[32m", "\033[31m", "\033[33m", "\033[35m", "\033[90m", "\033[90m"};
+		"\033[32m", "\033[31m", "\033[33m", "\033[35m", "\033[90m", "\033[90m", "\033[90m"};
 	char text[32];
 
 	if (r->outcome == OUT_LEAKED || r->outcome == OUT_NOT_HELD)
@@ -30,16 +30,16 @@ static void cell(FILE *out, const struct result *r, bool colour)
 
 static void totals(const struct proof *p, FILE *out)
 {
-	for (int k = 0; k < PROT_COUNT; k++) {
+	for (int k = 0; k < PROT_SHOWN; k++) {
 		unsigned int n[OUT_COUNT] = {};
 
 		for (size_t i = 0; i < p->n; i++)
 			n[p->results[i][k].outcome]++;
 		fprintf(out, "%-16s %3u of %zu attempts leaked", ifp_protection_names[k],
-			n[OUT_LEAKED] + n[OUT_NOT_HELD], p->n);
+			n[OUT_LEAKED] + n[OUT_NOT_HELD], p->n - n[OUT_NOT_APPLICABLE]);
 		if (n[OUT_NOT_HELD])
 			fprintf(out, ", %u of them cannot be held on this kernel", n[OUT_NOT_HELD]);
-		for (int o = OUT_BROKEN; o < OUT_COUNT; o++)
+		for (int o = OUT_BROKEN; o < OUT_NOT_APPLICABLE; o++)
 			if (n[o])
 				fprintf(out, ", %u %s", n[o], words[o]);
 		fputc('\n', out);
@@ -66,24 +66,29 @@ void ifp_report_table(const struct proof *p, FILE *out, bool colour)
 	struct utsname u;
 
 	fprintf(out, "%-10s %-26s", "CLASS", "ATTEMPT");
-	for (int k = 0; k < PROT_COUNT; k++)
+	for (int k = 0; k < PROT_SHOWN; k++)
 		fprintf(out, "%-16s", ifp_protection_names[k]);
 	fputc('\n', out);
 	for (size_t i = 0; i < p->n; i++) {
 		fprintf(out, "%-10s %-26s", p->attempts[i]->class, p->attempts[i]->name);
-		for (int k = 0; k < PROT_COUNT; k++)
+		for (int k = 0; k < PROT_SHOWN; k++)
 			cell(out, &p->results[i][k], colour);
 		fputc('\n', out);
 	}
 	fputs("\n\".\": no frame; LEAK, not held: frames that arrived at the far end of the other device;\n"
-	      "out of reach: what no program does by accident that opens its sockets by libifpin\n",
+	      "out of reach: what no program does by accident that opens its sockets by libifpin; for a fence,\n"
+	      "what has no address of the fence on the wire; n/a: what a program cannot hold that does not do it\n",
 		out);
 	leaks_of_bindtodevice(p, out);
 	for (size_t i = 0; i < p->n; i++)
-		if (p->results[i][PROT_IFPIN].outcome == OUT_NOT_HELD)
-			fprintf(out, "\nNot held on this kernel: %s: %s (would need %s)\n",
-				p->attempts[i]->name, p->attempts[i]->sentence,
-				p->results[i][PROT_IFPIN].lacking);
+		for (int k = PROT_IFPIN; k < PROT_SHOWN; k++)
+			if (p->results[i][k].outcome == OUT_NOT_HELD)
+				fprintf(out,
+					"\nNot held on this kernel%s: %s: %s (would need %s)\n",
+					k == PROT_FENCE ? " by a fence" : "", p->attempts[i]->name,
+					p->attempts[i]->sentence, p->results[i][k].lacking);
+	if (p->no_fence.code)
+		fprintf(out, "\nNo fence could be put up here: %s\n", p->no_fence.text);
 	fputc('\n', out);
 	totals(p, out);
 	if (!uname(&u))
@@ -99,7 +104,7 @@ static json_object *results_of(const struct proof *p, size_t i)
 {
 	json_object *all = json_object_new_object();
 
-	for (int k = 0; k < PROT_COUNT; k++) {
+	for (int k = 0; k < PROT_SHOWN; k++) {
 		const struct result *r = &p->results[i][k];
 		json_object *o = json_object_new_object();
 
@@ -141,7 +146,7 @@ int ifp_report_json(const struct proof *p, const char *path, struct ifpin_error 
 
 static bool failed(const struct result r[PROT_COUNT])
 {
-	static const enum protection ours[] = {PROT_LIBIFPIN, PROT_IFPIN};
+	static const enum protection ours[] = {PROT_LIBIFPIN, PROT_IFPIN, PROT_FENCE};
 
 	for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
 		if (r[ours[i]].outcome == OUT_LEAKED || r[ours[i]].outcome == OUT_BROKEN)
@@ -170,7 +175,8 @@ int ifp_report_junit(const struct proof *p, const char *path, struct ifpin_error
 		"tests=\"%zu\" failures=\"%u\" time=\"%.3f\">\n",
 		p->n, ifp_report_failures(p), p->seconds);
 	for (size_t i = 0; i < p->n; i++) {
-		const struct result *r = &p->results[i][PROT_IFPIN];
+		bool host = p->attempts[i]->flags & HOST;
+		const struct result *r = &p->results[i][host ? PROT_FENCE : PROT_IFPIN];
 
 		fprintf(f, "  <testcase classname=\"%s\" name=\"%s\">", p->attempts[i]->class,
 			p->attempts[i]->name);

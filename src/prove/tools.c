@@ -44,6 +44,7 @@ int ifp_protect(const struct env *e, int *fd, int family, bool mapped)
 
 	switch (e->prot) {
 	case PROT_BIND:
+	case PROT_FENCE:
 		t = family == AF_INET ? ifp_target(LAB_IN4, 0, 0)
 		    : mapped	      ? ifp_target("::ffff:" LAB_IN4, 0, 0)
 				      : ifp_target(LAB_IN6, 0, 0);

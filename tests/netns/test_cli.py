@@ -98,6 +98,7 @@ class Status(Lab):
 
     def test_help_and_version(self):
         for argv in (["--help"], ["run", "--help"], ["prove", "--help"], ["gc", "--help"],
+                     ["fence", "--help"],
                      ["--version"], ["run", "--version"]):
             p = run(IFPIN, *argv)
             self.assertEqual((p.returncode, p.stderr), (0, ""), argv)

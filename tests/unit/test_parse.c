@@ -10,6 +10,7 @@
 
 #include "base/base.h"
 #include "device/device.h"
+#include "fence/internal.h"
 
 #include <errno.h>
 #include <linux/capability.h>
@@ -120,6 +121,73 @@ static void bad_messages(void **state)
 	assert_int_equal(l.ifindex, 42);
 }
 
+#ifdef HAVE_FENCE
+static struct ifpin_prefix network(const char *text)
+{
+	struct ifpin_prefix p = {};
+
+	assert_int_equal(ifpin_prefix_parse(text, &p, NULL), 0);
+	return p;
+}
+
+static void networks(void **state)
+{
+	static const char *const bad[] = {"", "/", "10.0.1.0", "10.0.1.0/", "10.0.1.0/33",
+		"10.0.1.0/0", "10.0.1.0/-1", "10.0.1.1/24", "10.0.1/24", "fd01::/129", "fd01::/0",
+		"fd01::1/64", "::ffff:10.0.1.0/120", "10.0.1.0/24/24", "x/1",
+		"1111:2222:3333:4444:5555:6666:7777:8888:9999:aaaa:bbbb:cccc/64"};
+	static const char *const good[] = {
+		"10.0.1.0/24", "128.0.0.0/1", "10.0.1.7/32", "fd01::/64", "8000::/1", "::1/128"};
+	struct ifpin_prefix p = {.prefixlen = 7};
+	char text[64];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(ifpin_prefix_parse(bad[i], &p, NULL), -EINVAL);
+	assert_int_equal(p.prefixlen, 7); /* untouched on failure */
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		p = network(good[i]);
+		assert_string_equal(ifpin_prefix_text(&p, text, sizeof(text)), good[i]);
+	}
+}
+
+static void merged_networks(void **state)
+{
+	struct ifpin_prefix list[] = {network("10.0.1.0/24"), network("fd01::/64"),
+		network("10.0.0.0/8"), network("10.0.1.0/24"), network("fd01::7/128"),
+		network("11.0.0.0/8"), network("fd01::/64")};
+
+	(void)state;
+	assert_int_equal(ifp_prefix_merge(list, ARRAY_SIZE(list)), 3);
+	assert_int_equal(list[0].addr[12], 10);
+	assert_int_equal(list[0].prefixlen, 104);
+	assert_int_equal(list[1].addr[12], 11);
+	assert_int_equal(list[2].prefixlen, 64);
+	assert_int_equal(ifp_prefix_merge(NULL, 0), 0);
+}
+
+static void ranges(void **state)
+{
+	static const char *const want[][3] = {
+		{"10.0.1.0/24", "167772416", "167772671"},
+		{"128.0.0.0/1", "2147483648", "4294967295"},
+		{"::1/128", "1", "1"},
+		{"8000::/1", "170141183460469231731687303715884105728",
+			"340282366920938463463374607431768211455"},
+	};
+	char first[48], last[48];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(want); i++) {
+		struct ifpin_prefix p = network(want[i][0]);
+
+		ifp_prefix_range(&p, first, last);
+		assert_string_equal(first, want[i][1]);
+		assert_string_equal(last, want[i][2]);
+	}
+}
+#endif
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -128,6 +196,11 @@ int main(void)
 		cmocka_unit_test(names),
 		cmocka_unit_test(bad_devices),
 		cmocka_unit_test(bad_messages),
+#ifdef HAVE_FENCE
+		cmocka_unit_test(networks),
+		cmocka_unit_test(merged_networks),
+		cmocka_unit_test(ranges),
+#endif
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

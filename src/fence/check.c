@@ -1,0 +1,452 @@
+// SPDX-License-Identifier: MIT
+/* Whether a fence stands as it was put up, and what is here that no rule can stop. */
+#include "internal.h"
+
+#include "base/nl.h"
+
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
+#include <string.h>
+
+#ifndef AF_XDP
+#define AF_XDP 44
+#endif
+
+struct check {
+	void (*cb)(void *ctx, enum ifpin_finding finding, const char *text);
+	void *ctx;
+	unsigned int broken;
+	const struct ifpin_fence *fence;
+	const struct ports *all;
+};
+
+static void say(struct check *c, enum ifpin_finding finding, const char *fmt, ...) _printf_(3, 4);
+static void say(struct check *c, enum ifpin_finding finding, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	c->broken += finding == IFPIN_FINDING_BROKEN;
+	if (c->cb)
+		c->cb(c->ctx, finding, text);
+}
+
+static void putp(json_object **o)
+{
+	json_object_put(*o);
+}
+
+/* ---- the rules, against those that the fence would have if it were put up now ---- */
+
+/* One chain: how many rules it should have, and has; where it should hang, and hangs. */
+struct chain {
+	char family[8], name[32], hook[16], device[IF_NAMESIZE];
+	long priority;
+	unsigned int wanted, there;
+	bool found;
+};
+
+struct chains {
+	struct chain *list;
+	size_t n;
+};
+
+static struct chain *chain_of(struct chains *c, const char *family, const char *name)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (!strcmp(c->list[i].family, family) && !strcmp(c->list[i].name, name))
+			return &c->list[i];
+	return NULL;
+}
+
+static int add_chain(struct chains *c, const char *family, const char *name)
+{
+	struct chain *bigger = reallocarray(c->list, c->n + 1, sizeof(*bigger));
+
+	if (!bigger)
+		return -ENOMEM;
+	c->list = bigger;
+	bigger[c->n] = (struct chain){};
+	snprintf(bigger[c->n].family, sizeof(bigger->family), "%s", family);
+	snprintf(bigger[c->n].name, sizeof(bigger->name), "%s", name);
+	c->n++;
+	return 0;
+}
+
+/* The text of a plan has one thing a line. */
+static int read_plan(const char *text, struct chains *ret)
+{
+	char family[8] = "", name[32] = "", line[256];
+	bool in_chain = false;
+
+	for (const char *p = text; *p; p += strcspn(p, "\n"), p += *p == '\n') {
+		struct chain *c = in_chain ? &ret->list[ret->n - 1] : NULL;
+
+		snprintf(line, sizeof(line), "%.*s", (int)strcspn(p, "\n"), p);
+		if (sscanf(line, "table %7s", family) == 1)
+			continue;
+		if (sscanf(line, "\tchain %31s", name) == 1) {
+			if (add_chain(ret, family, name))
+				return -ENOMEM;
+			in_chain = true;
+		} else if (!strcmp(line, "\t}")) {
+			in_chain = false;
+		} else if (c && !strncmp(line, "\t\ttype ", 7)) {
+			const char *device = strchr(line, '"');
+
+			sscanf(line, "\t\ttype filter hook %15s", c->hook);
+			sscanf(strstr(line, "priority "), "priority %ld", &c->priority);
+			if (device)
+				snprintf(c->device, sizeof(c->device), "%.*s",
+					(int)strcspn(device + 1, "\""), device + 1);
+		} else if (c) {
+			c->wanted++;
+		}
+	}
+	return 0;
+}
+
+static void compare(struct check *c, struct chains *chains, const char *family, json_object *items)
+{
+	for (size_t i = 0; i < json_object_array_length(items); i++) {
+		json_object *item = json_object_array_get_idx(items, i), *o;
+		struct chain *known;
+
+		if ((o = ifp_nft_of(item, "rule"))) {
+			known = chain_of(chains, family, ifp_nft_string(o, "chain"));
+			if (known)
+				known->there++;
+		} else if ((o = ifp_nft_of(item, "chain"))) {
+			known = chain_of(chains, family, ifp_nft_string(o, "name"));
+			if (!known && family[0] != 'n')
+				say(c, IFPIN_FINDING_BROKEN,
+					"chain %s of table %s is not the fence's",
+					ifp_nft_string(o, "name"), family);
+			if (known)
+				known->found =
+					!strcmp(known->hook, ifp_nft_string(o, "hook")) &&
+					known->priority == ifp_nft_int(o, "prio") &&
+					(!*known->hook ||
+						!strcmp(ifp_nft_string(o, "policy"), "accept"));
+		}
+	}
+}
+
+static void judge_chain(struct check *c, const struct chain *k)
+{
+	if (*k->device && !k->found)
+		say(c, IFPIN_FINDING_BROKEN,
+			"%s is not covered %s: apply the fence again, or use --follow", k->device,
+			!strcmp(k->hook, "egress") ? "on its way out" : "on its way in");
+	else if (!k->found)
+		say(c, IFPIN_FINDING_BROKEN, "chain %s of table %s is missing or was changed",
+			k->name, k->family);
+	else if (k->there != k->wanted)
+		say(c, IFPIN_FINDING_BROKEN, "chain %s of table %s has %u rules instead of %u",
+			k->name, k->family, k->there, k->wanted);
+}
+
+/* JSON does not tell where a chain hangs. */
+static void check_hooks(
+	struct check *c, struct chains *chains, const char *family, const char *text)
+{
+	for (size_t i = 0; i < chains->n; i++) {
+		struct chain *k = &chains->list[i];
+
+		if (*k->device && !strcmp(k->family, family))
+			k->found &= ifp_nft_hooked(text, c->fence->name, k->name, k->device);
+	}
+}
+
+static size_t elements(json_object *items, const char *name)
+{
+	for (size_t i = 0; i < json_object_array_length(items); i++) {
+		json_object *o = ifp_nft_of(json_object_array_get_idx(items, i), "set");
+		json_object *elem = o && !strcmp(ifp_nft_string(o, "name"), name)
+					    ? ifp_nft_of(o, "elem")
+					    : NULL;
+
+		if (elem)
+			return json_object_array_length(elem);
+	}
+	return 0;
+}
+
+static void check_sets(
+	struct check *c, const struct plan *plan, const char *family, json_object *items)
+{
+	size_t four = 0, six = 0;
+
+	for (size_t i = 0; i < c->fence->n_prefixes; i++)
+		(*(ifp_prefix_is_v4(&c->fence->prefixes[i]) ? &four : &six))++;
+	if (elements(items, "p4") != four ||
+		(strcmp(family, "arp") != 0 && elements(items, "p6") != six) ||
+		(!strcmp(family, "inet") && elements(items, "n6") != six) ||
+		(!strcmp(family, "inet") && elements(items, "covered") != plan->n_covered) ||
+		(!strcmp(family, "bridge") && elements(items, "types") != c->fence->n_ethertypes))
+		say(c, IFPIN_FINDING_BROKEN,
+			"the sets of table %s do not hold what those of the others do", family);
+}
+
+/* One table is looked at as a whole, or what is wrong with it said once. */
+static int check_table(struct check *c, const struct plan *plan, struct chains *chains,
+	const char *family, struct ifpin_error *err)
+{
+	_cleanup_(putp) json_object *items = NULL;
+	_cleanup_free_ char *text = NULL;
+	bool wanted = false, gone, off;
+	char command[80];
+	int r;
+
+	for (size_t i = 0; i < chains->n; i++)
+		wanted |= !strcmp(chains->list[i].family, family);
+	if (!wanted)
+		return 0;
+	snprintf(command, sizeof(command), "list table %s " TABLE_PREFIX "%s", family, plan->name);
+	r = ifp_nft_text(command, &text, err);
+	gone = r == -ENOENT;
+	off = !r && ifp_nft_dormant(text);
+	if (gone || off) {
+		say(c, IFPIN_FINDING_BROKEN, "table %s " TABLE_PREFIX "%s is %s", family,
+			plan->name, gone ? "gone" : "switched off (dormant)");
+		for (size_t i = 0; i < chains->n; i++)
+			if (!strcmp(chains->list[i].family, family))
+				chains->list[i].family[0] = 0;
+		return 0;
+	}
+	if (!r)
+		r = ifp_nft_list(command, &items, err);
+	if (r)
+		return r;
+	compare(c, chains, family, items);
+	check_sets(c, plan, family, items);
+	check_hooks(c, chains, family, text);
+	return 0;
+}
+
+static int check_rules(struct check *c, const struct plan *plan, struct ifpin_error *err)
+{
+	static const char *const families[] = {"inet", "netdev", "bridge", "arp"};
+	_cleanup_free_ char *text = ifp_plan_text(plan);
+	struct chains chains = {};
+	int r = text ? read_plan(text, &chains) : -ENOMEM;
+
+	for (size_t k = 0; k < ARRAY_SIZE(families) && !r; k++)
+		r = check_table(c, plan, &chains, families[k], err);
+	for (size_t i = 0; i < chains.n && !r; i++)
+		if (*chains.list[i].family)
+			judge_chain(c, &chains.list[i]);
+	free(chains.list);
+	return r;
+}
+
+/* ---- the device ---- */
+
+static int check_device(struct check *c, struct ifpin_error *err)
+{
+	static const char *const texts[] = {
+		[IFPIN_RENAMED] = "has another name",
+		[IFPIN_BACK] = "came back with another index",
+		[IFPIN_REPLACED] =
+			"is gone, and another interface has its name or index; that is shut out",
+		[IFPIN_GONE] = "is gone; the fence stays closed",
+	};
+	enum ifpin_identity id;
+	int r = ifpin_device_check(&c->fence->device, &id, NULL, err);
+
+	if (!r && id < ARRAY_SIZE(texts) && texts[id])
+		say(c, IFPIN_FINDING_BROKEN,
+			"%s %s: apply the fence again when it is as it should be%s",
+			c->fence->device.name, texts[id],
+			id == IFPIN_RENAMED || id == IFPIN_BACK ? ", or use --follow" : "");
+	return r;
+}
+
+static bool was_carrier(const struct ifpin_fence *f, uint32_t ifindex)
+{
+	for (size_t i = 0; i < f->n_carriers; i++)
+		if (f->carriers[i] == ifindex)
+			return true;
+	return false;
+}
+
+static void check_carriers(struct check *c, const struct ports *carriers)
+{
+	bool same = carriers->n == c->fence->n_carriers;
+
+	for (size_t i = 0; i < carriers->n; i++)
+		same &= was_carrier(c->fence, carriers->list[i].ifindex);
+	if (!same)
+		say(c, IFPIN_FINDING_BROKEN,
+			"other interfaces carry the frames of %s than when the fence was applied: "
+			"apply it again",
+			c->fence->device.name);
+}
+
+/* ---- what no rule can stop ---- */
+
+static int on_socket(const struct nlmsghdr *nlh, void *data)
+{
+	(void)nlh;
+	*(bool *)data = true;
+	return 0;
+}
+
+static void check_xdp_sockets(struct check *c)
+{
+	struct {
+		uint8_t family, protocol;
+		uint16_t pad;
+		uint32_t ino, show, cookie[2];
+	} req = {.family = AF_XDP};
+	char buf[512];
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+	bool any = false;
+	int r;
+
+	nlh->nlmsg_type = SOCK_DIAG_BY_FAMILY;
+	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	memcpy(mnl_nlmsg_put_extra_header(nlh, sizeof(req)), &req, sizeof(req));
+	r = ifp_nl_talk_on(NETLINK_SOCK_DIAG, nlh, on_socket, &any);
+	if (any)
+		say(c, IFPIN_FINDING_BEYOND,
+			"AF_XDP sockets are open here; what they send passes no rule");
+	else if (r)
+		say(c, IFPIN_FINDING_NOTE,
+			"this kernel does not tell whether AF_XDP sockets are open; what they send "
+			"passes no rule");
+}
+
+/* Before Linux 6.6 there is no place for the program, at any device. */
+static void check_guard(struct check *c, const struct ports *covered)
+{
+	uint32_t id;
+	int n = 0;
+
+	for (size_t i = 0; i < covered->n; i++) {
+		n = ifp_guard_find(c->fence->name, covered->list[i].ifindex, &id, 1);
+		if (n < 0)
+			break;
+		if (n)
+			continue;
+		say(c, IFPIN_FINDING_BROKEN,
+			"the fence's program for traffic control is not at %s: apply the fence again, "
+			"or use --follow",
+			covered->list[i].name);
+	}
+	if (n < 0)
+		say(c, IFPIN_FINDING_BEYOND,
+			"this kernel has no place for the fence's program in traffic control (tcx, "
+			"Linux 6.6); what that redirects passes no rule");
+}
+
+/* What runs before the fence on the way in, or might run after it on the way out. */
+static int check_others(struct check *c, struct ifpin_error *err)
+{
+	_cleanup_(putp) json_object *items = NULL;
+	int r = ifp_nft_list("list chains netdev", &items, err);
+
+	for (size_t i = 0; !r && i < json_object_array_length(items); i++) {
+		json_object *o = ifp_nft_of(json_object_array_get_idx(items, i), "chain");
+		const char *table = o ? ifp_nft_string(o, "table") : TABLE_PREFIX;
+		bool in = o && !strcmp(ifp_nft_string(o, "hook"), "ingress");
+		int64_t priority = o ? ifp_nft_int(o, "prio") : 0;
+
+		if (!strncmp(table, TABLE_PREFIX, strlen(TABLE_PREFIX)) ||
+			priority != (in ? INT32_MIN : INT32_MAX))
+			continue;
+		say(c, IFPIN_FINDING_BEYOND,
+			in ? "chain %s of table netdev %s has the first priority at an ingress hook, and "
+			     "may see frames before the fence"
+			   : "chain %s of table netdev %s has the last priority at an egress hook; "
+			     "whichever was there first comes last",
+			ifp_nft_string(o, "name"), table);
+	}
+	return r;
+}
+
+static void check_beyond(struct check *c)
+{
+	for (size_t i = 0; i < c->all->n; i++) {
+		const struct port *p = &c->all->list[i];
+
+		if (p->xdp)
+			say(c, IFPIN_FINDING_BEYOND,
+				"%s has an XDP program; what it redirects passes no rule", p->name);
+		if (p->switchdev)
+			say(c, IFPIN_FINDING_BEYOND,
+				"%s is a port of a switch that may forward by itself (offload)",
+				p->name);
+	}
+	check_xdp_sockets(c);
+	if (!c->fence->bridge)
+		say(c, IFPIN_FINDING_NOTE,
+			"this kernel has no tables for bridges; bridged frames are seen on devices "
+			"that are covered only");
+	say(c, IFPIN_FINDING_NOTE,
+		"devices in other network namespaces are not seen; one that is moved away takes "
+		"its frames along");
+}
+
+static int check_all(
+	struct check *c, struct ports *carriers, struct ports *covered, struct ifpin_error *err)
+{
+	const struct ifpin_fence *f = c->fence;
+	struct plan plan = {.name = f->name,
+		.device = f->device,
+		.carriers = carriers->list,
+		.n_carriers = carriers->n,
+		.covered = covered->list,
+		.n_covered = covered->n,
+		.prefixes = f->prefixes,
+		.n_prefixes = f->n_prefixes,
+		.ethertypes = f->ethertypes,
+		.n_ethertypes = f->n_ethertypes,
+		.nat = f->nat,
+		.bridge = f->bridge};
+	bool nat;
+	int r = check_rules(c, &plan, err) ?: check_device(c, err) ?: ifp_host_has_nat(&nat, err);
+
+	if (r)
+		return r;
+	check_carriers(c, carriers);
+	check_guard(c, covered);
+	if (nat && !f->nat)
+		say(c, IFPIN_FINDING_BROKEN,
+			"the host translates addresses now and did not when the fence was applied: "
+			"apply it again");
+	check_beyond(c);
+	return check_others(c, err);
+}
+
+int ifpin_fence_check(const char *name,
+	void (*cb)(void *ctx, enum ifpin_finding finding, const char *text), void *ctx,
+	unsigned int *ret_broken, struct ifpin_error *ret_error)
+{
+	_cleanup_(ifp_ports_free) struct ports all = {}, carriers = {}, covered = {};
+	_cleanup_(ifp_state_clear) struct ifpin_fence f = {};
+	struct check c = {.cb = cb, .ctx = ctx, .fence = &f, .all = &all};
+	int r = ifp_fence_name_check(name, ret_error) ?: ifp_state_read(name, &f, ret_error);
+
+	if (r)
+		return r;
+	if (!f.device.ifindex || (!f.n_prefixes && !f.n_ethertypes)) {
+		say(&c, IFPIN_FINDING_BROKEN,
+			"somebody took a part of the fence \"%s\" away, and what it was told with it: "
+			"apply it again",
+			name);
+		*ret_broken = c.broken;
+		return 0;
+	}
+	r = ifp_ports_read(&all) ?: ifp_ports_split(&all, &f.device, &carriers, &covered);
+	if (r)
+		return ifp_fail_errno(ret_error, r, "cannot list the interfaces");
+	r = check_all(&c, &carriers, &covered, ret_error);
+	if (!r)
+		*ret_broken = c.broken;
+	return r;
+}

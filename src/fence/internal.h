@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/* The fence: what there is to say to nftables, and what it says back. */
+#pragma once
+
+#include <ifpin/fence.h>
+
+#include "base/base.h"
+
+#include <json-c/json.h>
+
+/* What each table of a fence is called; nothing else begins so. */
+#define TABLE_PREFIX "ifpin_"
+
+/* A device of the namespace, as far as a fence asks. */
+struct port {
+	uint32_t ifindex, master, link;
+	uint16_t type;
+	bool foreign_link; /* link is an index of another namespace */
+	bool xdp, switchdev;
+	char name[IF_NAMESIZE];
+	char kind[IFPIN_KIND_SIZE];
+};
+
+struct ports {
+	struct port *list;
+	size_t n, room;
+};
+
+/* All that makes up the text of a fence. */
+struct plan {
+	const char *name;
+	struct ifpin_device device;
+	const struct port *carriers;
+	size_t n_carriers;
+	const struct port *covered;
+	size_t n_covered;
+	const struct ifpin_prefix *prefixes;
+	size_t n_prefixes;
+	const uint16_t *ethertypes;
+	size_t n_ethertypes;
+	bool nat, bridge;
+};
+
+/* ---- prefix.c ---- */
+bool ifp_prefix_is_v4(const struct ifpin_prefix *p);
+/* Sorts, and leaves out those inside others. Return: how many are left. */
+size_t ifp_prefix_merge(struct ifpin_prefix *list, size_t n);
+/* First and last address as decimal numbers, which nft takes for integers of any size. */
+void ifp_prefix_range(const struct ifpin_prefix *p, char ret_first[48], char ret_last[48]);
+
+/* ---- ports.c ---- */
+/* Return: 0; as ifp_nl_talk(); -ENOMEM. */
+int ifp_ports_read(struct ports *ret);
+void ifp_ports_free(struct ports *ports);
+/* Which devices carry DEVICE's own frames, and which are to be covered. */
+int ifp_ports_split(const struct ports *all, const struct ifpin_device *device,
+	struct ports *ret_carriers, struct ports *ret_covered);
+/* Return: 0; -EINVAL: nft has no way to write this name. */
+int ifp_port_name_check(const char *name, struct ifpin_error *err);
+
+/* ---- plan.c ---- */
+/* The transaction. Return: text, to be released with free(); NULL: no memory. */
+char *ifp_plan_text(const struct plan *plan);
+/* Those chains of a device that the plan has, alone. */
+void ifp_plan_cover(FILE *f, const struct plan *plan, const struct port *port);
+
+/* Elements of the set of covered devices. */
+void ifp_plan_covered(FILE *f, const struct plan *plan);
+
+/* ---- nft.c ---- */
+/* Hands text to nftables as one transaction, or only asks. Return: 0; -errno, see fence.h. */
+int ifp_nft_run(const char *text, bool dry, struct ifpin_error *err);
+/* What a list command gives. Return: 0, the array to be put with json_object_put(); -errno. */
+int ifp_nft_list(const char *command, json_object **ret, struct ifpin_error *err);
+/* The same as text, without what is in sets; JSON does not tell all. */
+int ifp_nft_text(const char *command, char **ret, struct ifpin_error *err);
+/* Whether the text of a table says that it is switched off. */
+bool ifp_nft_dormant(const char *text);
+/* Whether a chain of a fence hangs on a device, by the text of a list. */
+bool ifp_nft_hooked(const char *text, const char *fence, const char *chain, const char *device);
+/* A member of an object by kind ("chain", "rule"), or NULL. */
+json_object *ifp_nft_of(json_object *item, const char *kind);
+const char *ifp_nft_string(json_object *o, const char *key);
+int64_t ifp_nft_int(json_object *o, const char *key);
+
+/* ---- state.c ---- */
+/* Reads one fence. Return: 0; -ENOENT; -errno. */
+int ifp_state_read(const char *name, struct ifpin_fence *ret, struct ifpin_error *err);
+/* Only the device, the carriers and what is covered: quick, however many networks there are. */
+int ifp_state_read_devices(const char *name, struct ifpin_fence *ret, struct ifpin_error *err);
+/* A table of a fence, also where only a part of a fence is left. */
+struct fence_table {
+	char family[8], fence[IFPIN_FENCE_NAME_SIZE];
+};
+int ifp_state_tables(struct fence_table **ret, size_t *ret_n, struct ifpin_error *err);
+void ifp_state_clear(struct ifpin_fence *fence);
+
+/* ---- fence.c ---- */
+int ifp_fence_name_check(const char *name, struct ifpin_error *err);
+/* Whether something translates addresses in this namespace. Return: 0; -errno. */
+int ifp_host_has_nat(bool *ret, struct ifpin_error *err);
+/* Replaces the fence by what it was, for the devices there are now. */
+int ifp_fence_again(
+	const struct ifpin_fence *was, const struct ifpin_device *device, struct ifpin_error *err);
+
+/* ---- guard.c: a program in traffic control, for what passes no rule ---- */
+struct ifp_guard;
+/* Whether this kernel has tcx, Linux 6.6. */
+bool ifp_guard_has_place(void);
+/* Return: 0; errno of bpf(2). */
+int ifp_guard_load(const struct plan *plan, struct ifp_guard **ret);
+void ifp_guard_end(struct ifp_guard *g);
+/* Before all other programs of the device's egress, or in place of the fence's former one, which is
+ * given out. Return: 0; -errno. */
+int ifp_guard_attach(
+	const struct ifp_guard *g, const char *fence, const struct port *port, int *ret_former);
+/* Undoes that. */
+void ifp_guard_restore(const struct ifp_guard *g, const struct port *port, int former);
+uint32_t ifp_guard_id(const struct ifp_guard *g, bool ether);
+/* Programs of a fence at a device. Return: how many; -errno. */
+int ifp_guard_find(const char *fence, uint32_t ifindex, uint32_t *ret_ids, size_t max);
+/* Takes those of a fence off a device, but for two. Return: how many there were; -errno. */
+int ifp_guard_detach(const char *fence, uint32_t ifindex, uint32_t keep_a, uint32_t keep_b);
+/* Ties the program of one device to another of the same type. Return: 0; -ENOENT; -errno. */
+int ifp_guard_extend(const char *fence, uint32_t from, const struct port *to);
+bool ifp_guard_count(
+	const char *fence, uint32_t ifindex, uint64_t *ret_packets, uint64_t *ret_bytes);

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: MIT
+/* Devices that come, go and change their names under a fence. */
+#include "internal.h"
+
+#include "base/nl.h"
+#include "device/device.h"
+
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <string.h>
+
+struct ifpin_fence_watch {
+	struct mnl_socket *nl;
+};
+
+int ifpin_fence_watch_open(struct ifpin_fence_watch **ret_watch, struct ifpin_error *ret_error)
+{
+	struct ifpin_fence_watch *w = calloc(1, sizeof(*w));
+	int r = w ? ifp_nl_listen(RTMGRP_LINK, &w->nl) : -ENOMEM;
+
+	if (r) {
+		free(w);
+		return ifp_fail_errno(ret_error, r, "cannot hear of interfaces");
+	}
+	*ret_watch = w;
+	return 0;
+}
+
+int ifpin_fence_watch_fd(const struct ifpin_fence_watch *watch)
+{
+	return mnl_socket_get_fd(watch->nl);
+}
+
+static int on_message(const struct nlmsghdr *nlh, void *data)
+{
+	*(bool *)data |= nlh->nlmsg_type == RTM_NEWLINK || nlh->nlmsg_type == RTM_DELLINK;
+	return 0;
+}
+
+int ifpin_fence_watch_step(struct ifpin_fence_watch *watch)
+{
+	bool changed = false;
+	int r = ifp_nl_drain(watch->nl, on_message, &changed);
+
+	if (r == -ENOBUFS)
+		return 1;
+	return r ?: changed;
+}
+
+void ifpin_fence_watch_close(struct ifpin_fence_watch *watch)
+{
+	if (!watch)
+		return;
+	mnl_socket_close(watch->nl);
+	free(watch);
+}
+
+static bool among(const uint32_t *list, size_t n, uint32_t ifindex)
+{
+	for (size_t i = 0; i < n; i++)
+		if (list[i] == ifindex)
+			return true;
+	return false;
+}
+
+/* Whether the fence stands for other carriers than there are, or a hook has gone astray. */
+static bool needs_all(const struct ifpin_fence *f, const struct ports *carriers)
+{
+	if (carriers->n != f->n_carriers)
+		return true;
+	for (size_t i = 0; i < carriers->n; i++)
+		if (!among(f->carriers, f->n_carriers, carriers->list[i].ifindex))
+			return true;
+	return false;
+}
+
+/* The program of a device that is covered already goes to the new ones. */
+static int extend_guard(
+	const struct ifpin_fence *f, const struct ports *covered, struct ifpin_error *err)
+{
+	for (size_t i = 0; ifp_guard_has_place() && i < covered->n; i++) {
+		const struct port *to = &covered->list[i];
+		int r = -ENOENT;
+
+		if (among(f->covered, f->n_covered, to->ifindex))
+			continue;
+		for (size_t k = 0; k < covered->n && r == -ENOENT; k++)
+			if (among(f->covered, f->n_covered, covered->list[k].ifindex) &&
+				covered->list[k].type == to->type)
+				r = ifp_guard_extend(f->name, covered->list[k].ifindex, to);
+		if (r)
+			return ifp_fail_errno(err, r,
+				"cannot tie the program for traffic control to %s", to->name);
+	}
+	return 0;
+}
+
+/* The quick way for what happens most: devices more, devices less. */
+static int cover_changes(const struct ifpin_fence *f, const struct ports *covered,
+	unsigned int *ret_changed, struct ifpin_error *err)
+{
+	_cleanup_free_ char *text = NULL;
+	struct plan plan = {.name = f->name, .covered = covered->list, .n_covered = covered->n};
+	unsigned int changed = 0;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+	int r = 0;
+
+	if (!out)
+		return ifp_fail(err, -ENOMEM, "no memory for the rules");
+	for (size_t i = 0; i < covered->n && !r; i++)
+		if (!among(f->covered, f->n_covered, covered->list[i].ifindex)) {
+			r = ifp_port_name_check(covered->list[i].name, err);
+			ifp_plan_cover(out, &plan, &covered->list[i]);
+			changed++;
+		}
+	for (size_t i = 0; i < f->n_covered; i++) {
+		bool there = false;
+
+		for (size_t k = 0; k < covered->n; k++)
+			there |= covered->list[k].ifindex == f->covered[i];
+		if (there)
+			continue;
+		/* Older kernels have taken the chain away with its device: add it, to delete it. */
+		for (int in = 0; in < 2; in++)
+			fprintf(out,
+				"add chain netdev " TABLE_PREFIX
+				"%s %s%u\nflush chain netdev " TABLE_PREFIX
+				"%s %s%u\ndelete chain netdev " TABLE_PREFIX "%s %s%u\n",
+				f->name, in ? "in" : "out", f->covered[i], f->name,
+				in ? "in" : "out", f->covered[i], f->name, in ? "in" : "out",
+				f->covered[i]);
+		changed++;
+	}
+	fprintf(out, "flush set inet " TABLE_PREFIX "%s covered\n", f->name);
+	if (covered->n) {
+		fprintf(out, "add element inet " TABLE_PREFIX "%s covered { ", f->name);
+		ifp_plan_covered(out, &plan);
+		fputs(" }\n", out);
+	}
+	if (fclose(out))
+		r = ifp_fail(err, -ENOMEM, "no memory for the rules");
+	if (!r && changed)
+		r = ifp_nft_run(text, false, err) ?: extend_guard(f, covered, err);
+	if (!r)
+		*ret_changed = changed;
+	return r;
+}
+
+/* DEVICE as it is now: another index is followed if it is the same device by all that is known. */
+static int device_now(const struct ifpin_fence *f, struct ifpin_device *ret, bool *ret_moved,
+	struct ifpin_error *err)
+{
+	enum ifpin_identity id;
+	struct ifpin_device now;
+	int r = ifpin_device_check(&f->device, &id, &now, err);
+
+	if (r)
+		return r;
+	*ret_moved = id == IFPIN_BACK || id == IFPIN_RENAMED;
+	*ret = *ret_moved ? now : f->device;
+	return 0;
+}
+
+/* A renamed device has lost its hooks on Linux 6.16 and later, which know devices by name. */
+static int names_agree(const struct ifpin_fence *f, const struct ports *covered, bool *ret,
+	struct ifpin_error *err)
+{
+	_cleanup_free_ char *text = NULL;
+	bool agree = true;
+	int r = ifp_nft_text("list chains netdev", &text, err);
+
+	for (size_t i = 0; !r && i < covered->n; i++) {
+		char chain[16];
+
+		snprintf(chain, sizeof(chain), "out%u", covered->list[i].ifindex);
+		if (among(f->covered, f->n_covered, covered->list[i].ifindex))
+			agree &= ifp_nft_hooked(text, f->name, chain, covered->list[i].name);
+	}
+	if (!r)
+		*ret = agree;
+	return r;
+}
+
+int ifpin_fence_sync(const char *name, unsigned int *ret_changed, struct ifpin_error *ret_error)
+{
+	_cleanup_(ifp_ports_free) struct ports all = {}, carriers = {}, covered = {};
+	_cleanup_(ifp_state_clear) struct ifpin_fence f = {};
+	struct ifpin_device device;
+	bool moved = false, agree = true;
+	unsigned int changed = 0;
+	int r = ifp_fence_name_check(name, ret_error)
+			?: ifp_state_read_devices(name, &f, ret_error);
+
+	if (!r && !f.device.ifindex)
+		r = ifp_fail(ret_error, -ENOENT,
+			"somebody took a part of the fence \"%s\" away: apply it again", name);
+	if (!r)
+		r = device_now(&f, &device, &moved, ret_error);
+	if (r)
+		return r;
+	r = ifp_ports_read(&all) ?: ifp_ports_split(&all, &device, &carriers, &covered);
+	if (r)
+		return ifp_fail_errno(ret_error, r, "cannot list the interfaces");
+	/* New devices first: as long as this takes, frames of packet sockets leave by them. */
+	if (!moved && !needs_all(&f, &carriers))
+		r = cover_changes(&f, &covered, &changed, ret_error);
+	else
+		r = -ENODEV;
+	if (!r)
+		r = names_agree(&f, &covered, &agree, ret_error);
+	if (!r && !agree)
+		r = -ENODEV;
+	/* That is not all of it, or a device was gone before it could be covered. */
+	if (r == -ENOENT || r == -ENODEV) {
+		ifp_state_clear(&f);
+		r = ifp_state_read(name, &f, ret_error) ?: ifp_fence_again(&f, &device, ret_error);
+		changed = (unsigned int)covered.n;
+	}
+	if (!r)
+		*ret_changed = changed;
+	return r;
+}
