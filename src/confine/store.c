@@ -5,11 +5,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <linux/membarrier.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 
@@ -182,6 +184,28 @@ int ifp_store_each_host(
 	return each(s, "host", cb, data);
 }
 
+/*
+ * The kernel frees programs after a grace period, each under one lock (bpf_prog_pack_free). If more
+ * than 1,024 wait for that on a processor, they fill the work queue that the holder of the lock may
+ * have to wait for in turn (_vm_unmap_aliases), and no program is loaded any more until the machine
+ * starts anew: seen with Linux 6.18. So whoever ends confinements waits for the grace period, and
+ * then behind those that wait: loading a program takes the same lock.
+ */
+static void wait_for_frees(void)
+{
+	const struct bpf_insn nothing[] = {
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0},
+		{.code = BPF_JMP | BPF_EXIT},
+	};
+	int fd;
+
+	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+	fd = bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, "ifpin_wait", "GPL", nothing,
+		ARRAY_SIZE(nothing), NULL);
+	if (fd >= 0)
+		close(fd);
+}
+
 int ifp_store_remove(const struct ifp_store *s, const char *kind, const char *name)
 {
 	char path[256];
@@ -196,6 +220,7 @@ int ifp_store_remove(const struct ifp_store *s, const char *kind, const char *na
 			r = -errno;
 	if (!r && rmdir(path))
 		r = -errno;
+	wait_for_frees();
 	return r;
 }
 

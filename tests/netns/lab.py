@@ -223,6 +223,16 @@ class Chassis:
         """A bpffs of this run's own, in its private mount namespace; empty."""
         must("mount", "-t", "bpf", "bpf", "/sys/fs/bpf")
         self.stack.callback(must, "umount", "-l", "/sys/fs/bpf")
+        self.stack.callback(self.end_pins)
+
+    @staticmethod
+    def end_pins():
+        """One after the other: an umount would free all of their programs at once."""
+        with contextlib.suppress(FileNotFoundError):
+            names = [f[4:].replace("+", ".") for f in os.listdir("/sys/fs/bpf/ifpin")
+                     if f.startswith("pin_")]
+            if names:
+                run(IFPIN, "detach", *names, timeout=600)
 
     def cgroup(self, name="ifpin-test"):
         """A cgroup that is gone, with what lives in it, when the test ends or is killed."""

@@ -550,7 +550,10 @@ class Flaps(Attached):
 
 
 class Many(Attached):
-    count = 1000
+    # A thousand end well, one after the other. A test that is killed would end them at once, and a
+    # kernel may not survive that (docs/kernel-facts.md).
+    count = int(os.environ.get("IFPIN_TEST_PINS", "60"))
+    devices = 1000
 
     def setUp(self):
         super().setUp()
@@ -570,7 +573,7 @@ class Many(Attached):
     def some(self):
         return [self.names[0], self.names[-1], *random.sample(self.names[1:-1], 8)]
 
-    def test_thousand_pins(self):
+    def test_many_pins(self):
         """On a device that goes and comes back, and that all of them follow."""
         links = Links()
         self.stack.callback(links.close)
@@ -603,6 +606,7 @@ class Many(Attached):
         links = Links()
         self.stack.callback(links.close)
         self.stack.callback(run, "ip", "link", "del", "group", "7")
+        self.names = [f"many{n}" for n in range(self.devices)]
         for n, name in enumerate(self.names):
             links.make(name, f"02:00:00:01:{n >> 8:02x}:{n & 255:02x}", "ifb", 7)
         some = self.some()
