@@ -47,7 +47,7 @@ demo: packages
 
 check: packages
 	$(MAKE) --no-print-directory all
-	$(SUDO) env BUILD=$(BUILD) tests/run.sh
+	$(SUDO) env BUILD=$(BUILD) tests/run.sh $(TESTS)
 
 # Not part of check: each target ends when its time is over, or at the first crash.
 FUZZERS := text netlink options host denied audit config control
