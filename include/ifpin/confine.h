@@ -179,11 +179,13 @@ struct ifpin_attach_opts {
  * The links and maps are pinned in bpffs, which is mounted if need be; they outlive the caller. A
  * confinement of the same name, device and cgroup is taken over as it is: options are updated. One
  * whose cgroup is gone is replaced. All or nothing: killed at any moment, either nothing has
- * changed, or everything is in place. Two callers at once are serialised.
+ * changed, or everything is in place; at worst the cgroup is held and not listed until the next
+ * caller undoes that, and sockets are tied or aborted already. Two callers at once are serialised.
  *
  * Once it returns 0, no internet socket that a process of the cgroup holds can use another device;
  * each was looked at. Those made outside are tied to the device's index or shut down, which leaves
- * them joins of multicast groups; @log is told how many there are. What holds sockets of other families, or can leave the cgroup, is told to
+ * them joins of multicast groups; @log is told how many there are. What holds sockets of other
+ * families, or can leave the cgroup, is told to
  * @log (see ifpin(8)): seccomp filters and capabilities are the business of whoever starts the
  * service.
  *
@@ -505,13 +507,13 @@ struct ifpin_admit_opts {
  * The sockets that the process has already are foreign there; ifpin_enter() refuses to go on with
  * such. On failure the process is where it was.
  *
- * The process must have one thread, and no_new_privs: else it could put a set-user-ID program there,
- * which is not its user's to have confined and, by ifpin_dismiss(), killed.
+ * The process must have one thread, and no_new_privs: else it could put a set-user-ID program
+ * there, which is not its user's to have confined and, by ifpin_dismiss(), killed.
  *
  * Return: 0; -ESRCH: the process has ended; -EPERM: it is not, or no longer, of this user, or could
- * get other privileges; -EXDEV: it is in another network namespace; -EACCES: its cgroup is confined by BPF programs
- * already, which it would leave; -EBUSY: a cgroup of this name is in use; as ifpin_attach();
- * or the errno of mkdir(2), write(2).
+ * get other privileges; -EXDEV: it is in another network namespace; -EACCES: its cgroup is confined
+ * by BPF programs already, which it would leave; -EBUSY: a cgroup of this name is in use; as
+ * ifpin_attach(); or the errno of mkdir(2), write(2).
  */
 IFPIN_API int ifpin_admit(
 	const struct ifpin_admit_opts *opts, char *ret_cgroup, struct ifpin_error *ret_error);

@@ -42,7 +42,9 @@ struct attach {
 	struct ifp_meta meta;
 	bool made; /* the new folder */
 	bool done;
-	bool nested;			   /* inside another confinement */
+	bool nested; /* inside another confinement */
+	char *said;  /* lines that wait until nothing stands still */
+	size_t said_len;
 	char away[IFPIN_CGROUP_PATH_SIZE]; /* where the caller is to go back to; empty: it never
 					      left */
 };
@@ -58,6 +60,29 @@ void ifp_attach_say(const struct ifpin_attach_opts *o, const char *fmt, ...)
 	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
 	o->log(o->log_ctx, line);
+}
+
+/* Who reads the log may be in the cgroup that stands still: then a full pipe would be the end. */
+static void say_later(void *ctx, const char *line)
+{
+	struct attach *a = ctx;
+	size_t len = strlen(line) + 1;
+	char *bigger = realloc(a->said, a->said_len + len);
+
+	if (!bigger)
+		return;
+	memcpy(bigger + a->said_len, line, len);
+	a->said = bigger;
+	a->said_len += len;
+}
+
+static void say_now(struct attach *a)
+{
+	for (size_t at = 0; at < a->said_len; at += strlen(a->said + at) + 1)
+		ifp_attach_say(a->opts, "%s", a->said + at);
+	free(a->said);
+	a->said = NULL;
+	a->said_len = 0;
 }
 
 /* ---- what is there already ---- */
@@ -403,8 +428,8 @@ static int confine(struct attach *a, struct ifpin_error *err)
 		.loopback = o->loopback,
 		.mode = o->existing,
 		.addrs = &a->addrs,
-		.log = o->log,
-		.log_ctx = o->log_ctx,
+		.log = say_later,
+		.log_ctx = a,
 	};
 	r = settle_and_arm(a, err);
 	if (!r)
@@ -424,11 +449,12 @@ static int confine(struct attach *a, struct ifpin_error *err)
 	return 0;
 }
 
-static void say_done(const struct attach *a)
+static void say_done(struct attach *a)
 {
 	const struct ifpin_attach_opts *o = a->opts;
 	unsigned int foreign = ifp_existing_foreign(&a->existing);
 
+	say_now(a);
 	ifp_attach_say(o,
 		"\"%s\": %s is held to %s (ifindex %u)%s; %zu sockets looked at, %u tied, "
 		"%u aborted",
@@ -455,6 +481,7 @@ static void say_done(const struct attach *a)
 static void finish(struct attach *a)
 {
 	ifp_thaw(&a->freeze);
+	say_now(a);
 	if (a->made) {
 		if (a->programs)
 			ifp_programs_state(a->programs)->armed = 0;

@@ -3,6 +3,7 @@
 #include "policy.h"
 #include "target.h"
 
+#include "device/device.h"
 #include "host/cgroup.h"
 #include "host/processes.h"
 #include "host/sockets.h"
@@ -73,7 +74,8 @@ static int on_descriptor(const struct ifp_descriptor *d, void *data)
 	if (d->kind != IFP_DESCRIPTOR_SOCKET)
 		return 0;
 	fd = ifp_descriptor_take(d);
-	if (fd < 0 || ifp_socket_ask(fd, &s) || !is_concerned(c, &s))
+	if (fd < 0 || ifp_socket_ask(fd, &s) || !is_concerned(c, &s) ||
+		ifp_netns_of(fd) != c->netns)
 		return 0;
 	if (is_connection(&s)) {
 		abort_it(c, &s, fd);

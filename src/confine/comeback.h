@@ -7,6 +7,7 @@
 struct ifp_comeback {
 	int cgroup_fd; /* during ifp_comeback() */
 	uint64_t cgroup_id;
+	uint64_t netns;
 	uint32_t new_index;
 	bool rebind, abort;
 	unsigned int rebound, aborted, failed; /* written */

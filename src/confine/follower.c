@@ -219,6 +219,7 @@ static void regain(struct ifpin_follower *f, struct pin *p, const struct ifpin_d
 	settle_later(f);
 	p->came_back = true;
 	p->back = (struct ifp_comeback){.cgroup_id = p->cgroup_id,
+		.netns = f->netns,
 		.new_index = now->ifindex,
 		.rebind = p->rebind,
 		.abort = p->abort};

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "freeze.h"
 
+#include "host/cgroup.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -104,6 +106,17 @@ int ifp_thaw(struct ifp_freeze *f)
 	return r;
 }
 
+/* Whoever kills the caller's whole cgroup must not kill the guard as well. */
+static void leave_group(pid_t guard)
+{
+	_cleanup_close_ int root = ifp_cgroup_root();
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", (int)guard);
+	if (root >= 0)
+		ifp_write_file(root, "cgroup.procs", text);
+}
+
 int ifp_freeze(int cgroup_fd, struct ifp_freeze *ret, struct ifpin_error *err)
 {
 	_cleanup_close_ int events = openat(cgroup_fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
@@ -131,6 +144,7 @@ int ifp_freeze(int cgroup_fd, struct ifp_freeze *ret, struct ifpin_error *err)
 	if (f.guard < 0)
 		return ifp_fail_errno(
 			err, f.guard, "cannot start a process that guards a stopped cgroup");
+	leave_group(f.guard);
 	r = ifp_write_file(cgroup_fd, "cgroup.freeze", "1");
 	if (!r)
 		r = wait_frozen(events);
