@@ -31,6 +31,9 @@ struct pin {
 	uint32_t id;	    /* of its programs: another one is another confinement */
 	uint32_t told_heir; /* index of another device that has the name, once it was told */
 	bool there, rebind, abort;
+	bool written; /* what follows has been told to the programs */
+	bool agree[2];
+	uint32_t ip4;
 	bool came_back; /* just now, and nobody has been told */
 	struct ifp_comeback back;
 	int back_error;
@@ -155,7 +158,7 @@ static void lose(struct ifpin_follower *f, struct pin *p)
 {
 	struct ifp_pin maps;
 
-	p->there = false;
+	p->there = p->written = false;
 	p->told_heir = 0;
 	/* Its index may be another's soon; the kernel has emptied the maps by itself. */
 	if (!ifp_pin_open(&f->store, "pin", p->name, &maps)) {
@@ -217,6 +220,7 @@ static void regain(struct ifpin_follower *f, struct pin *p, const struct ifpin_d
 	p->there = true;
 	f->addresses_changed = true;
 	settle_later(f);
+	p->written = false;
 	p->came_back = true;
 	p->back = (struct ifp_comeback){.cgroup_id = p->cgroup_id,
 		.netns = f->netns,
@@ -391,18 +395,23 @@ static int apply_routes(struct ifpin_follower *f, const struct ifp_addrs *a)
 	return r;
 }
 
-static void write_state(struct ifpin_follower *f, const struct pin *p, const struct ifp_addrs *a)
+/* Mostly nothing has changed, and to open the maps of a thousand takes its time. */
+static void write_state(struct ifpin_follower *f, struct pin *p, const struct ifp_addrs *a)
 {
 	const struct guarded *g = find_guarded(f, p->device.ifindex);
 	uint32_t ip4 = ifp_addrs_primary(a, p->device.ifindex);
+	bool agree[2] = {g && g->judged && g->agree[0], g && g->judged && g->agree[1]};
 	struct ifp_pin maps;
 
+	if (p->written && p->ip4 == ip4 && p->agree[0] == agree[0] && p->agree[1] == agree[1])
+		return;
 	if (ifp_pin_open(&f->store, "pin", p->name, &maps))
 		return;
-	maps.bss->state.device_ip4 = ip4;
+	maps.bss->state.device_ip4 = p->ip4 = ip4;
 	for (int i = 0; i < 2; i++)
-		maps.bss->state.routes_agree[i] = g && g->judged && g->agree[i];
+		maps.bss->state.routes_agree[i] = p->agree[i] = agree[i];
 	ifp_pin_close(&maps);
+	p->written = true;
 }
 
 static int settle(struct ifpin_follower *f, bool routes)
