@@ -361,16 +361,16 @@ static int traffic_control(uint16_t type, uint16_t flags, struct tcmsg t, const 
 /* A u32 filter that everything matches, and mirrors. */
 static void mirror_all(struct nlmsghdr *nlh, const void *data)
 {
-	struct {
-		struct tc_u32_sel sel;
-		struct tc_u32_key key;
-	} all = {.sel = {.flags = TC_U32_TERMINAL, .nkeys = 1}};
+	/* One key behind the selector, all zero, which everything matches. */
+	const struct tc_u32_sel sel = {.flags = TC_U32_TERMINAL, .nkeys = 1};
+	uint8_t all[sizeof(sel) + sizeof(struct tc_u32_key)] = {};
 	struct tc_mirred m = {.action = TC_ACT_PIPE,
 		.eaction = TCA_EGRESS_MIRROR,
 		.ifindex = *(const uint32_t *)data};
 	struct nlattr *options = mnl_attr_nest_start(nlh, TCA_OPTIONS), *act, *one, *inner;
 
-	mnl_attr_put(nlh, TCA_U32_SEL, sizeof(all), &all);
+	memcpy(all, &sel, sizeof(sel));
+	mnl_attr_put(nlh, TCA_U32_SEL, sizeof(all), all);
 	act = mnl_attr_nest_start(nlh, TCA_U32_ACT);
 	one = mnl_attr_nest_start(nlh, 1);
 	mnl_attr_put_strz(nlh, TCA_ACT_KIND, "mirred");
