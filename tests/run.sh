@@ -4,8 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 build=${BUILD:-build}
-core="test_facts test_attach test_attack test_list test_fence test_holds.Prove.test_all
-	test_holds.Storm test_holds.Devices test_lib_devices"
+core="test_facts test_attach test_attack test_list test_holds.Prove.test_all test_holds.Devices"
 
 if [ -z "${IFPIN_VM-}" ] && ! why=$(python3 tests/probe.py "$build/ifpin"); then
 	echo "Nothing can be confined here ($why): using a virtual machine with Linux 7.2, about 30 minutes"
