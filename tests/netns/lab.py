@@ -23,6 +23,7 @@ LEAKER = os.environ.get("LEAKER", "build/leaker")
 MARKER = b"ifpin-test-marker"
 CGROUPS = next(line.split()[1] for line in open("/proc/self/mounts") if line.split()[2] == "cgroup2")
 serial = itertools.count()
+PACE = 10 if os.environ.get("IFPIN_VM") else 1  # an emulated machine takes that much longer
 libc = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
 PR_SET_PDEATHSIG = 1
@@ -33,7 +34,7 @@ def die_with_parent():
 
 
 def run(*argv, **kw):
-    kw.setdefault("timeout", 60)
+    kw.setdefault("timeout", 60 * PACE)
     return subprocess.run([str(a) for a in argv], capture_output=True, text=True, **kw)
 
 
