@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <time.h>
 
 int ifp_fail(struct ifpin_error *err, int code, const char *fmt, ...)
 {
@@ -99,6 +100,14 @@ int ifp_opts_check(const void *opts, size_t known, struct ifpin_error *err)
 			return ifp_fail(err, -E2BIG,
 				"the options use what this version of the library does not have");
 	return 0;
+}
+
+int64_t ifp_now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
 }
 
 bool ifp_addr_is_loopback(const uint8_t a[16])

@@ -70,6 +70,9 @@ const char *ifp_addr_text(const uint8_t a[16], char ret[INET6_ADDRSTRLEN]);
  */
 int ifp_opts_check(const void *opts, size_t known, struct ifpin_error *err);
 
+/* CLOCK_MONOTONIC in milliseconds. */
+int64_t ifp_now_ms(void);
+
 /* Whether an address (IPv4 mapped) is loopback or unspecified. */
 bool ifp_addr_is_loopback(const uint8_t a[16]);
 

@@ -12,10 +12,6 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
-#ifndef SO_BINDTOIFINDEX
-#define SO_BINDTOIFINDEX 62
-#endif
-
 static bool is_connection(const struct ifp_sock *s)
 {
 	return s->type == SOCK_STREAM && s->state != TCP_CLOSE && s->state != TCP_LISTEN;
@@ -40,17 +36,6 @@ static bool is_concerned(const struct ifp_comeback *c, const struct ifp_sock *s)
 	/* Where routing led to the device, sockets need no binding; now it may lead elsewhere. */
 	return s->type != SOCK_STREAM && s->state == TCP_ESTABLISHED &&
 	       !ifp_addr_is_loopback(s->peer);
-}
-
-static int tie(int fd, uint32_t ifindex)
-{
-	int v = (int)ifindex, now = -1;
-	socklen_t len = sizeof(now);
-
-	if (setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &v, sizeof(v)) ||
-		getsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &now, &len))
-		return -errno;
-	return now == v ? 0 : -EBUSY;
 }
 
 static void abort_it(struct ifp_comeback *c, const struct ifp_sock *s, int fd)
@@ -80,7 +65,7 @@ static int on_descriptor(const struct ifp_descriptor *d, void *data)
 	if (is_connection(&s)) {
 		abort_it(c, &s, fd);
 	} else if (c->rebind) {
-		if (tie(fd, c->new_index))
+		if (ifp_socket_tie(fd, c->new_index))
 			c->failed++;
 		else
 			c->rebound++;

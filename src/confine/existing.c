@@ -11,9 +11,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#ifndef SO_BINDTOIFINDEX
-#define SO_BINDTOIFINDEX 62
-#endif
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
 #endif
@@ -207,17 +204,6 @@ void ifp_held_judge(const struct ifp_existing *e, struct ifp_held *h)
 
 /* ---- what is done about one ---- */
 
-static int tie(const struct ifp_held *h)
-{
-	int v = (int)h->tie_to, now = -1;
-	socklen_t len = sizeof(now);
-
-	if (setsockopt(h->fd, SOL_SOCKET, SO_BINDTOIFINDEX, &v, sizeof(v)) ||
-		getsockopt(h->fd, SOL_SOCKET, SO_BINDTOIFINDEX, &now, &len))
-		return -errno;
-	return now == v ? 0 : -EBUSY;
-}
-
 /*
  * A connection is reset, as its peer sees; made outside, it is tied first, for it could be
  * connected again. What knows no connection is shut down, which nobody can take back.
@@ -225,16 +211,14 @@ static int tie(const struct ifp_held *h)
 static int end(const struct ifp_existing *e, const struct ifp_held *h)
 {
 	struct sockaddr unspec = {.sa_family = AF_UNSPEC};
-	struct ifp_held tied = *h;
 	int r = 0;
 
 	if (h->sock.type != SOCK_STREAM)
 		return ifp_silence(h->fd);
-	tied.tie_to = e->device.ifindex;
 	if (h->sock.protocol == IPPROTO_MPTCP && connect(h->fd, &unspec, sizeof(unspec)))
 		return -errno;
 	if (!h->native)
-		r = tie(&tied);
+		r = ifp_socket_tie(h->fd, e->device.ifindex);
 	if (!r && h->sock.state != TCP_LISTEN && h->sock.protocol != IPPROTO_MPTCP &&
 		ifp_socket_destroy(&h->sock) && connect(h->fd, &unspec, sizeof(unspec)))
 		r = -errno;
@@ -268,7 +252,7 @@ static int remedy(struct ifp_existing *e, struct ifp_held *h)
 	if (r)
 		return r;
 	if (h->remedy == IFP_TIE) {
-		r = h->tie_to ? tie(h) : 0;
+		r = h->tie_to ? ifp_socket_tie(h->fd, h->tie_to) : 0;
 		e->tied += !r;
 	} else if (h->remedy == IFP_ABORT) {
 		r = end(e, h);

@@ -6,7 +6,6 @@
 #include <linux/rtnetlink.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 /* Routes come in bursts; they are judged once a burst is over. */
 #define ROUTES_SETTLE_MS 100
@@ -18,14 +17,6 @@ struct ifp_follow {
 	bool addresses_changed;
 	int64_t routes_due; /* 0: nothing to do */
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
-}
 
 void ifp_state_name(struct ifpin_state *s, const char *name)
 {
@@ -121,7 +112,7 @@ static int on_event(const struct nlmsghdr *nlh, void *data)
 		ifp_state_name(f->to.state, l.deleted ? "" : l.name);
 	}
 	if (!f->routes_due)
-		f->routes_due = now_ms() + ROUTES_SETTLE_MS;
+		f->routes_due = ifp_now_ms() + ROUTES_SETTLE_MS;
 	return 0;
 }
 
@@ -171,7 +162,7 @@ int ifp_follow_fd(const struct ifp_follow *f)
 
 int ifp_follow_timeout(const struct ifp_follow *f)
 {
-	int64_t left = f->routes_due - now_ms();
+	int64_t left = f->routes_due - ifp_now_ms();
 
 	if (!f->routes_due)
 		return -1;
@@ -186,7 +177,7 @@ int ifp_follow_apply(struct ifp_follow *f)
 	if (r == -ENOBUFS) {
 		ifp_nl_flush(f->events); /* older than what is lost */
 		f->addresses_changed = true;
-		f->routes_due = f->routes_due ?: now_ms() + ROUTES_SETTLE_MS;
+		f->routes_due = f->routes_due ?: ifp_now_ms() + ROUTES_SETTLE_MS;
 		read_name(&f->to, NULL);
 		r = 0;
 	}
@@ -194,7 +185,7 @@ int ifp_follow_apply(struct ifp_follow *f)
 		f->addresses_changed = false;
 		r2 = apply_addresses(&f->to);
 	}
-	if (f->routes_due && f->routes_due <= now_ms()) {
+	if (f->routes_due && f->routes_due <= ifp_now_ms()) {
 		f->routes_due = 0;
 		r2 = apply_all(&f->to) ?: r2;
 	}

@@ -16,7 +16,6 @@
 #include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/socket.h>
-#include <time.h>
 
 /* Routes come in bursts; they are judged once a burst is over. */
 #define SETTLE_MS 100
@@ -63,18 +62,10 @@ struct ifpin_follower {
 	int64_t settle_at; /* 0: nothing to do */
 };
 
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
-}
-
 static void settle_later(struct ifpin_follower *f)
 {
 	if (!f->settle_at)
-		f->settle_at = now_ms() + SETTLE_MS;
+		f->settle_at = ifp_now_ms() + SETTLE_MS;
 }
 
 static void _printf_(4, 5) tell(struct ifpin_follower *f, enum ifpin_change_type type,
@@ -636,7 +627,7 @@ int ifpin_follower_step(struct ifpin_follower *f, struct ifpin_error *ret_error)
 		return r;
 	}
 	r = 0;
-	if (f->settle_at && f->settle_at <= now_ms())
+	if (f->settle_at && f->settle_at <= ifp_now_ms())
 		r = settle(f, true);
 	else if (f->addresses_changed)
 		r = settle(f, false);
@@ -650,7 +641,7 @@ int ifpin_follower_fd(const struct ifpin_follower *f)
 
 int ifpin_follower_timeout(const struct ifpin_follower *f)
 {
-	int64_t left = f->settle_at - now_ms();
+	int64_t left = f->settle_at - ifp_now_ms();
 
 	if (f->pins_changed)
 		return 1000; /* what could not be read is tried again */

@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #define WAIT_MS 3000
 
@@ -66,21 +65,13 @@ static pid_t start_guard(int cgroup_fd, int *ret_life)
 	return pid;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
-}
-
 static int wait_frozen(int events)
 {
 	struct pollfd pfd = {.fd = events, .events = POLLPRI};
-	int64_t end = now_ms() + WAIT_MS;
+	int64_t end = ifp_now_ms() + WAIT_MS;
 
 	while (!says(events, "frozen 1")) {
-		int64_t left = end - now_ms();
+		int64_t left = end - ifp_now_ms();
 
 		if (left <= 0)
 			return -ETIMEDOUT;

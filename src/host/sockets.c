@@ -16,6 +16,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#ifndef SO_BINDTOIFINDEX
+#define SO_BINDTOIFINDEX 62
+#endif
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
 #endif
@@ -417,4 +420,15 @@ int ifp_socket_destroy(const struct ifp_sock *s)
 	r = ifp_nl_talk_on(NETLINK_SOCK_DIAG, nlh, NULL, NULL);
 	/* Another socket has the addresses now. */
 	return r == -ESTALE ? -ENOENT : r == -EPROTONOSUPPORT ? -EOPNOTSUPP : r;
+}
+
+int ifp_socket_tie(int fd, uint32_t ifindex)
+{
+	int v = (int)ifindex, now = -1;
+	socklen_t len = sizeof(now);
+
+	if (setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &v, sizeof(v)) ||
+		getsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &now, &len))
+		return -errno;
+	return now == v ? 0 : -EBUSY;
 }

@@ -74,6 +74,10 @@ int ifp_socket_ask(int fd, struct ifp_sock *ret);
  */
 int ifp_socket_destroy(const struct ifp_sock *s);
 
+/* Ties an internet socket to a device and reads it back. Return: 0; -EBUSY: it is tied to another
+ * one; errno of setsockopt and getsockopt. */
+int ifp_socket_tie(int fd, uint32_t ifindex);
+
 /*
  * Reads a message of sock_diag; protocol and type are the asker's to know, where that is not of
  * packet or XDP sockets. Return: 0; -EBADMSG: it is none, or malformed.
