@@ -13,10 +13,27 @@
 #include <sys/time.h>
 #include <sys/un.h>
 
-bool notify(const char *fmt, ...)
+/*
+ * Kept open: one who has no descriptor left must still be able to say so, and that it lives. Not
+ * connected, for a manager that is executed anew makes its socket anew as well.
+ */
+static int notify_socket(void)
 {
 	/* What is said is short, and a manager that does not listen must not stop us. */
 	static const struct timeval patience = {.tv_usec = 200000};
+	static int fd = -1;
+
+	if (fd < 0)
+		fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience))) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+bool notify(const char *fmt, ...)
+{
 	const char *path = getenv("NOTIFY_SOCKET");
 	struct sockaddr_un to = {.sun_family = AF_UNIX};
 	char text[512];
@@ -34,14 +51,12 @@ bool notify(const char *fmt, ...)
 	memcpy(to.sun_path, path, len);
 	if (path[0] == '@')
 		to.sun_path[0] = 0;
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0 && !setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)))
+	fd = notify_socket();
+	if (fd >= 0)
 		told = sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&to,
 			       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) >= 0;
 	if (!told)
 		say(SAY_DEBUG, "cannot tell the service manager: %s", strerror(errno));
-	if (fd >= 0)
-		close(fd);
 	return told;
 }
 

@@ -840,11 +840,15 @@ class Protocol(DaemonLab):
         self.alive()
 
     def test_descriptors_are_not_taken(self):
+        def held():
+            return len(os.listdir(f"/proc/{self.daemon.pid}/fd"))
+
+        before = held()
         s = self.connect()
-        before = len(os.listdir(f"/proc/{self.daemon.pid}/fd"))
+        self.until(lambda: held() > before)
         socket.send_fds(s, [request(1)], [0, 1, 2])
         self.assertEqual(s.recv(4096), b"")
-        self.until(lambda: len(os.listdir(f"/proc/{self.daemon.pid}/fd")) < before)
+        self.until(lambda: held() == before)
         self.alive()
 
     def test_another_process_enters(self):
