@@ -49,6 +49,11 @@ class Result(unittest.TextTestResult):
         unittest.TestResult.addError(self, test, err)
         self.stream.writeln(f"ERROR   {test.id()}")
 
+    def addSubTest(self, test, subtest, err):
+        super().addSubTest(test, subtest, err)
+        if err:
+            self.stream.writeln(f"FAILED  {subtest.id()}")
+
     def getDescription(self, test):
         return ""
 

@@ -32,14 +32,12 @@ _ifpin() {
 			mapfile -t COMPREPLY < <(compgen -W "$(eval "$devices")" -- "$cur")
 		fi
 		return ;;
-	list)
+	list | gc)
 		mapfile -t COMPREPLY < <(compgen -W "--json --help" -- "$cur")
 		return ;;
 	detach | status | watch)
 		if [[ $cur == -* ]]; then
-			local flags="--json --help"
-			[[ ${words[1]} == detach ]] && flags="--help"
-			mapfile -t COMPREPLY < <(compgen -W "$flags" -- "$cur")
+			mapfile -t COMPREPLY < <(compgen -W "--json --help" -- "$cur")
 		else
 			mapfile -t COMPREPLY < <(compgen -W "$(eval "$names")" -- "$cur")
 		fi
@@ -78,7 +76,13 @@ _ifpin() {
 			mapfile -t COMPREPLY < <(compgen -W "$(eval "$devices")" -- "$cur")
 		fi
 		return ;;
-	validate) _filedir conf; return ;;
+	validate)
+		if [[ $cur == -* ]]; then
+			mapfile -t COMPREPLY < <(compgen -W "--json --help" -- "$cur")
+		else
+			_filedir conf
+		fi
+		return ;;
 	fence)
 		if ((cword == 2)); then
 			mapfile -t COMPREPLY < <(compgen -W "apply show check remove --help" -- "$cur")

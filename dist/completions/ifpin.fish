@@ -66,7 +66,7 @@ complete -c ifpin -n $attach -l abort -x -a 'yes no'
 complete -c ifpin -n $attach -l json -d 'what was done, as JSON'
 complete -c ifpin -n $attach -s v -l verbose -d 'say what is done about each socket'
 complete -c ifpin -n '__fish_seen_subcommand_from detach status watch' -a '(__ifpin_names)' -d confinement
-complete -c ifpin -n '__fish_seen_subcommand_from list status watch' -l json -d 'write JSON'
+complete -c ifpin -n '__fish_seen_subcommand_from list status watch detach gc validate' -l json -d 'write JSON'
 complete -c ifpin -n $run -l control -r -F
 complete -c ifpin -n '__fish_seen_subcommand_from validate' -F
 complete -c ifpind -f

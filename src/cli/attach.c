@@ -230,26 +230,3 @@ int cmd_attach(int argc, char **argv)
 	}
 	return attach(&a, argv[optind]);
 }
-
-int cmd_detach(int argc, char **argv)
-{
-	struct ifpin_error err;
-	int r = 0;
-
-	if (argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
-		puts("Usage: ifpin detach NAME...\n\nEnd confinements that were made by `ifpin attach`: "
-		     "their processes may use any device again.\nSockets that were tied stay tied.");
-		return 0;
-	}
-	if (argc < 2 || argv[1][0] == '-') {
-		fputs("ifpin: detach: the name of a confinement is wanted (see ifpin list)\n",
-			stderr);
-		return usage_error("detach", IFPIN_EXIT_SETUP);
-	}
-	for (int i = 1; i < argc; i++)
-		if (ifpin_detach(argv[i], &err)) {
-			fprintf(stderr, "ifpin: %s\n", err.text);
-			r = IFPIN_EXIT_SETUP;
-		}
-	return r;
-}

@@ -1,29 +1,45 @@
 // SPDX-License-Identifier: MIT
 #include "cli.h"
+#include "show.h"
 
-#include <ifpin/confine.h>
+#include <getopt.h>
 
-#include <stdio.h>
-#include <string.h>
+static const char help_text[] =
+	"Usage: ifpin gc [--json]\n"
+	"\n"
+	"Remove confinements whose cgroup is gone, and the cgroups of those whose ifpin was killed and\n"
+	"whose processes have ended.\n"
+	"\n"
+	"Options:\n"
+	"  --json      write JSON\n"
+	"  -h, --help  this text\n"
+	"\n"
+	"Exit status: 0; 125 on failure.\n";
 
 int cmd_gc(int argc, char **argv)
 {
 	struct ifpin_error err;
 	unsigned int n;
+	bool json;
+	int r = parse_json(argc, argv, "gc", help_text, &json);
 
-	if (argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
-		puts("Usage: ifpin gc\n\nRemove the cgroups of confinements whose ifpin was killed and "
-		     "whose processes have ended.");
-		return 0;
-	}
-	if (argc > 1) {
-		fprintf(stderr, "ifpin: gc: unexpected argument \"%s\"\n", argv[1]);
+	if (r >= 0)
+		return r;
+	if (optind < argc) {
+		fprintf(stderr, "ifpin: gc: unexpected argument \"%s\"\n", argv[optind]);
 		return usage_error("gc", 125);
 	}
 	if (ifpin_confine_gc(&n, &err)) {
-		fprintf(stderr, "ifpin: %s\n", err.text);
+		show_error(&err);
 		return 125;
 	}
-	printf("removed %u\n", n);
+	if (json) {
+		struct json_object *top = json_object_new_object();
+
+		show_number(top, "removed", n);
+		show_pretty(top);
+	} else {
+		printf("removed %u\n", n);
+	}
 	return 0;
 }

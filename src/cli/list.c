@@ -6,14 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPT_JSON = 256 };
-
-static const struct option options[] = {
-	{"json", no_argument, NULL, OPT_JSON},
-	{"help", no_argument, NULL, 'h'},
-	{},
-};
-
 static const char help_text[] =
 	"Usage: ifpin list [--json]\n"
 	"\n"
@@ -102,19 +94,12 @@ int cmd_list(int argc, char **argv)
 {
 	struct ifpin_pin_info *pins;
 	struct ifpin_error err;
-	bool json = false;
+	bool json;
 	size_t n;
-	int c, r;
+	int r = parse_json(argc, argv, "list", help_text, &json);
 
-	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		if (c == 'h') {
-			fputs(help_text, stdout);
-			return 0;
-		}
-		if (c != OPT_JSON)
-			return usage_error("list", 125);
-		json = true;
-	}
+	if (r >= 0)
+		return r;
 	if (optind < argc) {
 		fprintf(stderr, "ifpin: list: unexpected argument \"%s\"\n", argv[optind]);
 		return usage_error("list", 125);

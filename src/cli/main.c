@@ -2,6 +2,7 @@
 #include "cli.h"
 
 #include <fcntl.h>
+#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +42,29 @@ int usage_error(const char *command, int code)
 {
 	fprintf(stderr, "Try: ifpin%s%s --help\n", *command ? " " : "", command);
 	return code;
+}
+
+int parse_json(int argc, char **argv, const char *command, const char *help_text, bool *ret_json)
+{
+	static const struct option options[] = {
+		{"json", no_argument, NULL, 'j'},
+		{"help", no_argument, NULL, 'h'},
+		{},
+	};
+	bool json = false;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		if (c == 'h') {
+			fputs(help_text, stdout);
+			return 0;
+		}
+		if (c != 'j')
+			return usage_error(command, 125);
+		json = true;
+	}
+	*ret_json = json;
+	return -1;
 }
 
 /* A closed standard stream would give its number to the next file that is opened. */

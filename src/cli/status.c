@@ -12,14 +12,6 @@
 
 #define EXIT_NOT_HELD 3 /* as systemctl(1) has it */
 
-enum { OPT_JSON = 256 };
-
-static const struct option options[] = {
-	{"json", no_argument, NULL, OPT_JSON},
-	{"help", no_argument, NULL, 'h'},
-	{},
-};
-
 static const char help_text[] =
 	"Usage: ifpin status [--json] [NAME...]\n"
 	"\n"
@@ -355,17 +347,8 @@ static int status(char **names, int n, bool json)
 
 int cmd_status(int argc, char **argv)
 {
-	bool json = false;
-	int c;
+	bool json;
+	int r = parse_json(argc, argv, "status", help_text, &json);
 
-	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		if (c == 'h') {
-			fputs(help_text, stdout);
-			return 0;
-		}
-		if (c != OPT_JSON)
-			return usage_error("status", 125);
-		json = true;
-	}
-	return status(argv + optind, argc - optind, json);
+	return r >= 0 ? r : status(argv + optind, argc - optind, json);
 }

@@ -172,7 +172,9 @@ class Chassis:
                        f"netns /proc/{peer.pid}/ns/net",
                        f"link set {dev} up", f"addr add 10.0.{n}.1/24 dev {dev}",
                        f"addr add fd00:{n}::1/64 dev {dev} nodad"]
-        script += ["link set lo up", f"route replace default via 10.0.{self.gateway()}.2",
+        # A test that failed may have left addresses there.
+        script += ["link set lo up", "addr flush dev lo scope global",
+                   f"route replace default via 10.0.{self.gateway()}.2",
                    f"-6 route replace default via fd00:{self.gateway()}::2"]
         for line in script:
             must("ip", *line.split())

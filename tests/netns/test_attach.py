@@ -121,7 +121,11 @@ class Held(AttachLab):
         self.assertEqual(do("s['j'].setsockopt(0, 35, socket.inet_aton('224.9.9.9') + "
                             f"b'\\0' * 4 + struct.pack('i', {self.out_index()}))"), "!ENODEV")
         self.assertEqual(self.leaked(), 0)
-        must(IFPIN, "detach", self.name)
+        p = run(IFPIN, "detach", "--json", self.name, "nothing")
+        said = json.loads(p.stdout)["confinements"]
+        self.assertEqual((p.returncode, p.stderr), (125, ""))
+        self.assertEqual([(c["name"], c["detached"], c["error"] is None) for c in said],
+                         [(self.name, True, True), ("nothing", False, False)])
         self.assertEqual(do("s['d'] = socket.socket(2, 2)"), "None")
         self.assertEqual(do("send('d', '10.0.2.2')"), "17")
         self.assertEqual(self.leaked(), 1)
@@ -206,7 +210,8 @@ class Held(AttachLab):
         os.mkdir(path)
         self.attached("--name=again", cgroup=path)
         os.rmdir(path)
-        self.assertEqual(must(IFPIN, "gc"), "removed 1\n")
+        self.assertEqual(json.loads(must(IFPIN, "gc", "--json")), {"removed": 1})
+        self.assertEqual(must(IFPIN, "gc"), "removed 0\n")
         self.assertEqual(run("find", "/sys/fs/bpf/ifpin", "-name", "pin_*").stdout, "")
         os.mkdir(path)
 

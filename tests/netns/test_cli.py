@@ -56,8 +56,8 @@ class BadInput(Lab):
                  'no user "nosuchuser"'),
                 (["run", "--dns=system", "--user=nobody:nosuch", "in0", "true"],
                  'no group "nosuch"'),
-                (["run", "--dns=system", "--name=a/b", "in0", "true"], "--name: 1 to 48"),
-                (["run", "--dns=system", "--name=", "in0", "true"], "--name: 1 to 48"),
+                (["run", "--dns=system", "--name=a/b", "in0", "true"], "a name has 1 to 48 letters"),
+                (["run", "--dns=system", "--name=", "in0", "true"], "a name has 1 to 48 letters"),
                 (["gc", "x"], "unexpected argument"),
                 (["prove", "--only=nothing"], 'no attempt and no class "nothing"')):
             with self.subTest(argv):

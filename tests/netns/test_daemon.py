@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """ifpind: what its files say is in force, and stays so whatever becomes of it."""
+import json
 import os
 import random
 import re
@@ -206,6 +207,13 @@ class Pins(DaemonLab):
             "or mac:", f'{bad}:3: no key "Foo" in section [Pin]'])
         p = run(IFPIN, "validate", self.conf)
         self.assertEqual((p.returncode, len(p.stderr.splitlines())), (1, 2))
+        p = run(IFPIN, "validate", "--json", bad)
+        said = json.loads(p.stdout)
+        self.assertEqual((p.returncode, p.stderr, said["valid"]), (1, "", False))
+        self.assertEqual(said["errors"][1], {
+            "file": bad, "line": 3, "error": 'no key "Foo" in section [Pin]'})
+        self.assertEqual(json.loads(must(IFPIN, "validate", "--json", good)),
+                         {"valid": True, "errors": []})
         self.assertEqual(run(IFPIN, "validate").returncode, 125)
 
 

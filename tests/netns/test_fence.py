@@ -445,6 +445,7 @@ class Devices(FenceLab):
         index = socket.if_nametoindex("in0")
         self.apply()
         must("ip", "addr", "add", "10.0.1.1/24", "dev", "lo")
+        self.stack.callback(must, "ip", "addr", "del", "10.0.1.1/24", "dev", "lo")
         must("ip", "link", "del", "in0")
         self.assertIn("is gone; the fence stays closed", self.check(1))
         self.send("10.0.1.1", "10.0.2.2")
