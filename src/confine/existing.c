@@ -417,6 +417,11 @@ static int count_queued(const struct ifp_sock *s, void *data)
 	return 0;
 }
 
+static bool is_foreign_listener(const struct ifp_held *h)
+{
+	return h->sock.state == TCP_LISTEN && h->sock.type == SOCK_STREAM && !h->native;
+}
+
 /*
  * A connection that is half open has its device from when it began, whatever its listener is tied
  * to by now. The programs tie what a listener of the cgroup gets; of one that was made outside
@@ -433,8 +438,7 @@ static int drop_half_open(const struct ifp_sock *s, void *data)
 		is_local(e->addrs, s->peer))
 		return 0;
 	for (size_t i = 0; i < e->n && !foreign; i++)
-		foreign = e->v[i].sock.state == TCP_LISTEN && e->v[i].sock.type == SOCK_STREAM &&
-			  !e->v[i].native && e->v[i].sock.lport == s->lport;
+		foreign = is_foreign_listener(&e->v[i]) && e->v[i].sock.lport == s->lport;
 	if (!foreign)
 		return 0;
 	r = ifp_socket_destroy(s);
@@ -444,10 +448,13 @@ static int drop_half_open(const struct ifp_sock *s, void *data)
 
 int ifp_existing_drop_half_open(const struct ifp_existing *e)
 {
-	struct queued q = {.e = e, .dropped = 1};
+	struct queued q = {.e = e};
 	unsigned int unseen;
 	int r = 0;
 
+	/* The kernel looks through every connection of the host for the list of them. */
+	for (size_t i = 0; i < e->n && !q.dropped; i++)
+		q.dropped = is_foreign_listener(&e->v[i]);
 	/* Until none is found, for a list may pass one over. */
 	for (int i = 0; i < 10 && !r && q.dropped; i++) {
 		q.dropped = 0;
