@@ -461,8 +461,8 @@ os.read(0, 1)
         must(self.ifpin, "attach", f"--cgroup={path}", f"--name={name}", "--existing=pin", device)
         return (time.perf_counter() - began) * 1e3
 
-    def attach_to_sockets(self, group, count=100):
-        """As many that are not tied yet, of a new process each time."""
+    def attach_to_sockets(self, group, other, count=100):
+        """As many that are not tied yet, of a new process each time; other confinements in force."""
         code = (f"import socket,sys;v=[socket.socket(2,2) for _ in range({count})];"
                 "[s.connect(('10.0.1.2',9)) for s in v];print('ready',flush=True);sys.stdin.read()")
 
@@ -476,8 +476,12 @@ os.read(0, 1)
             p.wait()
             return took
         once()
+        alone = statistics.median(once() for _ in range(self.pairs))
+        self.attach(other, "other")
         self.row(f"attach to {count} sockets", "nothing", 10, [once() for _ in range(2 * self.pairs)],
-                 True, "the command from start to end", "ms")
+                 True, "the command from start to end; the first one of a host, which loads the "
+                 f"programs, {alone:.1f} ms", "ms")
+        must(self.ifpin, "detach", "other")
 
     def packets(self, group, pins):
         """Next to those of ifpin run."""
@@ -543,7 +547,7 @@ os.read(0, 1)
         def below(name):
             os.mkdir(f"{group}/{name}")
             return f"{group}/{name}"
-        self.attach_to_sockets(below("sockets"))
+        self.attach_to_sockets(below("sockets"), below("other"))
         packets = below("packets")
         self.attach(packets, "packets")
         self.packets(packets, 1)

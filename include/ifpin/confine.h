@@ -300,7 +300,8 @@ IFPIN_API int ifpin_pin_check(struct ifpin_pin_info *pin, struct ifpin_error *re
 
 /**
  * struct ifpin_pin_counts - what has passed a confinement, and what has not
- * @packets_out, @packets_in: on the device and on loopback, since it was made
+ * @packets_out, @packets_in: on the device and on loopback, since it was made; 0 once its cgroup
+ *	is gone, with which the kernel forgets them
  * @n_denials, @denials: as in struct ifpin_summary
  */
 struct ifpin_pin_counts {

@@ -5,7 +5,6 @@
  * leaves a folder that the next one removes.
  */
 #include "attach.h"
-#include "follow.h"
 #include "pins.h"
 
 #include "host/cgroup.h"
@@ -36,7 +35,9 @@ struct attach {
 	struct ifp_store store;
 	struct ifp_host_maps host;
 	struct ifp_addrs addrs;
-	struct ifp_programs *programs;
+	struct ifp_set set;
+	struct ifp_pin pin; /* in the set; id 0: not yet */
+	struct ifpin_pin value;
 	struct ifp_existing existing;
 	struct ifp_freeze freeze;
 	struct ifp_meta meta;
@@ -101,17 +102,15 @@ static bool cgroup_lives(const struct ifp_meta *m)
 
 /* Whether it holds: nobody has taken parts of it away, and its device was not another's meanwhile.
  */
-static bool holds(const struct attach *a)
+static bool holds(const struct attach *a, const struct ifp_meta *m)
 {
-	uint32_t held = 0;
+	_cleanup_(ifp_sets_close) struct ifp_sets sets = {.store = &a->store};
+	struct ifpin_pin pin;
 	struct ifp_pin p;
-	bool armed;
+	uint32_t held;
 
-	if (ifp_pin_open(&a->store, "pin", a->target.name, &p))
-		return false;
-	armed = p.bss->state.armed && !ifp_pin_held(&p, &held);
-	ifp_pin_close(&p);
-	return armed && held == a->opts->device.ifindex &&
+	return !ifp_pin_find(&sets, m, &p) && !ifp_pin_read(&p, &pin) && pin.armed &&
+	       !ifp_set_held(p.set, &pin, &held) && held == a->opts->device.ifindex &&
 	       ifp_links_live(&a->store, a->target.name);
 }
 
@@ -137,12 +136,12 @@ static int compare_with_present(struct attach *a, struct ifpin_error *err)
 		return ifp_fail(err, -EEXIST,
 			"the confinement \"%s\" is of another cgroup, %s; choose a --name", m.name,
 			m.cgroup);
-	if (m.netns != a->meta.netns || !ifp_device_same(&m.device, &o->device) ||
+	if (m.set.netns != a->meta.set.netns || !ifp_device_same(&m.device, &o->device) ||
 		m.device.ifindex != o->device.ifindex)
 		return ifp_fail(err, -EEXIST,
 			"%s is confined to %s already (\"%s\"); detach that first", m.cgroup,
 			m.device.name, m.name);
-	if (!same_options(&m, o) || !holds(a))
+	if (!same_options(&m, o) || !holds(a, &m))
 		return 0;
 	m.rebind = o->rebind;
 	m.abort = o->abort;
@@ -151,16 +150,14 @@ static int compare_with_present(struct attach *a, struct ifpin_error *err)
 	return r ? ifp_fail_errno(err, r, "cannot change %s", path) : 1;
 }
 
-/* Other confinements of this cgroup, of those above it. */
+/* Other confinements of this cgroup, and of those above it. */
 static int look_for_others(const char *name, void *data)
 {
 	struct attach *a = data;
 	struct ifp_meta m;
-	char path[256];
 
-	if (!strcmp(name, a->target.name) ||
-		ifp_meta_read(ifp_store_path(&a->store, "pin", name, "meta", path), &m) ||
-		m.netns != a->meta.netns || !ifp_path_is_within(a->target.path, m.cgroup) ||
+	if (!strcmp(name, a->target.name) || ifp_meta_of(&a->store, "pin", name, &m) ||
+		m.set.netns != a->meta.set.netns || !ifp_path_is_within(a->target.path, m.cgroup) ||
 		!cgroup_lives(&m))
 		return 0;
 	a->nested = true;
@@ -198,52 +195,43 @@ static int fill_host(struct attach *a, bool ret_agree[2], struct ifpin_error *er
 	return r ? ifp_fail_errno(err, r, "cannot read the host's addresses and routes") : 0;
 }
 
-static int make_programs(struct attach *a, struct ifpin_error *err)
+/* What the programs are to do, and programs to do it. */
+static int make_value(struct attach *a, struct ifpin_error *err)
 {
 	const struct ifpin_attach_opts *o = a->opts;
-	struct ifp_programs_opts po = {
-		.device = &o->device,
-		.loopback = o->loopback,
-		.guard_resolvers = o->guard_resolvers,
-		.tells = true,
-		.shared = &a->host,
-	};
-	_cleanup_close_ int watchers = -1;
-	struct ifpin_state *s;
 	bool agree[2];
-	int r = ifp_store_host(&a->store, a->meta.netns, true, &a->host, err);
+	int r = ifp_store_host(&a->store, a->meta.set.netns, true, &a->host, err);
 
 	if (!r)
 		r = fill_host(a, agree, err);
-	if (!r) {
-		po.watchers = watchers = ifp_store_watchers(&a->store, a->meta.netns);
-		if (watchers < 0)
-			r = ifp_fail_errno(err, watchers, "cannot open the map of those who watch");
-	}
 	if (!r)
-		r = ifp_programs_load(&po, &a->programs, err);
+		r = ifp_pin_prepare(o->loopback, o->guard_resolvers, &a->value, err);
+	if (!r)
+		r = ifp_set_need(&a->store, &a->host, a->meta.set.netns, a->target.fd, a->target.id,
+			&a->meta.set, &a->set, err);
 	if (r)
 		return r;
-	s = ifp_programs_state(a->programs);
-	s->device_ip4 = ifp_addrs_primary(&a->addrs, o->device.ifindex);
-	s->routes_agree[0] = agree[0];
-	s->routes_agree[1] = agree[1];
-	ifp_state_name(s, o->device.name);
+	r = ifp_set_add(&a->set, &a->value);
+	if (r == -E2BIG)
+		return ifp_fail(err, r, "there are %d confinements already", IFP_MAX_PINS);
+	if (r)
+		return ifp_fail_errno(err, r, "cannot add the confinement to the others");
+	a->pin = (struct ifp_pin){.set = &a->set, .cgroup_id = a->target.id, .id = a->value.id};
+	a->value.device_ip4 = ifp_addrs_primary(&a->addrs, o->device.ifindex);
+	a->value.routes_agree[0] = agree[0];
+	a->value.routes_agree[1] = agree[1];
+	ifp_pin_name(&a->value, o->device.name);
 	return 0;
 }
 
-static int pin_all(struct attach *a, struct ifpin_error *err)
+/* First of all what it is, by which the next one undoes it if we are killed. */
+static int pin_meta(struct attach *a, struct ifpin_error *err)
 {
 	char path[256];
 	int r;
 
-	a->made = true;
-	r = ifp_programs_pin(a->programs, a->target.fd,
-		ifp_store_path(&a->store, "new", a->target.name, NULL, path), err);
-	if (r)
-		return r;
 	a->meta.version = IFP_META_VERSION;
-	a->meta.id = ifp_programs_id(a->programs);
+	a->meta.id = a->value.id;
 	a->meta.cgroup_id = a->target.id;
 	a->meta.since = time(NULL);
 	a->meta.device = a->opts->device;
@@ -254,9 +242,47 @@ static int pin_all(struct attach *a, struct ifpin_error *err)
 	a->meta.configured = a->opts->configured;
 	strcpy(a->meta.name, a->target.name);
 	strcpy(a->meta.cgroup, a->target.path);
+	if (mkdir(ifp_store_path(&a->store, "new", a->target.name, NULL, path), 0700))
+		return ifp_fail_errno(err, -errno, "cannot make %s", path);
+	a->made = true;
 	r = ifp_meta_write(
 		ifp_store_path(&a->store, "new", a->target.name, "meta", path), &a->meta);
 	return r ? ifp_fail_errno(err, r, "cannot pin %s", path) : 0;
+}
+
+/* The storage of the cgroup is there from the first link on; it may be from one that has ended. */
+static int pin_all(struct attach *a, struct ifpin_error *err)
+{
+	const char *device = a->opts->device.name;
+	char path[256];
+	int r = pin_meta(a, err);
+
+	if (r)
+		return r;
+	r = ifp_pin_claim(&a->pin, &a->value);
+	if (r)
+		return ifp_fail_errno(err, r, "cannot take over the storage of the cgroup");
+	r = ifp_set_link(&a->store, &a->set, a->target.fd,
+		ifp_store_path(&a->store, "new", a->target.name, NULL, path), err);
+	if (r)
+		return r;
+	r = ifp_set_hold(&a->set, &a->value, &a->opts->device);
+	if (r == -ENODEV || r == -ESTALE)
+		return ifp_fail(err, r, "%s is gone", device);
+	if (r)
+		return ifp_fail_errno(
+			err, r, "cannot hold the interface (BPF_MAP_TYPE_DEVMAP_HASH)");
+	r = ifp_pin_write(&a->pin, &a->value);
+	return r ? ifp_fail_errno(err, r, "cannot write to the storage of the cgroup") : 0;
+}
+
+static int arm(struct attach *a, struct ifpin_error *err)
+{
+	int r;
+
+	a->value.armed = 1;
+	r = ifp_pin_write(&a->pin, &a->value);
+	return r ? ifp_fail_errno(err, r, "cannot write to the storage of the cgroup") : 0;
 }
 
 /* ---- the sockets that are there ---- */
@@ -319,7 +345,9 @@ static int settle_and_arm(struct attach *a, struct ifpin_error *err)
 	}
 	if (r)
 		return ifp_fail_errno(err, r, "cannot list the host's sockets");
-	ifp_programs_arm(a->programs);
+	r = arm(a, err);
+	if (r)
+		return r;
 	/* All of them once more, now that nothing can be added. */
 	r = ifp_existing_read(e, err);
 	if (!r)
@@ -412,7 +440,7 @@ int ifp_try_inside(int cgroup_fd, uint32_t ifindex, struct ifpin_error *err)
 static int confine(struct attach *a, struct ifpin_error *err)
 {
 	const struct ifpin_attach_opts *o = a->opts;
-	int r = make_programs(a, err);
+	int r = make_value(a, err);
 
 	if (!r)
 		r = pin_all(a, err);
@@ -423,7 +451,7 @@ static int confine(struct attach *a, struct ifpin_error *err)
 	a->existing = (struct ifp_existing){
 		.cgroup_fd = a->target.fd,
 		.id = a->meta.id,
-		.netns = a->meta.netns,
+		.netns = a->meta.set.netns,
 		.device = o->device,
 		.loopback = o->loopback,
 		.mode = o->existing,
@@ -444,7 +472,6 @@ static int confine(struct attach *a, struct ifpin_error *err)
 	if (r)
 		return ifp_fail_errno(
 			err, r, "cannot put the confinement \"%s\" in place", a->target.name);
-	a->made = false;
 	a->done = true;
 	return 0;
 }
@@ -478,20 +505,28 @@ static void say_done(struct attach *a)
 	ifp_notices(o, &a->target);
 }
 
+static void undo(struct attach *a)
+{
+	a->value.armed = 0;
+	if (a->made) {
+		ifp_pin_write(&a->pin, &a->value);
+		ifp_store_remove(&a->store, "new", a->target.name);
+	}
+	ifp_set_forget(&a->set, &a->value);
+	ifp_set_drop_unused(&a->store, &a->meta.set);
+}
+
 static void finish(struct attach *a)
 {
 	ifp_thaw(&a->freeze);
 	say_now(a);
-	if (a->made) {
-		if (a->programs)
-			ifp_programs_state(a->programs)->armed = 0;
-		ifp_store_remove(&a->store, "new", a->target.name);
-	}
+	if (a->set.lock >= 0 && !a->done)
+		undo(a);
 	step_back(a);
 	if (!a->done)
 		ifp_target_move_back(&a->target);
 	ifp_existing_free(&a->existing);
-	ifp_programs_free(a->programs);
+	ifp_set_close(&a->set);
 	ifp_addrs_free(&a->addrs);
 	ifp_host_maps_close(&a->host);
 	ifp_store_closep(&a->store);
@@ -512,7 +547,7 @@ static int check(const struct ifpin_attach_opts *o, struct ifpin_error *err)
 
 static int attach(struct attach *a, struct ifpin_error *err)
 {
-	int r = ifp_own_netns(&a->meta.netns);
+	int r = ifp_own_netns(&a->meta.set.netns);
 
 	if (r)
 		return ifp_fail_errno(err, r, "the kernel does not tell network namespaces apart");
@@ -526,9 +561,11 @@ static int attach(struct attach *a, struct ifpin_error *err)
 	r = compare_with_present(a, err);
 	if (r)
 		return r < 0 ? r : 0;
-	r = ifp_store_each(&a->store, look_for_others, a);
-	if (!r)
-		r = confine(a, err);
+	if (!ifp_set_runs_none(a->target.fd))
+		r = ifp_store_each(&a->store, "pin", look_for_others, a);
+	if (r)
+		return ifp_fail_errno(err, r, "cannot list the confinements");
+	r = confine(a, err);
 	if (!r)
 		say_done(a);
 	return r;
@@ -542,6 +579,7 @@ int ifpin_attach(
 		.store = {.fd = -1},
 		.target = {.fd = -1, .from = -1},
 		.host = {.host_fd = -1, .addrs = -1, .ways = -1},
+		.set = IFP_NO_SET,
 	};
 	int r = check(opts, ret_error);
 

@@ -4,8 +4,7 @@
 
 #include "existing.h"
 #include "freeze.h"
-#include "programs.h"
-#include "store.h"
+#include "pin.h"
 #include "target.h"
 
 void ifp_attach_say(const struct ifpin_attach_opts *o, const char *fmt, ...) _printf_(2, 3);

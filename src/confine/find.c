@@ -53,13 +53,10 @@ static const struct btf_type *find_variable(
 	return NULL;
 }
 
-/* Where a number of size bytes that is a member of a variable is. Return: offset; -1: nowhere. */
-static int64_t find_member(const struct btf *btf, uint32_t section, const char *variable,
-	const char *member, size_t size)
+/* Where a number of size bytes that is a member of a struct is. Return: offset; -1: nowhere. */
+static int64_t find_member(
+	const struct btf *btf, const struct btf_type *t, const char *member, size_t size)
 {
-	uint32_t offset;
-	const struct btf_type *t = find_variable(btf, section, variable, &offset);
-
 	if (!t || !btf_is_struct(t))
 		return -1;
 	for (int i = 0; i < btf_vlen(t); i++) {
@@ -67,7 +64,7 @@ static int64_t find_member(const struct btf *btf, uint32_t section, const char *
 
 		if (!strcmp(btf__name_by_offset(btf, m->name_off), member) &&
 			btf__resolve_size(btf, m->type) == (int64_t)size)
-			return offset + btf_member_bit_offset(t, (uint32_t)i) / 8;
+			return btf_member_bit_offset(t, (uint32_t)i) / 8;
 	}
 	return -1;
 }
@@ -75,28 +72,35 @@ static int64_t find_member(const struct btf *btf, uint32_t section, const char *
 /* Where things are in the maps of a program, which its tag tells from those of other versions. */
 struct layout {
 	uint8_t tag[BPF_TAG_SIZE];
-	bool has_rodata, has_bss;
-	int64_t id, netns, armed;
+	bool has_rodata, has_pins;
+	int64_t netns, id, armed, held;
 };
 
 /* What the maps of one of our programs tell. */
 struct reading {
 	struct ifpin_confined confined;
+	uint32_t held; /* the key of its device */
+	int devices;   /* the map of these */
 	bool is_ours, unarmed;
 };
 
 static void find_layout(const struct bpf_map_info *info, bool rodata, struct layout *l)
 {
 	_cleanup_(btf_freep) struct btf *btf = btf__load_from_kernel_by_id(info->btf_id);
-	uint32_t section = info->btf_value_type_id;
+	const struct btf_type *t = NULL;
+	uint32_t at = 0;
 
 	if (rodata) {
+		t = btf ? find_variable(btf, info->btf_value_type_id, "set", &at) : NULL;
 		l->has_rodata = true;
-		l->id = btf ? find_member(btf, section, "policy", "id", 4) : -1;
-		l->netns = btf ? find_member(btf, section, "policy", "netns_cookie", 8) : -1;
+		l->netns = find_member(btf, t, "netns_cookie", 8);
+		l->netns += l->netns >= 0 ? at : 0;
 	} else {
-		l->has_bss = true;
-		l->armed = btf ? find_member(btf, section, "state", "armed", 4) : -1;
+		t = btf ? btf__type_by_id(btf, info->btf_value_type_id) : NULL;
+		l->has_pins = true;
+		l->id = find_member(btf, t, "id", 4);
+		l->armed = find_member(btf, t, "armed", 4);
+		l->held = find_member(btf, t, "held", 4);
 	}
 }
 
@@ -109,38 +113,43 @@ static bool copy(
 	return true;
 }
 
-static void read_variables(
-	int fd, const struct bpf_map_info *info, bool rodata, struct layout *l, struct reading *r)
+static void read_set(int fd, const struct bpf_map_info *info, struct layout *l, struct reading *r)
 {
 	_cleanup_free_ char *value = calloc(1, info->value_size ?: 1);
-	uint32_t zero = 0, armed;
+	uint32_t zero = 0;
 
-	if (rodata ? !l->has_rodata : !l->has_bss)
-		find_layout(info, rodata, l);
-	if (!value || bpf_map_lookup_elem(fd, &zero, value))
-		return;
-	if (rodata) {
-		copy(info, value, l->id, &r->confined.probe, sizeof(r->confined.probe));
+	r->is_ours = true;
+	if (!l->has_rodata)
+		find_layout(info, true, l);
+	if (value && !bpf_map_lookup_elem(fd, &zero, value))
 		copy(info, value, l->netns, &r->confined.netns, sizeof(r->confined.netns));
-	} else if (copy(info, value, l->armed, &armed, sizeof(armed))) {
-		r->unarmed = !armed;
-	}
 }
 
-static void read_map(int fd, const struct bpf_map_info *info, struct layout *l, struct reading *r)
+static void read_pin(int fd, const struct bpf_map_info *info, struct layout *l, struct reading *r)
 {
-	uint32_t zero = 0, ifindex;
+	_cleanup_free_ char *value = calloc(1, info->value_size ?: 1);
+	uint32_t armed;
 
-	if (info->type == BPF_MAP_TYPE_ARRAY && !strcmp(info->name, "ifpin_bp.rodata")) {
-		r->is_ours = true;
-		read_variables(fd, info, true, l, r);
-	} else if (info->type == BPF_MAP_TYPE_ARRAY && !strcmp(info->name, "ifpin_bp.bss")) {
-		read_variables(fd, info, false, l, r);
-	} else if (info->type == BPF_MAP_TYPE_DEVMAP && info->value_size == sizeof(ifindex)) {
-		/* The kernel empties it when the device is gone. */
-		if (!bpf_map_lookup_elem(fd, &zero, &ifindex))
-			r->confined.ifindex = ifindex;
-	}
+	if (!l->has_pins)
+		find_layout(info, false, l);
+	if (!value || bpf_map_lookup_elem(fd, &r->confined.cgroup_id, value))
+		return;
+	copy(info, value, l->id, &r->confined.probe, sizeof(r->confined.probe));
+	copy(info, value, l->held, &r->held, sizeof(r->held));
+	if (copy(info, value, l->armed, &armed, sizeof(armed)))
+		r->unarmed = !armed;
+}
+
+static void read_map(int *fd, const struct bpf_map_info *info, struct layout *l, struct reading *r)
+{
+	if (info->type == BPF_MAP_TYPE_ARRAY && !strcmp(info->name, "ifpin_bp.rodata"))
+		read_set(*fd, info, l, r);
+	else if (info->type == BPF_MAP_TYPE_CGROUP_STORAGE && !strcmp(info->name, "pins") &&
+		 info->key_size == sizeof(r->confined.cgroup_id))
+		read_pin(*fd, info, l, r);
+	else if (info->type == BPF_MAP_TYPE_DEVMAP_HASH && r->devices < 0 &&
+		 info->value_size == sizeof(r->confined.ifindex))
+		r->devices = ifp_take_fd(fd);
 }
 
 /* Return: 0; -ENOENT: it is gone; -errno. */
@@ -167,8 +176,12 @@ static int read_program(uint32_t id, struct layout *l, struct reading *r)
 
 		err = map < 0 ? -errno : get_info(map, &map_info, sizeof(map_info));
 		if (!err)
-			read_map(map, &map_info, l, r);
+			read_map(&map, &map_info, l, r);
 	}
+	/* The kernel empties the entry when the device is gone. */
+	if (r->devices >= 0 && bpf_map_lookup_elem(r->devices, &r->held, &r->confined.ifindex))
+		r->confined.ifindex = 0;
+	ifp_closep(&r->devices);
 	return err;
 }
 
@@ -213,27 +226,30 @@ static int look_at(const char *path, const char *cgroup, struct found *f)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	uint32_t ids[MAX_PROGRAMS], n = MAX_PROGRAMS;
+	uint64_t cgroup_id;
 	int r;
 
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
 	if (bpf_prog_query(fd, BPF_CGROUP_INET_EGRESS, 0, NULL, ids, &n))
 		return errno == ENOENT || errno == ENODEV ? 0 : -errno;
-	for (uint32_t i = 0; i < n; i++) {
-		struct reading reading = {};
+	r = n ? ifp_cgroup_id(fd, &cgroup_id) : 0;
+	for (uint32_t i = 0; i < n && !r; i++) {
+		struct reading reading = {.confined.cgroup_id = cgroup_id, .devices = -1};
 
 		r = read_program(ids[i], &f->layout, &reading);
 		if (r && r != -ENOENT)
 			return r;
-		if (r || !reading.is_ours || reading.unarmed)
+		if (r || !reading.is_ours || reading.unarmed) {
+			r = 0;
 			continue;
+		}
 		name_of(cgroup, reading.confined.name);
 		if (strlen(cgroup) < sizeof(reading.confined.cgroup))
 			strcpy(reading.confined.cgroup, cgroup);
-		return ifp_cgroup_id(fd, &reading.confined.cgroup_id)
-			       ?: append(f, &reading.confined);
+		return append(f, &reading.confined);
 	}
-	return 0;
+	return r;
 }
 
 /* What is behind the path of the root, with one slash before it. */

@@ -18,19 +18,6 @@ struct ifp_follow {
 	int64_t routes_due; /* 0: nothing to do */
 };
 
-void ifp_state_name(struct ifpin_state *s, const char *name)
-{
-	size_t len = strlen(name);
-
-	memset(s->name, 0, sizeof(s->name));
-	memset(s->mask, 0, sizeof(s->mask));
-	memset(s->mask_nul, 0, sizeof(s->mask_nul));
-	memcpy(s->name, name, len);
-	memset(s->mask, 0xff, len);
-	memset(s->mask_nul, 0xff, len + 1);
-	s->name_len = (uint32_t)len;
-}
-
 static bool is_ours(uint32_t ifindex, void *data)
 {
 	return ifindex == *(const uint32_t *)data;
@@ -42,7 +29,7 @@ static int read_addresses(const struct ifp_followed *to, struct ifp_addrs *ret)
 	int r = ifp_addrs_read(&a);
 
 	if (!r) {
-		to->state->device_ip4 = ifp_addrs_primary(&a, to->ifindex);
+		to->value->device_ip4 = ifp_addrs_primary(&a, to->ifindex);
 		r = ifp_addrs_write(&a, &to->host);
 	}
 	if (r)
@@ -82,7 +69,7 @@ static int apply_all(const struct ifp_followed *to)
 	if (!r)
 		r = ifp_ways_write(&w, &to->host, true);
 	for (int i = 0; i < 2; i++)
-		to->state->routes_agree[i] = !r && agree[i];
+		to->value->routes_agree[i] = !r && agree[i];
 	ifp_addrs_free(&a);
 	ifp_ways_free(&w);
 	return r;
@@ -109,7 +96,7 @@ static int on_event(const struct nlmsghdr *nlh, void *data)
 	default:
 		if (ifp_link_parse(nlh, &l) || l.ifindex != f->to.ifindex)
 			return 0;
-		ifp_state_name(f->to.state, l.deleted ? "" : l.name);
+		ifp_pin_name(f->to.value, l.deleted ? "" : l.name);
 	}
 	if (!f->routes_due)
 		f->routes_due = ifp_now_ms() + ROUTES_SETTLE_MS;
@@ -124,7 +111,7 @@ static int read_name(const struct ifp_followed *to, struct ifpin_error *err)
 
 	snprintf(spec, sizeof(spec), "index:%u", to->ifindex);
 	r = ifpin_device_resolve(spec, &now, err);
-	ifp_state_name(to->state, r ? "" : now.name);
+	ifp_pin_name(to->value, r ? "" : now.name);
 	return r;
 }
 
@@ -169,7 +156,7 @@ int ifp_follow_timeout(const struct ifp_follow *f)
 	return left > 0 ? (int)left : 0;
 }
 
-int ifp_follow_apply(struct ifp_follow *f)
+static int apply(struct ifp_follow *f)
 {
 	int r = ifp_nl_drain(f->events, on_event, f), r2 = 0;
 
@@ -190,6 +177,16 @@ int ifp_follow_apply(struct ifp_follow *f)
 		r2 = apply_all(&f->to) ?: r2;
 	}
 	return r ?: r2;
+}
+
+int ifp_follow_apply(struct ifp_follow *f)
+{
+	const struct ifpin_pin before = *f->to.value;
+	int r = apply(f), written = 0;
+
+	if (memcmp(&before, f->to.value, sizeof(before)) != 0)
+		written = ifp_pin_write(f->to.pin, f->to.value);
+	return r ?: written;
 }
 
 void ifp_follow_free(struct ifp_follow *f)

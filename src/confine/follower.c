@@ -26,8 +26,7 @@
 struct pin {
 	char name[IFPIN_PIN_NAME_SIZE];
 	struct ifpin_device device; /* as it was seen last */
-	uint64_t cgroup_id;
-	uint32_t id;	    /* of its programs: another one is another confinement */
+	struct ifp_pin in;	    /* another id is another confinement */
 	uint32_t told_heir; /* index of another device that has the name, once it was told */
 	bool there, rebind, abort;
 	bool written; /* what follows has been told to the programs */
@@ -54,6 +53,7 @@ struct ifpin_follower {
 	struct mnl_socket *events, *ask, *changes;
 	int epoll, inotify, mark;
 	struct ifp_host_maps host;
+	struct ifp_sets sets;
 	struct pin *pins;
 	size_t n_pins;
 	struct guarded *guarded; /* by index */
@@ -93,7 +93,7 @@ static int write_meta(struct ifpin_follower *f, const struct pin *p)
 	if (r)
 		return r;
 	/* Replaced by another one of this name meanwhile: that one knows its device. */
-	if (m.id != p->id)
+	if (m.id != p->in.id)
 		return -ENOENT;
 	m.device = p->device;
 	return ifp_meta_update(path, &m);
@@ -147,16 +147,15 @@ static void drop_unneeded(struct ifpin_follower *f)
 
 static void lose(struct ifpin_follower *f, struct pin *p)
 {
-	struct ifp_pin maps;
+	struct ifpin_pin v;
 
 	p->there = p->written = false;
 	p->told_heir = 0;
 	/* Its index may be another's soon; the kernel has emptied the maps by itself. */
-	if (!ifp_pin_open(&f->store, "pin", p->name, &maps)) {
-		ifp_state_name(&maps.bss->state, "");
-		maps.bss->state.accepted = 0;
-		maps.bss->state.routes_agree[0] = maps.bss->state.routes_agree[1] = 0;
-		ifp_pin_close(&maps);
+	if (!ifp_pin_begin(&p->in, &v)) {
+		ifp_pin_name(&v, "");
+		v.routes_agree[0] = v.routes_agree[1] = 0;
+		ifp_pin_end(&p->in, &v);
 	}
 	tell(f, IFPIN_CHANGE_GONE, p, "%s (index %u) is gone; \"%s\" is closed until it comes back",
 		p->device.name, p->device.ifindex, p->name);
@@ -167,7 +166,7 @@ static int rebind(const struct pin *p, struct ifp_comeback *c)
 {
 	_cleanup_close_ int root = ifp_cgroup_root(), fd = -1;
 	char path[IFPIN_CGROUP_PATH_SIZE];
-	int r = root < 0 ? root : ifp_cgroup_path_by_id(root, p->cgroup_id, path, sizeof(path));
+	int r = root < 0 ? root : ifp_cgroup_path_by_id(root, p->in.cgroup_id, path, sizeof(path));
 
 	if (r)
 		return r;
@@ -178,28 +177,15 @@ static int rebind(const struct pin *p, struct ifp_comeback *c)
 	return ifp_comeback(c);
 }
 
-/* New sockets first; whether routing leads there is found out when its addresses are there. */
-static int open_again(struct ifpin_follower *f, const struct pin *p)
-{
-	struct ifp_pin maps;
-	int r = ifp_pin_open(&f->store, "pin", p->name, &maps);
-
-	if (r)
-		return r;
-	maps.bss->state.device_ip4 = 0;
-	ifp_state_name(&maps.bss->state, p->device.name);
-	r = ifp_pin_hold(&maps, &p->device);
-	ifp_pin_close(&maps);
-	return r;
-}
-
 static void regain(struct ifpin_follower *f, struct pin *p, const struct ifpin_device *now)
 {
 	struct ifpin_device was = p->device;
 	int r;
 
 	p->device = *now;
-	r = open_again(f, p);
+	/* New sockets first; whether routing leads there is found out when its addresses are there.
+	 */
+	r = ifp_pin_hold(&p->in, now);
 	if (!r)
 		r = guard(f, now->ifindex);
 	if (r) {
@@ -213,7 +199,7 @@ static void regain(struct ifpin_follower *f, struct pin *p, const struct ifpin_d
 	settle_later(f);
 	p->written = false;
 	p->came_back = true;
-	p->back = (struct ifp_comeback){.cgroup_id = p->cgroup_id,
+	p->back = (struct ifp_comeback){.cgroup_id = p->in.cgroup_id,
 		.netns = f->netns,
 		.new_index = now->ifindex,
 		.rebind = p->rebind,
@@ -283,14 +269,14 @@ static void refuse_heir(struct ifpin_follower *f, struct pin *p, const struct if
 static void rename_pin(struct ifpin_follower *f, struct pin *p, const struct ifpin_device *d)
 {
 	bool renamed = strcmp(p->device.name, d->name) != 0;
-	struct ifp_pin maps;
+	struct ifpin_pin v;
 
 	/* While it is watched, an index has one device: whatever changed, it is the same. */
 	if (!renamed && ifp_device_same(&p->device, d) && !strcmp(p->device.altnames, d->altnames))
 		return;
-	if (renamed && !ifp_pin_open(&f->store, "pin", p->name, &maps)) {
-		ifp_state_name(&maps.bss->state, d->name);
-		ifp_pin_close(&maps);
+	if (renamed && !ifp_pin_begin(&p->in, &v)) {
+		ifp_pin_name(&v, d->name);
+		ifp_pin_end(&p->in, &v);
 	}
 	if (renamed)
 		tell(f, IFPIN_CHANGE_RENAMED, p, "%s is called %s now; \"%s\" stays with it",
@@ -386,23 +372,22 @@ static int apply_routes(struct ifpin_follower *f, const struct ifp_addrs *a)
 	return r;
 }
 
-/* Mostly nothing has changed, and to open the maps of a thousand takes its time. */
-static void write_state(struct ifpin_follower *f, struct pin *p, const struct ifp_addrs *a)
+/* Mostly nothing has changed. */
+static void write_routes(struct ifpin_follower *f, struct pin *p, const struct ifp_addrs *a)
 {
 	const struct guarded *g = find_guarded(f, p->device.ifindex);
 	uint32_t ip4 = ifp_addrs_primary(a, p->device.ifindex);
 	bool agree[2] = {g && g->judged && g->agree[0], g && g->judged && g->agree[1]};
-	struct ifp_pin maps;
+	struct ifpin_pin v;
 
 	if (p->written && p->ip4 == ip4 && p->agree[0] == agree[0] && p->agree[1] == agree[1])
 		return;
-	if (ifp_pin_open(&f->store, "pin", p->name, &maps))
+	if (ifp_pin_begin(&p->in, &v))
 		return;
-	maps.bss->state.device_ip4 = p->ip4 = ip4;
+	v.device_ip4 = p->ip4 = ip4;
 	for (int i = 0; i < 2; i++)
-		maps.bss->state.routes_agree[i] = p->agree[i] = agree[i];
-	ifp_pin_close(&maps);
-	p->written = true;
+		v.routes_agree[i] = p->agree[i] = agree[i];
+	p->written = !ifp_pin_end(&p->in, &v);
 }
 
 static int settle(struct ifpin_follower *f, bool routes)
@@ -419,7 +404,7 @@ static int settle(struct ifpin_follower *f, bool routes)
 		r = apply_routes(f, &a);
 		for (size_t i = 0; i < f->n_pins; i++)
 			if (f->pins[i].there)
-				write_state(f, &f->pins[i], &a);
+				write_routes(f, &f->pins[i], &a);
 	}
 	ifp_addrs_free(&a);
 	return r;
@@ -471,6 +456,7 @@ static int on_message(const struct nlmsghdr *nlh, void *data)
 
 struct reading {
 	struct ifpin_follower *f;
+	struct ifp_sets sets;
 	struct pin *v;
 	size_t n, room;
 };
@@ -478,7 +464,7 @@ struct reading {
 static const struct pin *known(const struct ifpin_follower *f, const struct ifp_meta *m)
 {
 	for (size_t i = 0; i < f->n_pins; i++)
-		if (f->pins[i].id == m->id && !strcmp(f->pins[i].name, m->name))
+		if (f->pins[i].in.id == m->id && !strcmp(f->pins[i].name, m->name))
 			return &f->pins[i];
 	return NULL;
 }
@@ -489,10 +475,8 @@ static int read_pin(const char *name, void *data)
 	const struct pin *old;
 	struct ifp_meta m;
 	struct pin *p;
-	char path[256];
 
-	if (ifp_meta_read(ifp_store_path(&r->f->store, "pin", name, "meta", path), &m) ||
-		m.netns != r->f->netns)
+	if (ifp_meta_of(&r->f->store, "pin", name, &m) || m.set.netns != r->f->netns)
 		return 0; /* detached meanwhile, or not ours to follow */
 	if (r->n == r->room) {
 		size_t room = r->room ? 2 * r->room : 16;
@@ -504,13 +488,18 @@ static int read_pin(const char *name, void *data)
 		r->room = room;
 	}
 	p = &r->v[r->n++];
-	*p = (struct pin){.device = m.device, .cgroup_id = m.cgroup_id, .id = m.id, .there = true};
+	*p = (struct pin){.device = m.device, .there = true};
+	if (ifp_pin_find(&r->sets, &m, &p->in))
+		p->in = (struct ifp_pin){.cgroup_id = m.cgroup_id, .id = m.id};
 	strcpy(p->name, m.name);
 	old = known(r->f, &m);
 	if (old) {
 		p->device = old->device;
 		p->there = old->there;
 		p->told_heir = old->told_heir;
+		p->written = old->written;
+		p->ip4 = old->ip4;
+		memcpy(p->agree, old->agree, sizeof(p->agree));
 	}
 	p->rebind = m.rebind;
 	p->abort = m.abort;
@@ -518,17 +507,12 @@ static int read_pin(const char *name, void *data)
 }
 
 /* Whether the programs hold the index that the device has. */
-static bool is_held(const struct ifpin_follower *f, const struct pin *p, uint32_t ifindex)
+static bool is_held(const struct pin *p, uint32_t ifindex)
 {
-	struct ifp_pin maps;
-	uint32_t held = 0;
+	struct ifpin_pin v;
+	uint32_t held;
 
-	if (ifp_pin_open(&f->store, "pin", p->name, &maps))
-		return false;
-	if (ifp_pin_held(&maps, &held))
-		held = 0;
-	ifp_pin_close(&maps);
-	return held == ifindex;
+	return !ifp_pin_read(&p->in, &v) && !ifp_set_held(p->in.set, &v, &held) && held == ifindex;
 }
 
 /* What may have been missed: while nobody followed, or while messages were lost. */
@@ -540,7 +524,7 @@ static void compare(struct ifpin_follower *f, struct pin *p, const struct ifpin_
 	switch (identity) {
 	case IFPIN_SAME:
 	case IFPIN_RENAMED:
-		if (p->there && is_held(f, p, now.ifindex)) {
+		if (p->there && is_held(p, now.ifindex)) {
 			rename_pin(f, p, &now);
 			break;
 		}
@@ -577,14 +561,17 @@ static int resync(struct ifpin_follower *f)
 
 static int reload(struct ifpin_follower *f, struct ifpin_error *err)
 {
-	struct reading rd = {.f = f};
-	int r = ifp_store_each(&f->store, read_pin, &rd);
+	struct reading rd = {.f = f, .sets.store = &f->store};
+	int r = ifp_store_each(&f->store, "pin", read_pin, &rd);
 
 	if (r) {
+		ifp_sets_close(&rd.sets);
 		free(rd.v);
 		return ifp_fail_errno(err, r, "cannot list the confinements");
 	}
 	free(f->pins);
+	ifp_sets_close(&f->sets);
+	f->sets = rd.sets;
 	f->pins = rd.v;
 	f->n_pins = rd.n;
 	r = resync(f);
@@ -665,6 +652,7 @@ void ifpin_follower_close(struct ifpin_follower *f)
 	for (size_t i = 0; i < f->n_guarded; i++)
 		ifp_ways_free(&f->guarded[i].ways);
 	free(f->guarded);
+	ifp_sets_close(&f->sets);
 	free(f->pins);
 	free(f);
 }

@@ -59,7 +59,7 @@ static __always_inline int judge_icmp_to_host(struct __sk_buff *skb, int v4)
  * by the route to there: the kernel itself, or a service on the host that is reached over loopback.
  * Where these addresses stand: RFC 791, RFC 8200 (<linux/ipv6.h> cannot be had beside our names).
  */
-static __always_inline int judge_on_wire(struct __sk_buff *skb)
+static __always_inline int judge_on_wire(const struct ifpin_pin *pin, struct __sk_buff *skb)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	struct ifpin_addr src, dst;
@@ -71,7 +71,7 @@ static __always_inline int judge_on_wire(struct __sk_buff *skb)
 			return deny(IFPIN_DENY_MALFORMED);
 		from = *(__be32 *)(data + 12);
 		to = *(__be32 *)(data + 16);
-		if (from != state.device_ip4 && from &&
+		if (from != pin->device_ip4 && from &&
 			(!is_local4(from) ||
 				(from & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000)))
 			return deny(IFPIN_DENY_SOURCE);
@@ -95,7 +95,7 @@ static __always_inline int judge_on_wire(struct __sk_buff *skb)
  * another device may be taken away meanwhile, and what answers it then leaves by the route to
  * there; so only those of loopback and of the device, and one that talks to itself.
  */
-static __always_inline int judge_on_lo(struct __sk_buff *skb)
+static __always_inline int judge_on_lo(const struct ifpin_pin *pin, struct __sk_buff *skb)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	int v4 = skb->protocol == bpf_htons(ETH_P_IP);
@@ -117,36 +117,38 @@ static __always_inline int judge_on_lo(struct __sk_buff *skb)
 		return deny(IFPIN_DENY_SOURCE);
 	if (!is_loopback(&src) && !same(&src, &dst)) {
 		owner = bpf_map_lookup_elem(&local_addrs, &src);
-		if (!owner || (*owner != state.ifindex && *owner != IFPIN_LOOPBACK_IFINDEX))
+		if (!owner || (*owner != pin->ifindex && *owner != IFPIN_LOOPBACK_IFINDEX))
 			return deny(IFPIN_DENY_SOURCE);
 	}
 	return judge_icmp_to_host(skb, v4);
 }
 
 /* Runs after routing: skb->ifindex is the device that the packet is about to leave by. */
-static __always_inline int judge_egress(struct __sk_buff *skb)
+static __always_inline int judge_egress(const struct ifpin_pin *pin, struct __sk_buff *skb)
 {
 	__u32 ifindex;
 
 	if (skb->ifindex == IFPIN_LOOPBACK_IFINDEX)
-		return policy.loopback ? judge_on_lo(skb) : deny(IFPIN_DENY_LOOPBACK);
-	ifindex = present(&device_of_packets);
+		return pin->loopback ? judge_on_lo(pin, skb) : deny(IFPIN_DENY_LOOPBACK);
+	ifindex = present(pin, &packets);
 	if (skb->ifindex != ifindex)
 		return deny(ifindex ? IFPIN_DENY_OTHER_DEVICE : IFPIN_DENY_GONE);
-	return judge_on_wire(skb);
+	return judge_on_wire(pin, skb);
 }
 
 SEC("cgroup_skb/egress")
 int ifpin_egress(struct __sk_buff *skb)
 {
-	return state.armed ? settle_packet(skb, judge_egress(skb), IFPIN_PASSED_OUT) : ALLOW;
+	const struct ifpin_pin *pin = own();
+
+	return pin->armed ? settle_packet(skb, judge_egress(pin, skb), IFPIN_PASSED_OUT) : ALLOW;
 }
 
 /*
  * What answers a connection before there is a socket for it, a SYN cookie, passes no egress
  * program. It goes where the host's routes lead, unless its listener is bound.
  */
-static __always_inline int has_way_back(struct __sk_buff *skb)
+static __always_inline int has_way_back(const struct ifpin_pin *pin, struct __sk_buff *skb)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	struct ifpin_network key = {.prefixlen = 128};
@@ -156,7 +158,7 @@ static __always_inline int has_way_back(struct __sk_buff *skb)
 
 	sk = sk ? bpf_sk_fullsock(sk) : NULL;
 	if (!sk || sk->protocol != IPPROTO_TCP || sk->state != BPF_TCP_LISTEN ||
-		sk->bound_dev_if == state.ifindex)
+		sk->bound_dev_if == pin->ifindex)
 		return 1;
 	if (skb->protocol == bpf_htons(ETH_P_IP)) {
 		if (data + 20 > end)
@@ -172,22 +174,24 @@ static __always_inline int has_way_back(struct __sk_buff *skb)
 		return 1;
 	__builtin_memcpy(key.addr, src.b, sizeof(key.addr));
 	ifindex = bpf_map_lookup_elem(&ways, &key);
-	return ifindex && *ifindex == state.ifindex;
+	return ifindex && *ifindex == pin->ifindex;
 }
 
-static __always_inline int judge_ingress(struct __sk_buff *skb)
+static __always_inline int judge_ingress(const struct ifpin_pin *pin, struct __sk_buff *skb)
 {
 	if (skb->ifindex == IFPIN_LOOPBACK_IFINDEX)
-		return policy.loopback ? ALLOW : deny(IFPIN_DENY_LOOPBACK);
-	if (skb->ifindex != present(&device_of_packets))
+		return pin->loopback ? ALLOW : deny(IFPIN_DENY_LOOPBACK);
+	if (skb->ifindex != present(pin, &packets))
 		return deny(IFPIN_DENY_INGRESS);
-	return has_way_back(skb) ? ALLOW : deny(IFPIN_DENY_NO_WAY_BACK);
+	return has_way_back(pin, skb) ? ALLOW : deny(IFPIN_DENY_NO_WAY_BACK);
 }
 
 SEC("cgroup_skb/ingress")
 int ifpin_ingress(struct __sk_buff *skb)
 {
-	return state.armed ? settle_packet(skb, judge_ingress(skb), IFPIN_PASSED_IN) : ALLOW;
+	const struct ifpin_pin *pin = own();
+
+	return pin->armed ? settle_packet(skb, judge_ingress(pin, skb), IFPIN_PASSED_IN) : ALLOW;
 }
 
 /* ---- steering: sockets ------------------------------------------------------------------ */
@@ -197,14 +201,14 @@ int ifpin_ingress(struct __sk_buff *skb)
  * a process without CAP_NET_RAW bind a socket and never unbind it again (sock_bindtoindex_locked).
  * Those for which no later hook runs are bound here, unless the host's routes do the same.
  */
-static __always_inline int judge_creation(struct bpf_sock *sk)
+static __always_inline int judge_creation(const struct ifpin_pin *pin, struct bpf_sock *sk)
 {
-	__u32 agree = state.routes_agree[0] && (sk->family == AF_INET || state.routes_agree[1]);
+	__u32 agree = pin->routes_agree[0] && (sk->family == AF_INET || pin->routes_agree[1]);
 	__u32 hooked = 0;
 
 	/* An ifindex means something in its own namespace only; elsewhere it would match by luck.
 	 */
-	if (bpf_get_netns_cookie(sk) != policy.netns_cookie)
+	if (bpf_get_netns_cookie(sk) != set.netns_cookie)
 		return deny(IFPIN_DENY_NETNS);
 
 	switch (sk->type) {
@@ -233,18 +237,20 @@ static __always_inline int judge_creation(struct bpf_sock *sk)
 	default:
 		return deny(IFPIN_DENY_PROTOCOL);
 	}
-	if (!policy.loopback || (!hooked && !agree))
-		sk->bound_dev_if = state.ifindex;
+	if (!pin->loopback || (!hooked && !agree))
+		sk->bound_dev_if = pin->ifindex;
 	return ALLOW;
 }
 
 SEC("cgroup/sock_create")
 int ifpin_sock_create(struct bpf_sock *sk)
 {
-	return state.armed ? settle_sock(sk, judge_creation(sk)) : ALLOW;
+	const struct ifpin_pin *pin = own();
+
+	return pin->armed ? settle_sock(sk, judge_creation(pin, sk)) : ALLOW;
 }
 
-static __always_inline int pin(void *ctx, __u32 ifindex)
+static __always_inline int tie(void *ctx, __u32 ifindex)
 {
 	int v = ifindex;
 
@@ -262,7 +268,7 @@ static __always_inline __u32 bound_dev(struct bpf_sock_addr *ctx)
 
 static __always_inline int steer(struct bpf_sock_addr *ctx, __u32 ifindex)
 {
-	return bound_dev(ctx) == ifindex ? ALLOW : pin(ctx, ifindex);
+	return bound_dev(ctx) == ifindex ? ALLOW : tie(ctx, ifindex);
 }
 
 static __always_inline void load6(struct bpf_sock_addr *ctx, struct ifpin_addr *a)
@@ -276,50 +282,53 @@ static __always_inline void load6(struct bpf_sock_addr *ctx, struct ifpin_addr *
 }
 
 /* DNS, also over TLS. Which file of the host says so does not matter: it may be replaced. */
-static __always_inline int asks_resolver(struct bpf_sock_addr *ctx)
+static __always_inline int asks_resolver(const struct ifpin_pin *pin, struct bpf_sock_addr *ctx)
 {
-	return policy.guard_resolvers &&
+	return pin->guard_resolvers &&
 	       (ctx->user_port == bpf_htons(53) || ctx->user_port == bpf_htons(853));
 }
 
-static __always_inline int to_local(struct bpf_sock_addr *ctx)
+static __always_inline int to_local(const struct ifpin_pin *pin, struct bpf_sock_addr *ctx)
 {
-	if (!policy.loopback)
+	if (!pin->loopback)
 		return deny(IFPIN_DENY_LOOPBACK);
-	return asks_resolver(ctx) ? deny(IFPIN_DENY_RESOLVER) : ALLOW;
+	return asks_resolver(pin, ctx) ? deny(IFPIN_DENY_RESOLVER) : ALLOW;
 }
 
 /* connect() comes before routing: local talk is unbound, all else is bound to the device. */
-static __always_inline int connect_to(struct bpf_sock_addr *ctx, const struct ifpin_addr *a)
+static __always_inline int connect_to(
+	const struct ifpin_pin *pin, struct bpf_sock_addr *ctx, const struct ifpin_addr *a)
 {
 	int judgement;
 
 	if (!is_local(a))
-		return steer(ctx, state.ifindex);
-	judgement = to_local(ctx);
+		return steer(ctx, pin->ifindex);
+	judgement = to_local(pin, ctx);
 	return judgement == ALLOW ? steer(ctx, 0) : judgement;
 }
 
 SEC("cgroup/connect4")
 int ifpin_connect4(struct bpf_sock_addr *ctx)
 {
+	const struct ifpin_pin *pin = own();
 	struct ifpin_addr a;
 
-	if (!state.armed)
+	if (!pin->armed)
 		return ALLOW;
 	map_v4(&a, ctx->user_ip4);
-	return settle_addr(ctx, connect_to(ctx, &a), &a);
+	return settle_addr(ctx, connect_to(pin, ctx, &a), &a);
 }
 
 SEC("cgroup/connect6")
 int ifpin_connect6(struct bpf_sock_addr *ctx)
 {
+	const struct ifpin_pin *pin = own();
 	struct ifpin_addr a;
 
-	if (!state.armed)
+	if (!pin->armed)
 		return ALLOW;
 	load6(ctx, &a);
-	return settle_addr(ctx, connect_to(ctx, &a), &a);
+	return settle_addr(ctx, connect_to(pin, ctx, &a), &a);
 }
 
 /*
@@ -328,42 +337,45 @@ int ifpin_connect6(struct bpf_sock_addr *ctx)
  * them where that leads elsewhere. One on the device's own address is bound then: those who reach
  * it over loopback lose, those who reach it over the device win.
  */
-static __always_inline int bind_to(struct bpf_sock_addr *ctx, const struct ifpin_addr *a)
+static __always_inline int bind_to(
+	const struct ifpin_pin *pin, struct bpf_sock_addr *ctx, const struct ifpin_addr *a)
 {
-	__u32 agree = is_v4(a) ? state.routes_agree[0] : state.routes_agree[1];
+	__u32 agree = is_v4(a) ? pin->routes_agree[0] : pin->routes_agree[1];
 	__u32 *owner = bpf_map_lookup_elem(&local_addrs, a);
 
 	if (is_multicast(a))
-		return steer(ctx, state.ifindex);
+		return steer(ctx, pin->ifindex);
 	if (is_any(a))
 		return ALLOW;
-	if (!policy.loopback)
-		return owner && *owner == state.ifindex ? ALLOW : deny(IFPIN_DENY_LOOPBACK);
-	if (!owner || *owner == state.ifindex)
-		return is_loopback(a) || agree ? ALLOW : steer(ctx, state.ifindex);
+	if (!pin->loopback)
+		return owner && *owner == pin->ifindex ? ALLOW : deny(IFPIN_DENY_LOOPBACK);
+	if (!owner || *owner == pin->ifindex)
+		return is_loopback(a) || agree ? ALLOW : steer(ctx, pin->ifindex);
 	return ALLOW;
 }
 
 SEC("cgroup/bind4")
 int ifpin_bind4(struct bpf_sock_addr *ctx)
 {
+	const struct ifpin_pin *pin = own();
 	struct ifpin_addr a;
 
-	if (!state.armed)
+	if (!pin->armed)
 		return ALLOW;
 	map_v4(&a, ctx->user_ip4);
-	return settle_addr(ctx, bind_to(ctx, &a), &a);
+	return settle_addr(ctx, bind_to(pin, ctx, &a), &a);
 }
 
 SEC("cgroup/bind6")
 int ifpin_bind6(struct bpf_sock_addr *ctx)
 {
+	const struct ifpin_pin *pin = own();
 	struct ifpin_addr a;
 
-	if (!state.armed)
+	if (!pin->armed)
 		return ALLOW;
 	load6(ctx, &a);
-	return settle_addr(ctx, bind_to(ctx, &a), &a);
+	return settle_addr(ctx, bind_to(pin, ctx, &a), &a);
 }
 
 /* No denial: this call is not made, and the next one will be. */
@@ -375,9 +387,9 @@ int ifpin_bind6(struct bpf_sock_addr *ctx)
  * runtimes of Python, Go, Rust and node do by themselves. It happens once a socket, and only where
  * the host's routes lead elsewhere than the device.
  */
-static __always_inline int bind_and_repeat(struct bpf_sock_addr *ctx)
+static __always_inline int bind_and_repeat(const struct ifpin_pin *pin, struct bpf_sock_addr *ctx)
 {
-	int judgement = pin(ctx, state.ifindex);
+	int judgement = tie(ctx, pin->ifindex);
 
 	return judgement == ALLOW ? REPEAT : judgement;
 }
@@ -407,72 +419,76 @@ static __always_inline int local_from_bound4(struct bpf_sock_addr *ctx, __be32 d
 	return ALLOW;
 }
 
-static __always_inline int send4(struct bpf_sock_addr *ctx, const struct ifpin_addr *to)
+static __always_inline int send4(
+	const struct ifpin_pin *pin, struct bpf_sock_addr *ctx, const struct ifpin_addr *to)
 {
 	__u32 bound = bound_dev(ctx);
 	int judgement;
 
 	/* The plainest case first: where routing does what is wanted, nothing is to be done. */
-	if (!bound && policy.loopback && state.routes_agree[0] && !is_multicast(to) &&
-		!asks_resolver(ctx))
+	if (!bound && pin->loopback && pin->routes_agree[0] && !is_multicast(to) &&
+		!asks_resolver(pin, ctx))
 		return ALLOW;
 	if (is_local(to)) {
-		judgement = to_local(ctx);
-		if (judgement != ALLOW || bound != state.ifindex)
+		judgement = to_local(pin, ctx);
+		if (judgement != ALLOW || bound != pin->ifindex)
 			return judgement;
 		return local_from_bound4(ctx, ctx->user_ip4);
 	}
-	if (bound == state.ifindex)
+	if (bound == pin->ifindex)
 		return ALLOW;
 	/* Unbound multicast and broadcast go out by the device that has the source address. */
 	if (is_multicast(to)) {
 		if (ctx->msg_src_ip4)
 			return ALLOW;
-		if (!state.device_ip4)
-			return bind_and_repeat(ctx);
-		ctx->msg_src_ip4 = state.device_ip4;
+		if (!pin->device_ip4)
+			return bind_and_repeat(pin, ctx);
+		ctx->msg_src_ip4 = pin->device_ip4;
 		return ALLOW;
 	}
-	return state.routes_agree[0] ? ALLOW : bind_and_repeat(ctx);
+	return pin->routes_agree[0] ? ALLOW : bind_and_repeat(pin, ctx);
 }
 
 SEC("cgroup/sendmsg4")
 int ifpin_sendmsg4(struct bpf_sock_addr *ctx)
 {
+	const struct ifpin_pin *pin = own();
 	struct ifpin_addr to;
 
-	if (!state.armed)
+	if (!pin->armed)
 		return ALLOW;
 	map_v4(&to, ctx->user_ip4);
-	return settle_send(ctx, send4(ctx, &to), &to);
+	return settle_send(ctx, send4(pin, ctx, &to), &to);
 }
 
-static __always_inline int send6(struct bpf_sock_addr *ctx, const struct ifpin_addr *to)
+static __always_inline int send6(
+	const struct ifpin_pin *pin, struct bpf_sock_addr *ctx, const struct ifpin_addr *to)
 {
 	int judgement;
 
 	if (is_local(to)) {
-		judgement = to_local(ctx);
+		judgement = to_local(pin, ctx);
 		return judgement == ALLOW ? steer(ctx, 0) : judgement;
 	}
-	if (bound_dev(ctx) == state.ifindex)
+	if (bound_dev(ctx) == pin->ifindex)
 		return ALLOW;
 	/* Which device is meant is in a scope that is not shown here: from the next call on, ours.
 	 */
 	if (is_multicast(to))
-		return pin(ctx, state.ifindex);
-	return state.routes_agree[1] ? ALLOW : bind_and_repeat(ctx);
+		return tie(ctx, pin->ifindex);
+	return pin->routes_agree[1] ? ALLOW : bind_and_repeat(pin, ctx);
 }
 
 SEC("cgroup/sendmsg6")
 int ifpin_sendmsg6(struct bpf_sock_addr *ctx)
 {
+	const struct ifpin_pin *pin = own();
 	struct ifpin_addr to;
 
-	if (!state.armed)
+	if (!pin->armed)
 		return ALLOW;
 	load6(ctx, &to);
-	return settle_send(ctx, send6(ctx, &to), &to);
+	return settle_send(ctx, send6(pin, ctx, &to), &to);
 }
 
 /*
@@ -482,11 +498,12 @@ int ifpin_sendmsg6(struct bpf_sock_addr *ctx)
 SEC("sockops")
 int ifpin_sockops(struct bpf_sock_ops *ctx)
 {
+	const struct ifpin_pin *pin = own();
 	struct ifpin_addr a;
 	__u32 *w = (__u32 *)a.b;
-	int v = state.ifindex;
+	int v = pin->ifindex;
 
-	if (!state.armed || ctx->op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
+	if (!pin->armed || ctx->op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
 		return 1;
 	if (ctx->family == AF_INET) {
 		map_v4(&a, ctx->remote_ip4);
@@ -503,7 +520,7 @@ int ifpin_sockops(struct bpf_sock_ops *ctx)
 
 /* ---- holding: device nodes that are wires ------------------------------------------------ */
 
-static __always_inline int judge_node(struct bpf_cgroup_dev_ctx *ctx)
+static __always_inline int judge_node(const struct ifpin_pin *pin, struct bpf_cgroup_dev_ctx *ctx)
 {
 	__u32 major = ctx->major;
 
@@ -520,7 +537,7 @@ static __always_inline int judge_node(struct bpf_cgroup_dev_ctx *ctx)
 	if (major == DEV_MISC_MAJOR &&
 		(ctx->minor == 200 || ctx->minor == 196 || ctx->minor == 238 || ctx->minor == 241))
 		return deny(IFPIN_DENY_DEVNODE);
-	if (major >= IFPIN_MAJORS || !(policy.allowed_majors[major / 64] >> major % 64 & 1))
+	if (major >= IFPIN_MAJORS || !(pin->allowed_majors[major / 64] >> major % 64 & 1))
 		return deny(IFPIN_DENY_DEVNODE);
 	return ALLOW;
 }
@@ -528,7 +545,9 @@ static __always_inline int judge_node(struct bpf_cgroup_dev_ctx *ctx)
 SEC("cgroup/dev")
 int ifpin_dev(struct bpf_cgroup_dev_ctx *ctx)
 {
-	return state.armed ? settle_other(judge_node(ctx)) : ALLOW;
+	const struct ifpin_pin *pin = own();
+
+	return pin->armed ? settle_other(judge_node(pin, ctx)) : ALLOW;
 }
 
 /* ---- holding: settings of the kernel ----------------------------------------------------- */
@@ -537,7 +556,9 @@ int ifpin_dev(struct bpf_cgroup_dev_ctx *ctx)
 SEC("cgroup/sysctl")
 int ifpin_sysctl(struct bpf_sysctl *ctx)
 {
-	return state.armed && ctx->write ? settle_other(deny(IFPIN_DENY_SYSCTL)) : ALLOW;
+	const struct ifpin_pin *pin = own();
+
+	return pin->armed && ctx->write ? settle_other(deny(IFPIN_DENY_SYSCTL)) : ALLOW;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What all programs of a confinement share: its policy, its maps, and what an address is. */
+/* What all programs share: the confinement that one runs for, the maps, and what an address is. */
 #pragma once
 
 #include <linux/bpf.h>
@@ -46,47 +46,53 @@ enum {
 	PAGE = 4096,
 };
 
-const volatile struct ifpin_policy policy = {};
-
-/* Written by the supervisor or the daemon through a shared mapping. */
-struct ifpin_state state = {};
-__u64 watching = 0; /* a bit for each slot of watchers that somebody has */
-__u64 denials[IFPIN_REASON_SLOTS] = {};
-__u64 untold[IFPIN_REASON_SLOTS] = {}; /* of these, what was not told to those who watch */
-__u64 lost[IFPIN_WATCHERS] = {};       /* what did not fit into the buffer of one who watches */
+const volatile struct ifpin_set set = {};
 
 /*
- * The window in which events are counted against IFPIN_EVENTS_PER_SECOND. Neither static nor
- * narrower than what is above: user space maps all of it by a struct, which has no static variables
- * and would end in padding that the map lacks.
+ * What is of one confinement stands in the storage of the cgroup to which the programs are
+ * attached: the same programs serve any number of them. The kernel hands out that of the cgroup
+ * whose attachment it runs just now, so in nested confinements each attachment sees its own. User
+ * space replaces the value as a whole, and whoever runs meanwhile goes on with what it began with.
  */
-__u64 window_start = 0;
-__u64 window_events = 0;
+struct {
+	__uint(type, BPF_MAP_TYPE_CGROUP_STORAGE);
+	__type(key, __u64); /* of the cgroup */
+	__type(value, struct ifpin_pin);
+} pins SEC(".maps");
+
+/* Packets that passed; on each processor its own. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE);
+	__type(key, __u64);
+	__type(value, struct ifpin_passes);
+} passed SEC(".maps");
+
+/* What was denied, by the id of the confinement: not in its storage, which user space replaces. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct ifpin_denials);
+} denied SEC(".maps");
 
 /* Shared by all confinements that are followed together. */
 struct ifpin_host host SEC(".data.host") = {};
 
 /*
- * The device. The kernel empties the entry when the device is deleted or leaves the namespace,
- * so an index that another device gets later opens nothing, whoever of us has been killed. Such a
- * map may be used by one type of program only, hence two of them.
+ * The devices, by the key that a confinement has for its own. The kernel empties the entry when the
+ * device is deleted or leaves the namespace, so an index that another device gets later opens
+ * nothing, whoever of us has been killed. Such a map may be used by one type of program only, hence
+ * two of them.
  */
 struct device_map {
-	__uint(type, BPF_MAP_TYPE_DEVMAP);
+	__uint(type, BPF_MAP_TYPE_DEVMAP_HASH);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, __u32);
 };
-struct device_map device_of_packets SEC(".maps");
-struct device_map device_of_options SEC(".maps");
-
-/* Packets that passed. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, IFPIN_PASSED_COUNT);
-	__type(key, __u32);
-	__type(value, __u64);
-} passed SEC(".maps");
+struct device_map packets SEC(".maps");
+struct device_map options SEC(".maps");
 
 /* A ring buffer for each who watches; it is theirs, and gone with them. */
 struct watcher_buffer {
@@ -124,15 +130,18 @@ static __always_inline int deny(enum ifpin_reason reason)
 	return -1 - (int)reason;
 }
 
-/*
- * The device that is meant, or 0. The kernel has emptied the entry if it is gone; and an index that
- * was put there is looked at before it counts, for it may have become another's just then.
- */
-static __always_inline __u32 present(struct device_map *device)
+/* The confinement that this is run for. */
+static __always_inline const struct ifpin_pin *own(void)
 {
-	__u32 zero = 0, *ifindex = bpf_map_lookup_elem(device, &zero);
+	return bpf_get_local_storage(&pins, 0);
+}
 
-	return ifindex && *ifindex == state.accepted ? *ifindex : 0;
+/* The device that is meant, or 0: the kernel has emptied the entry if it is gone. */
+static __always_inline __u32 present(const struct ifpin_pin *pin, struct device_map *devices)
+{
+	__u32 key = pin->held, *ifindex = bpf_map_lookup_elem(devices, &key);
+
+	return ifindex ? *ifindex : 0;
 }
 
 static __always_inline void map_v4(struct ifpin_addr *a, __be32 ip4)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Which confinements are in force, what passes them, and their end. */
 #include "pins.h"
+#include "programs.h"
 #include "runs.h"
 
 #include "device/device.h"
@@ -12,111 +13,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 
-/* ---- one that is pinned ---- */
-
-void ifp_pin_close(struct ifp_pin *p)
+int ifp_pin_find(struct ifp_sets *sets, const struct ifp_meta *m, struct ifp_pin *ret)
 {
-	ifp_state_close(&p->bss);
-	ifp_closep(&p->state);
-	ifp_closep(&p->packets);
-	ifp_closep(&p->options);
-}
-
-static int open_map(
-	const struct ifp_store *s, const char *kind, const char *name, const char *file, int *ret)
-{
-	*ret = ifp_store_get(s, kind, name, file);
-	return *ret < 0 ? *ret : 0;
-}
-
-int ifp_state_map(int state, struct ifpin_bpf__bss **ret)
-{
-	struct bpf_map_info info = {};
-	uint32_t len = sizeof(info);
-	void *p;
-
-	if (bpf_obj_get_info_by_fd(state, &info, &len))
-		return -errno;
-	if (info.value_size != sizeof(**ret))
-		return -EPROTO;
-	p = mmap(NULL, sizeof(**ret), PROT_READ | PROT_WRITE, MAP_SHARED, state, 0);
-	if (p == MAP_FAILED)
-		return -errno;
-	*ret = p;
-	return 0;
-}
-
-int ifp_state_open(const struct ifp_store *s, const char *name, struct ifpin_bpf__bss **ret)
-{
-	_cleanup_close_ int state = ifp_store_get(s, "pin", name, IFP_PIN_STATE);
-
-	return state < 0 ? state : ifp_state_map(state, ret);
-}
-
-void ifp_state_close(struct ifpin_bpf__bss **bss)
-{
-	if (*bss)
-		munmap(*bss, sizeof(**bss));
-	*bss = NULL;
-}
-
-int ifp_pin_open(const struct ifp_store *s, const char *kind, const char *name, struct ifp_pin *ret)
-{
-	struct ifp_pin p = {.state = -1, .packets = -1, .options = -1};
-	int r = open_map(s, kind, name, IFP_PIN_STATE, &p.state);
+	struct ifp_pin p = {.cgroup_id = m->cgroup_id, .id = m->id};
+	int r = ifp_sets_find(sets, &m->set, &p.set);
 
 	if (!r)
-		r = open_map(s, kind, name, IFP_PIN_PACKETS, &p.packets);
-	if (!r)
-		r = open_map(s, kind, name, IFP_PIN_OPTIONS, &p.options);
-	if (!r)
-		r = ifp_state_map(p.state, &p.bss);
-	if (r)
-		ifp_pin_close(&p);
-	else
 		*ret = p;
 	return r;
-}
-
-int ifp_pin_hold(struct ifp_pin *p, const struct ifpin_device *d)
-{
-	const int maps[] = {p->packets, p->options};
-	uint32_t zero = 0, ifindex = d->ifindex;
-	struct ifpin_device now;
-	int r = 0;
-
-	__atomic_store_n(&p->bss->state.accepted, 0, __ATOMIC_SEQ_CST);
-	for (size_t i = 0; i < ARRAY_SIZE(maps) && !r; i++)
-		r = bpf_map_update_elem(maps[i], &zero, &ifindex, BPF_ANY) ? -errno : 0;
-	/* From here on the entries are of one device until it is deleted. Is it the one? */
-	if (!r)
-		r = ifp_device_by_index(ifindex, &now);
-	if (!r && !ifp_device_same(d, &now))
-		r = -ESTALE;
-	if (r) {
-		/* Another follower may have accepted this number when it was the device's. */
-		__atomic_store_n(&p->bss->state.accepted, 0, __ATOMIC_SEQ_CST);
-		return r;
-	}
-	__atomic_store_n(&p->bss->state.ifindex, ifindex, __ATOMIC_SEQ_CST);
-	__atomic_store_n(&p->bss->state.accepted, ifindex, __ATOMIC_SEQ_CST);
-	return 0;
-}
-
-int ifp_pin_held(const struct ifp_pin *p, uint32_t *ret_ifindex)
-{
-	uint32_t zero = 0;
-
-	if (bpf_map_lookup_elem(p->packets, &zero, ret_ifindex)) {
-		*ret_ifindex = 0;
-		return errno == ENOENT ? 0 : -errno;
-	}
-	if (*ret_ifindex != p->bss->state.accepted)
-		*ret_ifindex = 0;
-	return 0;
 }
 
 /* ---- all of them ---- */
@@ -144,6 +50,7 @@ const char *ifpin_pin_state_text(enum ifpin_pin_state state)
 
 struct listing {
 	const struct ifp_store *store;
+	struct ifp_sets sets;
 	struct ifpin_device *devices;
 	size_t n_devices;
 	uint64_t netns;
@@ -155,6 +62,7 @@ struct listing {
 
 static void listing_free(struct listing *l)
 {
+	ifp_sets_close(&l->sets);
 	free(l->devices);
 	free(l->v);
 	ifp_closep(&l->root);
@@ -164,7 +72,7 @@ static enum ifpin_pin_state device_state(const struct listing *l, const struct i
 {
 	enum ifpin_identity identity;
 
-	if (m->netns != l->netns)
+	if (m->set.netns != l->netns)
 		return IFPIN_PIN_OTHER_NETNS;
 	identity = ifp_device_find(l->devices, l->n_devices, &m->device, NULL);
 	return identity == IFPIN_SAME || identity == IFPIN_RENAMED ? IFPIN_PIN_HELD
@@ -195,47 +103,20 @@ static bool has_links(const struct ifp_store *s, const char *name)
 	return n == IFP_N_PROGRAMS;
 }
 
-/* What the map of the state says. Return: 0; -EPROTO: of another version; -errno. */
-static int read_state(const struct ifp_store *s, const char *name, struct ifpin_bpf__bss *ret)
-{
-	struct bpf_map_info info = {};
-	uint32_t len = sizeof(info), zero = 0;
-	int map, r = open_map(s, "pin", name, IFP_PIN_STATE, &map);
-
-	if (!r && bpf_obj_get_info_by_fd(map, &info, &len))
-		r = -errno;
-	if (!r && info.value_size != sizeof(*ret))
-		r = -EPROTO;
-	if (!r && bpf_map_lookup_elem(map, &zero, ret))
-		r = -errno;
-	ifp_closep(&map);
-	return r;
-}
-
-static int read_held(
-	const struct ifp_store *s, const char *name, struct ifpin_bpf__bss *bss, uint32_t *ret)
-{
-	struct ifp_pin p = {.bss = bss};
-	int r = open_map(s, "pin", name, IFP_PIN_PACKETS, &p.packets);
-
-	r = r ?: ifp_pin_held(&p, ret);
-	ifp_closep(&p.packets);
-	return r;
-}
-
 /*
  * Parts that somebody has taken away, and a device that the follower has not given back yet.
  * Whether each link is still attached takes three calls for each: only where one is looked at by
  * itself.
  */
-static enum ifpin_pin_state held_state(const struct listing *l, const struct ifp_meta *m)
+static enum ifpin_pin_state held_state(struct listing *l, const struct ifp_meta *m)
 {
 	enum ifpin_pin_state state = device_state(l, m);
-	struct ifpin_bpf__bss bss;
+	struct ifpin_pin pin;
+	struct ifp_pin p;
 	uint32_t held;
 
-	if (read_state(l->store, m->name, &bss) || read_held(l->store, m->name, &bss, &held) ||
-		!bss.state.armed)
+	if (ifp_pin_find(&l->sets, m, &p) || ifp_pin_read(&p, &pin) ||
+		ifp_set_held(p.set, &pin, &held) || !pin.armed)
 		return IFPIN_PIN_BROKEN;
 	if (l->thorough ? !ifp_links_live(l->store, m->name) : !has_links(l->store, m->name))
 		return IFPIN_PIN_BROKEN;
@@ -293,7 +174,7 @@ static void count_processes(int root, struct ifpin_pin_info *pin, bool leaf)
 		ifp_processes_each(fd, count_process, &pin->processes);
 }
 
-static void to_info(const struct listing *l, const struct ifp_meta *m, struct ifpin_pin_info *ret)
+static void to_info(struct listing *l, const struct ifp_meta *m, struct ifpin_pin_info *ret)
 {
 	struct ifpin_pin_info i = {
 		.cgroup_id = m->cgroup_id,
@@ -337,7 +218,7 @@ static int list_one(const char *name, void *data)
 	struct listing *l = data;
 	struct ifpin_pin_info *info;
 	struct ifp_meta m;
-	int r = ifp_meta_of(l->store, name, &m);
+	int r = ifp_meta_of(l->store, "pin", name, &m);
 
 	if (r == -ENOENT && !ifp_store_has(l->store, "pin", name))
 		return 0; /* detached meanwhile */
@@ -366,7 +247,7 @@ static int listing_begin(struct listing *l, struct ifp_store *s, struct ifpin_er
 
 	if (r)
 		return r;
-	l->store = s;
+	l->store = l->sets.store = s;
 	r = ifpin_device_list(&l->devices, &l->n_devices, err);
 	if (r)
 		return r == -ENOENT ? -EIO : r;
@@ -384,7 +265,7 @@ int ifpin_pins(struct ifpin_pin_info **ret_pins, size_t *ret_n, struct ifpin_err
 	if (r && r != -ENOENT)
 		return r;
 	if (!r)
-		r = ifp_store_each(&s, list_one, &l);
+		r = ifp_store_each(&s, "pin", list_one, &l);
 	if (r && r != -ENOENT)
 		return ifp_fail_errno(ret_error, r, "cannot list the confinements");
 	if (l.n)
@@ -415,39 +296,45 @@ int ifpin_pin_check(struct ifpin_pin_info *pin, struct ifpin_error *ret_error)
 
 /* ---- counters ---- */
 
-static int count_passed(int map, struct ifpin_pin_counts *ret)
+static int count_passed(const struct ifp_set *set, uint64_t cgroup_id, struct ifpin_pin_counts *ret)
 {
-	int cpus = libbpf_num_possible_cpus(), r = 0;
-	_cleanup_free_ uint64_t *values = calloc((size_t)(cpus > 0 ? cpus : 1), sizeof(*values));
-	uint64_t *const to[] = {&ret->packets_out, &ret->packets_in};
+	int cpus = libbpf_num_possible_cpus();
+	_cleanup_free_ struct ifpin_passes *values =
+		calloc((size_t)(cpus > 0 ? cpus : 1), sizeof(*values));
 
 	if (cpus < 0 || !values)
 		return -ENOMEM;
-	for (uint32_t k = 0; !r && k < IFPIN_PASSED_COUNT; k++) {
-		if (bpf_map_lookup_elem(map, &k, values))
-			r = -errno;
-		for (int c = 0; !r && c < cpus; c++)
-			*to[k] += values[c];
+	/* The kernel keeps them with the cgroup. */
+	if (bpf_map_lookup_elem(set->passed, &cgroup_id, values))
+		return errno == ENOENT ? 0 : -errno;
+	for (int c = 0; c < cpus; c++) {
+		ret->packets_out += values[c].n[IFPIN_PASSED_OUT];
+		ret->packets_in += values[c].n[IFPIN_PASSED_IN];
 	}
-	return r;
+	return 0;
+}
+
+static int count_pin(const struct ifp_pin *p, struct ifpin_pin_counts *ret)
+{
+	struct ifpin_denials d;
+
+	if (bpf_map_lookup_elem(p->set->denied, &p->id, &d))
+		return -errno;
+	ifp_denials_from((const uint64_t *)d.denied, ret->denials, &ret->n_denials);
+	return count_passed(p->set, p->cgroup_id, ret);
 }
 
 static int count_attached(const char *name, struct ifpin_pin_counts *ret, struct ifpin_error *err)
 {
 	_cleanup_(ifp_store_closep) struct ifp_store s = {.fd = -1};
-	_cleanup_close_ int passed = -1;
-	struct ifpin_bpf__bss *bss;
+	_cleanup_(ifp_sets_close) struct ifp_sets sets = {.store = &s};
+	struct ifp_meta m;
+	struct ifp_pin p;
 	int r = ifp_store_open(&s, err);
 
-	if (r)
-		return r;
-	r = ifp_state_open(&s, name, &bss);
-	if (r)
-		return r;
-	ifp_denials_from((const uint64_t *)bss->denials, ret->denials, &ret->n_denials);
-	ifp_state_close(&bss);
-	r = open_map(&s, "pin", name, IFP_PIN_PASSED, &passed);
-	return r ?: count_passed(passed, ret);
+	r = r ?: ifp_meta_of(&s, "pin", name, &m);
+	r = r ?: ifp_pin_find(&sets, &m, &p);
+	return r ?: count_pin(&p, ret);
 }
 
 struct run_count {
@@ -458,15 +345,10 @@ struct run_count {
 static int count_run(const struct ifp_run *run, void *data)
 {
 	const struct run_count *c = data;
-	struct ifpin_bpf__bss bss;
-	uint32_t zero = 0;
 
-	if (run->cgroup_id != c->cgroup_id)
+	if (run->in.cgroup_id != c->cgroup_id)
 		return 0;
-	if (bpf_map_lookup_elem(run->state, &zero, &bss))
-		return -errno;
-	ifp_denials_from((const uint64_t *)bss.denials, c->to->denials, &c->to->n_denials);
-	return count_passed(run->passed, c->to) ?: 1;
+	return count_pin(&run->in, c->to) ?: 1;
 }
 
 int ifpin_pin_count(const struct ifpin_pin_info *pin, struct ifpin_pin_counts *ret_counts,
@@ -488,21 +370,48 @@ int ifpin_pin_count(const struct ifpin_pin_info *pin, struct ifpin_pin_counts *r
 
 /* ---- the end ---- */
 
+/* Return: whether its value was still there. */
+static bool disarm(const struct ifp_set *set, const struct ifp_meta *m, struct ifpin_pin *ret)
+{
+	const struct ifp_pin p = {.set = set, .cgroup_id = m->cgroup_id, .id = m->id};
+
+	*ret = (struct ifpin_pin){.id = m->id};
+	return !ifp_pin_disarm(&p, ret);
+}
+
+int ifp_pin_drop(const struct ifp_store *s, const char *kind, const char *name)
+{
+	_cleanup_(ifp_set_close) struct ifp_set set = IFP_NO_SET;
+	struct ifpin_pin last;
+	struct ifp_meta m;
+	bool known = !ifp_meta_of(s, kind, name, &m), whole = true;
+	int r;
+
+	/* All programs at once; then what is left of them is nobody's business. */
+	if (known && !ifp_set_open(s, &m.set, &set))
+		whole = disarm(&set, &m, &last);
+	r = ifp_store_remove(s, kind, name);
+	if (r)
+		return r;
+	if (!known) {
+		/* What was being made here may have been programs. */
+		ifp_store_wait_for_frees();
+		return 0;
+	}
+	if (set.lock >= 0)
+		ifp_set_forget(&set, &last);
+	return ifp_set_drop_unused(s, &m.set) ?: !whole;
+}
+
 int ifp_pin_remove(const struct ifp_store *s, const char *name)
 {
 	char from[256], to[256];
-	struct ifp_pin p;
 
 	/* From here on it is to end: if we are killed, the next writer ends it. */
 	if (rename(ifp_store_path(s, "pin", name, NULL, from),
 		    ifp_store_path(s, "new", name, NULL, to)))
 		return -errno;
-	/* All programs at once; then what is left of them is nobody's business. */
-	if (!ifp_pin_open(s, "new", name, &p)) {
-		__atomic_store_n(&p.bss->state.armed, 0, __ATOMIC_SEQ_CST);
-		ifp_pin_close(&p);
-	}
-	return ifp_store_remove(s, "new", name);
+	return ifp_pin_drop(s, "new", name);
 }
 
 int ifpin_detach(const char *name, struct ifpin_error *ret_error)
@@ -523,6 +432,8 @@ int ifpin_detach(const char *name, struct ifpin_error *ret_error)
 	if (r || !ifp_store_has(&s, "pin", name))
 		return ifp_fail(ret_error, -ENOENT, "no confinement is called \"%s\"", name);
 	r = ifp_pin_remove(&s, name);
+	if (r > 0)
+		r = ifp_sets_tidy(&s);
 	return r ? ifp_fail_errno(ret_error, r, "cannot remove the confinement \"%s\"", name) : 0;
 }
 
@@ -539,7 +450,7 @@ static int collect_dead(const char *name, void *data)
 	struct ifp_meta m;
 	void *bigger;
 
-	if (ifp_meta_of(d->store, name, &m) || !ifp_cgroup_is_gone(d->root, m.cgroup_id))
+	if (ifp_meta_of(d->store, "pin", name, &m) || !ifp_cgroup_is_gone(d->root, m.cgroup_id))
 		return 0;
 	bigger = reallocarray(d->names, d->n + 1, sizeof(*d->names));
 	if (!bigger)
@@ -565,10 +476,11 @@ int ifp_pins_gc(unsigned int *ret_removed, struct ifpin_error *err)
 	r = ifp_store_lock(&s, err);
 	if (r)
 		return r;
-	r = root < 0 ? root : ifp_store_each(&s, collect_dead, &d);
-	for (size_t i = 0; i < d.n && !r; i++, ++*ret_removed)
+	r = root < 0 ? root : ifp_store_each(&s, "pin", collect_dead, &d);
+	for (size_t i = 0; i < d.n && r >= 0; i++, ++*ret_removed)
 		r = ifp_pin_remove(&s, d.names[i]);
 	free(d.names);
+	r = r < 0 ? r : ifp_sets_tidy(&s);
 	return r ? ifp_fail_errno(err, r, "cannot remove confinements whose cgroup is gone") : 0;
 }
 

@@ -20,34 +20,47 @@
  */
 #define IFPIN_PROBE_LEVEL 0x6966
 
-/* Fixed for the life of a confinement; the kernel freezes it before the programs load. */
-struct ifpin_policy {
+/* The same for all confinements that a loaded set of programs serves; frozen before they load. */
+struct ifpin_set {
 	__u64 netns_cookie;
+	__u32 tells;	  /* 1: denials are told to those who watch */
+	__u32 knows_task; /* 1: packet programs may ask who sends (Linux 6.10) */
+	__u32 shared;	  /* 1: of services, their links pinned; 0: of one command that runs */
+	__u32 pad;
+};
+
+/* One confinement. User space replaces it as a whole, and the programs only read it. */
+struct ifpin_pin {
+	__u32 armed;	       /* 0: being made, or ended; holds nothing */
 	__u32 id;	       /* by which a socket's programs are told from those of others */
 	__u32 loopback;	       /* 0: refuse, 1: allow */
 	__u32 guard_resolvers; /* 1: refuse port 53 of the host itself */
-	__u32 tells;	       /* 1: denials are told to those who watch */
-	__u32 knows_task;      /* 1: packet programs may ask who sends (Linux 6.10) */
-	__u32 shared;	       /* 1: of a service, its links pinned; 0: of a command that runs */
-	__u64 allowed_majors[IFPIN_MAJORS / 64]; /* character devices that are no wires */
-};
-
-/* What may change while a confinement lives. */
-struct ifpin_state {
-	__u32 armed;	/* 0: being made, or ended; holds nothing */
-	__u32 ifindex;	/* of the device; stays while that is gone */
-	__u32 accepted; /* the same, once what has it has been found to be the device; else 0 */
+	__u32 ifindex;	       /* of the device; stays while that is gone */
+	__u32 held; /* key of the device in the maps of devices; a new one whenever one is put in */
 	__u32 routes_agree[2]; /* [0] IPv4, [1] IPv6: the host's own routing leads to the device */
 	__be32 device_ip4;     /* primary IPv4 address of the device, or 0 */
 	__u32 name_len;	       /* of the device's present name; 0: it has none */
-	__u32 pad;
-	__u64 name[IFPIN_NAME_LEN / 8];	    /* the name, zero padded */
-	__u64 mask[IFPIN_NAME_LEN / 8];	    /* ones where the name has bytes */
-	__u64 mask_nul[IFPIN_NAME_LEN / 8]; /* and where its end has a zero */
+	__u64 allowed_majors[IFPIN_MAJORS / 64]; /* character devices that are no wires */
+	__u64 name[IFPIN_NAME_LEN / 8];		 /* the name, zero padded */
+	__u64 mask[IFPIN_NAME_LEN / 8];		 /* ones where the name has bytes */
+	__u64 mask_nul[IFPIN_NAME_LEN / 8];	 /* and where its end has a zero */
 };
 
-/* What is true of the host, for all confinements of its network namespace. */
+#define IFPIN_REASON_SLOTS 32 /* a power of two, and as many as there is room for in a summary */
+
+/* What the programs count of one confinement. */
+struct ifpin_denials {
+	__u64 denied[IFPIN_REASON_SLOTS];
+	__u64 untold[IFPIN_REASON_SLOTS]; /* of these, what was not told to those who watch */
+	__u64 lost[IFPIN_WATCHERS];	  /* what did not fit into the buffer of one who watches */
+	/* The window in which events are counted against IFPIN_EVENTS_PER_SECOND. */
+	__u64 window_start, window_events;
+};
+
+/* What is true of the host, and who watches, for all confinements of its network namespace. */
 struct ifpin_host {
+	__u64 watching;		    /* a bit for each slot of watchers that somebody has */
+	__u32 only[IFPIN_WATCHERS]; /* id of the one confinement that it is for; 0: all */
 	/* A bit for each local address there ever was: where it is clear, no look-up is needed. */
 	__u64 local_filter[IFPIN_FILTER_BITS / 64];
 };
@@ -81,13 +94,15 @@ struct ifpin_denial_event {
 /* Which of the two passes a packet made. */
 enum ifpin_passed { IFPIN_PASSED_OUT, IFPIN_PASSED_IN, IFPIN_PASSED_COUNT };
 
+struct ifpin_passes {
+	__u64 n[IFPIN_PASSED_COUNT];
+};
+
 /* The bit of an address in local_filter. */
 static inline __attribute__((always_inline)) __u32 ifpin_filter_bit(const __u8 addr[16])
 {
 	return (addr[15] ^ (__u32)addr[14] << 1) % IFPIN_FILTER_BITS;
 }
-
-#define IFPIN_REASON_SLOTS 32 /* a power of two, and as many as there is room for in a summary */
 
 /* Why something was denied. The order is the index into the counters. */
 #define IFPIN_REASONS(X)                                                                           \

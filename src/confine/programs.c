@@ -19,53 +19,6 @@ struct ifp_programs {
 	struct ifpin_bpf *skel;
 };
 
-static bool is_wire(const char *name)
-{
-	static const char *const wires[] = {"macvtap", "ipvtap", "vfio", "vhost", "uio", "ppp",
-		"infiniband", "isdn", "capi", "bsg", "usb_device", "usbmisc"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(wires); i++)
-		if (!strncmp(name, wires[i], strlen(wires[i])))
-			return true;
-	return false;
-}
-
-/* Numbers that the kernel gives out as drivers are loaded: Documentation/admin-guide/devices.txt.
- */
-static bool is_dynamic(unsigned int major)
-{
-	return (major >= 234 && major <= 254) || major >= 384;
-}
-
-/*
- * Character devices that put frames on a wire go by name where their number is given out. What is
- * not loaded yet could be anything, so of those numbers only the ones in harmless use are allowed.
- */
-static int find_majors(struct ifpin_policy *policy)
-{
-	static const unsigned int wires[] = {108 /* ppp */, 189 /* usb */, 231 /* infiniband */};
-	_cleanup_fclose_ FILE *f = fopen("/proc/devices", "re");
-	char line[128], name[64];
-	unsigned int major;
-
-	if (!f)
-		return -errno;
-	for (major = 0; major < IFPIN_MAJORS; major++)
-		if (!is_dynamic(major))
-			policy->allowed_majors[major / 64] |= 1ULL << major % 64;
-	while (fgets(line, sizeof(line), f) && strncmp(line, "Block", 5) != 0) {
-		if (sscanf(line, "%u %63s", &major, name) != 2 || major >= IFPIN_MAJORS)
-			continue;
-		if (is_wire(name))
-			policy->allowed_majors[major / 64] &= ~(1ULL << major % 64);
-		else
-			policy->allowed_majors[major / 64] |= 1ULL << major % 64;
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(wires); i++)
-		policy->allowed_majors[wires[i] / 64] &= ~(1ULL << wires[i] % 64);
-	return 0;
-}
-
 /* Whether packet programs may ask for the current task: helpers that load are there. */
 static bool knows_task(void)
 {
@@ -77,34 +30,6 @@ static bool knows_task(void)
 			libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SKB,
 				BPF_FUNC_get_current_cgroup_id, NULL) == 1;
 	return known;
-}
-
-static int make_policy(
-	const struct ifp_programs_opts *opts, struct ifpin_policy *ret, struct ifpin_error *err)
-{
-	struct ifpin_policy p = {
-		.loopback = opts->loopback,
-		.guard_resolvers = opts->guard_resolvers,
-		.tells = opts->tells,
-		.knows_task = opts->tells && knows_task(),
-		.shared = opts->shared != NULL,
-	};
-	uint64_t cookie = 0;
-	int r = ifp_own_netns(&cookie);
-
-	if (r)
-		return ifp_fail_errno(err, r,
-			"the kernel does not tell network namespaces apart (SO_NETNS_COOKIE; "
-			"ifpin needs Linux 6.0)");
-	p.netns_cookie = cookie;
-	if (getrandom(&p.id, sizeof(p.id), 0) != sizeof(p.id))
-		return ifp_fail_errno(err, -errno, "cannot get a random number");
-	p.id &= INT32_MAX; /* it is asked for as the number of an option */
-	r = find_majors(&p);
-	if (r)
-		return ifp_fail_errno(err, r, "cannot read /proc/devices");
-	*ret = p;
-	return 0;
 }
 
 void ifp_programs_free(struct ifp_programs *p)
@@ -128,29 +53,10 @@ static int no_print(enum libbpf_print_level level, const char *fmt, va_list ap)
 	return 0;
 }
 
-/* What is held is one device until it is deleted; then it is looked at whether it is the one. */
-static int hold(struct ifp_programs *p, const struct ifpin_device *d)
-{
-	const int maps[] = {bpf_map__fd(p->skel->maps.device_of_packets),
-		bpf_map__fd(p->skel->maps.device_of_options)};
-	uint32_t zero = 0, ifindex = d->ifindex;
-	struct ifpin_device now;
-	int r = 0;
-
-	for (size_t i = 0; i < ARRAY_SIZE(maps) && !r; i++)
-		r = bpf_map_update_elem(maps[i], &zero, &ifindex, BPF_ANY) ? -errno : 0;
-	if (!r)
-		r = ifp_device_by_index(ifindex, &now);
-	if (!r && !ifp_device_same(d, &now))
-		r = -ESTALE;
-	if (!r)
-		p->skel->bss->state.accepted = ifindex;
-	return r;
-}
-
-/* The maps of the host are ours alone, or those that all share. */
+/* The maps of the host are ours alone, or those that all share; then there is room for many. */
 static int share(struct ifpin_bpf *skel, const struct ifp_programs_opts *opts)
 {
+	struct bpf_map *const sized[] = {skel->maps.denied, skel->maps.packets, skel->maps.options};
 	int r = bpf_map__reuse_fd(skel->maps.local_addrs, opts->shared->addrs);
 
 	if (!r)
@@ -159,13 +65,21 @@ static int share(struct ifpin_bpf *skel, const struct ifp_programs_opts *opts)
 		r = bpf_map__reuse_fd(skel->maps.data_host, opts->shared->host_fd);
 	if (!r)
 		r = bpf_map__reuse_fd(skel->maps.watchers, opts->watchers);
+	for (size_t i = 0; i < ARRAY_SIZE(sized) && !r; i++)
+		r = bpf_map__set_max_entries(sized[i], IFP_MAX_PINS);
 	return r;
 }
 
-static int open_and_load(struct ifp_programs *p, const struct ifp_programs_opts *opts,
-	const struct ifpin_policy *policy)
+static int open_and_load(
+	struct ifp_programs *p, const struct ifp_programs_opts *opts, uint64_t netns)
 {
 	libbpf_print_fn_t old = libbpf_set_print(no_print);
+	struct ifpin_set set = {
+		.netns_cookie = netns,
+		.tells = opts->tells,
+		.knows_task = opts->tells && knows_task(),
+		.shared = opts->shared != NULL,
+	};
 	int r = 0;
 
 	p->skel = ifpin_bpf__open();
@@ -174,9 +88,7 @@ static int open_and_load(struct ifp_programs *p, const struct ifp_programs_opts 
 	if (!r && opts->shared)
 		r = share(p->skel, opts);
 	if (!r) {
-		memcpy((void *)&p->skel->rodata->policy, policy, sizeof(*policy));
-		p->skel->bss->state.armed = opts->armed;
-		p->skel->bss->state.ifindex = opts->device->ifindex;
+		memcpy((void *)&p->skel->rodata->set, &set, sizeof(set));
 		r = ifpin_bpf__load(p->skel);
 	}
 	libbpf_set_print(old);
@@ -187,15 +99,17 @@ int ifp_programs_load(
 	const struct ifp_programs_opts *opts, struct ifp_programs **ret, struct ifpin_error *err)
 {
 	_cleanup_(freep) struct ifp_programs *p = calloc(1, sizeof(*p));
-	struct ifpin_policy policy;
+	uint64_t netns;
 	int r;
 
 	if (!p)
 		return ifp_fail(err, -ENOMEM, "out of memory");
-	r = make_policy(opts, &policy, err);
+	r = ifp_own_netns(&netns);
 	if (r)
-		return r;
-	r = open_and_load(p, opts, &policy);
+		return ifp_fail_errno(err, r,
+			"the kernel does not tell network namespaces apart (SO_NETNS_COOKIE; "
+			"ifpin needs Linux 6.0)");
+	r = open_and_load(p, opts, netns);
 	if (r && !p->skel)
 		return ifp_fail_errno(err, r, "cannot open the BPF programs");
 	if (r)
@@ -203,11 +117,6 @@ int ifp_programs_load(
 			"the kernel does not load the BPF programs (kernel options CONFIG_BPF_SYSCALL, "
 			"CONFIG_CGROUP_BPF; ifpin needs Linux 6.0, and does not work in a user "
 			"namespace or a container without CAP_BPF)");
-	r = hold(p, opts->device);
-	if (r == -ENODEV || r == -ESTALE)
-		return ifp_fail(err, r, "%s is gone", opts->device->name);
-	if (r)
-		return ifp_fail_errno(err, r, "cannot hold the interface (BPF_MAP_TYPE_DEVMAP)");
 	*ret = p;
 	p = NULL;
 	return 0;
@@ -233,72 +142,90 @@ int ifp_programs_attach(struct ifp_programs *p, int cgroup_fd, struct ifpin_erro
 	return 0;
 }
 
-static int pin_links(
-	struct ifp_programs *p, int cgroup_fd, const char *folder, struct ifpin_error *err)
+/* ---- pinned, for many ---- */
+
+const int ifp_program_hooks[IFP_N_PROGRAMS] = {
+	BPF_CGROUP_INET_EGRESS,
+	BPF_CGROUP_INET_INGRESS,
+	BPF_CGROUP_INET_SOCK_CREATE,
+	BPF_CGROUP_INET4_CONNECT,
+	BPF_CGROUP_INET6_CONNECT,
+	BPF_CGROUP_INET4_BIND,
+	BPF_CGROUP_INET6_BIND,
+	BPF_CGROUP_UDP4_SENDMSG,
+	BPF_CGROUP_UDP6_SENDMSG,
+	BPF_CGROUP_SETSOCKOPT,
+	BPF_CGROUP_SOCK_OPS,
+	BPF_CGROUP_DEVICE,
+	BPF_CGROUP_SYSCTL,
+};
+
+static int pin_one(int fd, const char *folder, const char *file, struct ifpin_error *err)
 {
-	struct bpf_program *prog;
 	char path[256];
-	int n = 0;
 
-	bpf_object__for_each_program (prog, p->skel->obj) {
-		_cleanup_close_ int link = bpf_link_create(bpf_program__fd(prog), cgroup_fd,
-			bpf_program__expected_attach_type(prog), NULL);
-
-		if (link < 0)
-			return ifp_fail_errno(err, -errno,
-				"cannot attach %s to the cgroup (kernel option CONFIG_CGROUP_BPF)",
-				bpf_program__name(prog));
-		snprintf(path, sizeof(path), "%s/" IFP_PIN_LINK "%d", folder, n++);
-		if (bpf_obj_pin(link, path))
-			return ifp_fail_errno(err, -errno, "cannot pin %s", path);
-	}
-	return 0;
+	snprintf(path, sizeof(path), "%s/%s", folder, file);
+	return bpf_obj_pin(fd, path) ? ifp_fail_errno(err, -errno, "cannot pin %s", path) : 0;
 }
 
-int ifp_programs_pin(
-	struct ifp_programs *p, int cgroup_fd, const char *folder, struct ifpin_error *err)
+int ifp_programs_pin(struct ifp_programs *p, const char *folder, struct ifpin_error *err)
 {
+	const struct ifp_set set = ifp_programs_set(p);
 	const struct {
-		const struct bpf_map *map;
+		int fd;
 		const char *name;
 	} maps[] = {
-		{p->skel->maps.bss, IFP_PIN_STATE},
-		{p->skel->maps.device_of_packets, IFP_PIN_PACKETS},
-		{p->skel->maps.device_of_options, IFP_PIN_OPTIONS},
-		{p->skel->maps.passed, IFP_PIN_PASSED},
+		{set.pins, IFP_SET_PINS},
+		{set.passed, IFP_SET_PASSED},
+		{set.denied, IFP_SET_DENIED},
+		{set.packets, IFP_SET_PACKETS},
+		{set.options, IFP_SET_OPTIONS},
 	};
-	char path[256];
+	struct bpf_program *prog;
+	char file[32];
+	int r = 0;
 
-	/* Whoever opens it again has the struct only. */
-	if (bpf_map__value_size(p->skel->maps.bss) != sizeof(*p->skel->bss))
-		return ifp_fail(
-			err, -EPROTO, "ifpin was built with a struct that is not its state");
 	if (mkdir(folder, 0700))
 		return ifp_fail_errno(err, -errno, "cannot make %s", folder);
-	for (size_t i = 0; i < ARRAY_SIZE(maps); i++) {
-		snprintf(path, sizeof(path), "%s/%s", folder, maps[i].name);
-		if (bpf_obj_pin(bpf_map__fd(maps[i].map), path))
-			return ifp_fail_errno(err, -errno, "cannot pin %s", path);
+	for (size_t i = 0; i < ARRAY_SIZE(maps) && !r; i++)
+		r = pin_one(maps[i].fd, folder, maps[i].name, err);
+	bpf_object__for_each_program (prog, p->skel->obj) {
+		snprintf(file, sizeof(file), IFP_SET_PROG "%d",
+			(int)bpf_program__expected_attach_type(prog));
+		r = r ?: pin_one(bpf_program__fd(prog), folder, file, err);
 	}
-	return pin_links(p, cgroup_fd, folder, err);
+	return r;
 }
 
-void ifp_programs_arm(struct ifp_programs *p)
+/* FNV-1a, of words: it tells builds apart, and keeps nobody out. */
+uint64_t ifp_programs_hash(void)
 {
-	__atomic_store_n(&p->skel->bss->state.armed, 1, __ATOMIC_SEQ_CST);
+	size_t size;
+	const uint8_t *elf = ifpin_bpf__elf_bytes(&size);
+	uint64_t hash = 0xcbf29ce484222325ULL, word;
+
+	for (size_t i = 0; i < size; i += sizeof(word)) {
+		word = 0;
+		memcpy(&word, elf + i, size - i < sizeof(word) ? size - i : sizeof(word));
+		hash = (hash ^ word) * 0x100000001b3ULL;
+		hash ^= hash >> 32;
+	}
+	return hash;
 }
 
-uint32_t ifp_programs_id(const struct ifp_programs *p)
+struct ifp_set ifp_programs_set(const struct ifp_programs *p)
 {
-	return p->skel->rodata->policy.id;
+	return (struct ifp_set){
+		.lock = -1,
+		.pins = bpf_map__fd(p->skel->maps.pins),
+		.passed = bpf_map__fd(p->skel->maps.passed),
+		.denied = bpf_map__fd(p->skel->maps.denied),
+		.packets = bpf_map__fd(p->skel->maps.packets),
+		.options = bpf_map__fd(p->skel->maps.options),
+	};
 }
 
-struct ifpin_state *ifp_programs_state(struct ifp_programs *p)
-{
-	return &p->skel->bss->state;
-}
-
-struct ifp_host_maps ifp_programs_host(struct ifp_programs *p)
+struct ifp_host_maps ifp_programs_host(const struct ifp_programs *p)
 {
 	return (struct ifp_host_maps){
 		.host = &p->skel->data_host->host,
@@ -306,11 +233,6 @@ struct ifp_host_maps ifp_programs_host(struct ifp_programs *p)
 		.addrs = bpf_map__fd(p->skel->maps.local_addrs),
 		.ways = bpf_map__fd(p->skel->maps.ways),
 	};
-}
-
-const uint64_t *ifp_programs_denials(const struct ifp_programs *p)
-{
-	return (const uint64_t *)p->skel->bss->denials;
 }
 
 void ifp_denials_from(const uint64_t *counts, struct ifpin_denial *ret, size_t *ret_n)

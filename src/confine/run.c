@@ -2,6 +2,9 @@
 #include "follow.h"
 #include "programs.h"
 
+#include "host/cgroup.h"
+
+#include <bpf/bpf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -14,6 +17,9 @@ struct run {
 	const struct ifpin_confine_opts *opts;
 	struct ifp_cgroup cgroup;
 	struct ifp_programs *programs;
+	struct ifp_set set; /* maps of the programs */
+	struct ifp_pin pin;
+	struct ifpin_pin value;
 	struct ifp_follow *follow;
 	struct ifp_filter *filter;
 	struct ifp_user user;
@@ -75,35 +81,74 @@ int ifp_name_check(const char *name, struct ifpin_error *err)
 	return 0;
 }
 
-static void say_routes(const struct ifpin_confine_opts *opts, const struct ifpin_state *s)
+static void say_routes(const struct ifpin_confine_opts *opts, const struct ifpin_pin *v)
 {
 	for (int i = 0; i < 2; i++)
 		ifp_say(opts, "routing: the host's IPv%d routes to the device's networks lead %s",
 			i ? 6 : 4,
-			s->routes_agree[i] ? "there; sockets need no binding"
+			v->routes_agree[i] ? "there; sockets need no binding"
 					   : "elsewhere; sockets are bound");
+}
+
+/* What is held is one device until it is deleted. */
+static int make_value(struct run *r, struct ifpin_error *err)
+{
+	const struct ifpin_confine_opts *o = r->opts;
+	int e = ifp_pin_prepare(o->loopback, o->dns != IFPIN_DNS_SYSTEM, &r->value, err);
+
+	if (e)
+		return e;
+	e = ifp_set_add(&r->set, &r->value);
+	if (!e)
+		e = ifp_set_hold(&r->set, &r->value, &o->device);
+	if (e == -ENODEV || e == -ESTALE)
+		return ifp_fail(err, e, "%s is gone", o->device.name);
+	return e ? ifp_fail_errno(err, e, "cannot hold the interface (BPF_MAP_TYPE_DEVMAP_HASH)")
+		 : 0;
 }
 
 static int load(struct run *r, struct ifpin_error *err)
 {
-	struct ifp_programs_opts o = {
-		.device = &r->opts->device,
-		.loopback = r->opts->loopback,
-		.guard_resolvers = r->opts->dns != IFPIN_DNS_SYSTEM,
-		.tells = r->opts->name,
-		.armed = true,
-	};
-	struct ifp_followed followed = {.ifindex = o.device->ifindex};
+	const struct ifp_programs_opts o = {.tells = r->opts->name};
+	struct ifp_followed followed = {
+		.ifindex = r->opts->device.ifindex, .value = &r->value, .pin = &r->pin};
 	int e = ifp_programs_load(&o, &r->programs, err);
 
 	if (e)
 		return e;
-	followed.state = ifp_programs_state(r->programs);
+	r->set = ifp_programs_set(r->programs);
+	e = make_value(r, err);
+	if (e)
+		return e;
 	followed.host = ifp_programs_host(r->programs);
 	e = ifp_follow_start(&followed, &r->follow, err);
 	if (!e)
-		say_routes(r->opts, followed.state);
+		say_routes(r->opts, &r->value);
 	return e;
+}
+
+/* They hold from here on. Whatever is in the storage of a cgroup is there with the first of them.
+ */
+static int attach(struct run *r, struct ifpin_error *err)
+{
+	int e = ifp_programs_attach(r->programs, r->cgroup.fd, err);
+
+	if (e)
+		return e;
+	r->pin = (struct ifp_pin){.set = &r->set, .id = r->value.id};
+	r->value.armed = 1;
+	e = ifp_cgroup_id(r->cgroup.fd, &r->pin.cgroup_id);
+	if (!e)
+		e = ifp_pin_write(&r->pin, &r->value);
+	return e ? ifp_fail_errno(err, e, "cannot write to the storage of the cgroup") : 0;
+}
+
+static void read_denials(const struct run *r, struct ifpin_summary *sum)
+{
+	struct ifpin_denials d;
+
+	if (!bpf_map_lookup_elem(r->set.denied, &r->value.id, &d))
+		ifp_denials_from((const uint64_t *)d.denied, sum->denials, &sum->n_denials);
 }
 
 /* All that can be refused before anything is made. */
@@ -128,7 +173,7 @@ static int prepare(struct run *r, struct ifpin_error *err)
 	if (!e)
 		e = ifp_cgroup_make(o->name, &r->cgroup, err);
 	if (!e)
-		e = ifp_programs_attach(r->programs, r->cgroup.fd, err);
+		e = attach(r, err);
 	return e;
 }
 
@@ -210,7 +255,7 @@ static void finish(struct run *r, struct ifpin_summary *sum)
 	if (r->init > 0)
 		waitpid(r->init, NULL, sum->left_behind ? WNOHANG : 0);
 	if (r->programs)
-		ifp_denials_from(ifp_programs_denials(r->programs), sum->denials, &sum->n_denials);
+		read_denials(r, sum);
 	ifp_follow_free(r->follow);
 	ifp_programs_free(r->programs);
 	ifp_filter_free(r->filter);

@@ -28,45 +28,60 @@ struct walk {
 
 static void run_close(struct ifp_run *run)
 {
-	ifp_closep(&run->state);
-	ifp_closep(&run->passed);
+	ifp_set_close(&run->set);
 	ifp_closep(&run->watchers);
+	ifp_closep(&run->host);
 }
 
 /* ---- the maps of a program ---- */
 
-static int read_policy(int fd, const struct bpf_map_info *info, struct ifp_run *run)
+/* One of a known name, whose values are as this version has them. */
+struct place {
+	const char *name;
+	size_t size;
+	int *fd;
+};
+
+static int read_set(int fd, const struct bpf_map_info *info, struct ifp_run *run)
 {
 	uint32_t zero = 0;
 
-	if (info->value_size != sizeof(run->policy))
+	if (info->value_size != sizeof(run->is))
 		return -EPROTO;
-	return bpf_map_lookup_elem(fd, &zero, &run->policy) ? -errno : 0;
+	return bpf_map_lookup_elem(fd, &zero, &run->is) ? -errno : 0;
 }
 
 static int take_map(int *fd, const struct bpf_map_info *info, struct ifp_run *run)
 {
-	uint32_t zero = 0, ifindex;
+	const struct place places[] = {
+		{"pins", sizeof(struct ifpin_pin), &run->set.pins},
+		{"passed", sizeof(struct ifpin_passes), &run->set.passed},
+		{"denied", sizeof(struct ifpin_denials), &run->set.denied},
+		{"packets", sizeof(uint32_t), &run->set.packets},
+		{"watchers", sizeof(uint32_t), &run->watchers},
+		{".data.host", sizeof(struct ifpin_host), &run->host},
+	};
 
 	if (!strcmp(info->name, "ifpin_bp.rodata"))
-		return read_policy(*fd, info, run);
-	if (info->type == BPF_MAP_TYPE_DEVMAP && info->value_size == sizeof(ifindex)) {
-		if (!bpf_map_lookup_elem(*fd, &zero, &ifindex))
-			run->held = ifindex;
-	} else if (!strcmp(info->name, "ifpin_bp.bss")) {
-		if (info->value_size != sizeof(struct ifpin_bpf__bss))
+		return read_set(*fd, info, run);
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		if (strcmp(info->name, places[i].name) != 0)
+			continue;
+		if (info->value_size != places[i].size)
 			return -EPROTO;
-		run->state = ifp_take_fd(fd);
-	} else if (!strcmp(info->name, "passed")) {
-		run->passed = ifp_take_fd(fd);
-	} else if (!strcmp(info->name, "watchers")) {
-		run->watchers = ifp_take_fd(fd);
+		*places[i].fd = ifp_take_fd(fd);
 	}
 	return 0;
 }
 
-/* Return: 0; -ENOENT: it is gone; -EPROTO: not one of ours, or of another version; -errno. */
-static int read_program(uint32_t id, struct ifp_run *run)
+static bool is_whole(const struct ifp_run *run)
+{
+	return run->set.pins >= 0 && run->set.passed >= 0 && run->set.denied >= 0 &&
+	       run->set.packets >= 0 && run->watchers >= 0 && run->host >= 0;
+}
+
+/* Of an egress program, which uses them all but one. */
+static int take_maps(uint32_t id, struct ifp_run *run)
 {
 	_cleanup_close_ int prog = bpf_prog_get_fd_by_id(id);
 	uint32_t maps[MAX_MAPS], len = sizeof(struct bpf_prog_info);
@@ -87,7 +102,21 @@ static int read_program(uint32_t id, struct ifp_run *run)
 			return -errno;
 		r = take_map(&map, &map_info, run);
 	}
-	return r ?: run->state >= 0 && run->passed >= 0 && run->watchers >= 0 ? 0 : -EPROTO;
+	return r ?: is_whole(run) ? 0 : -EPROTO;
+}
+
+/* Return: 0; -ENOENT: it is gone; -EPROTO: not one of ours, or of another version; -errno. */
+static int read_program(int cgroup_fd, uint32_t id, struct ifp_run *run)
+{
+	int r = take_maps(id, run) ?: ifp_cgroup_id(cgroup_fd, &run->in.cgroup_id);
+
+	if (r)
+		return r;
+	if (bpf_map_lookup_elem(run->set.pins, &run->in.cgroup_id, &run->value))
+		return -errno;
+	run->in.set = &run->set;
+	run->in.id = run->value.id;
+	return ifp_set_held(&run->set, &run->value, &run->held);
 }
 
 /* ---- the cgroups ---- */
@@ -102,15 +131,14 @@ static int look_at(int fd, const char *name, struct walk *w)
 		return errno == ENOENT || errno == ENODEV ? 0 : -errno;
 	for (uint32_t i = 0; i < n; i++) {
 		_cleanup_(run_close) struct ifp_run run = {
-			.state = -1, .passed = -1, .watchers = -1};
-		int r = read_program(ids[i], &run);
+			.set = IFP_NO_SET, .watchers = -1, .host = -1};
+		int r = read_program(fd, ids[i], &run);
 
 		/* A service may have been moved into a cgroup that is so called. */
-		if (r == -ENOENT || r == -EPROTO || (!r && run.policy.shared))
+		if (r == -ENOENT || r == -EPROTO || (!r && run.is.shared))
 			continue;
 		strcpy(run.name, name);
 		strcpy(run.cgroup, w->path);
-		r = r ?: ifp_cgroup_id(fd, &run.cgroup_id);
 		return r ?: w->cb(&run, w->data);
 	}
 	return 0;
@@ -206,12 +234,12 @@ static void count_processes(struct ifpin_pin_info *i)
 
 /* Its supervisor keeps the name of the device in the state, and the index, also while it is gone.
  */
-static void find_device(const struct runs *r, const struct ifpin_state *s, struct ifpin_pin_info *i)
+static void find_device(const struct runs *r, const struct ifpin_pin *v, struct ifpin_pin_info *i)
 {
-	i->device.ifindex = s->ifindex;
-	memcpy(i->device.name, s->name, sizeof(i->device.name) - 1);
+	i->device.ifindex = v->ifindex;
+	memcpy(i->device.name, v->name, sizeof(i->device.name) - 1);
 	for (size_t k = 0; k < r->n_devices; k++)
-		if (i->state == IFPIN_PIN_HELD && r->devices[k].ifindex == s->ifindex)
+		if (i->state == IFPIN_PIN_HELD && r->devices[k].ifindex == v->ifindex)
 			i->device = r->devices[k];
 }
 
@@ -219,23 +247,19 @@ static int add_run(const struct ifp_run *run, void *data)
 {
 	struct runs *r = data;
 	struct ifpin_pin_info *bigger, i = {
-					       .cgroup_id = run->cgroup_id,
-					       .loopback = run->policy.loopback,
-					       .guard_resolvers = run->policy.guard_resolvers,
+					       .cgroup_id = run->in.cgroup_id,
+					       .loopback = run->value.loopback,
+					       .guard_resolvers = run->value.guard_resolvers,
 				       };
-	struct ifpin_bpf__bss bss;
-	uint32_t zero = 0;
 
-	if (bpf_map_lookup_elem(run->state, &zero, &bss))
-		return -errno;
-	if (!bss.state.armed)
+	if (!run->value.armed)
 		return 0;
 	strcpy(i.name, run->name);
 	strcpy(i.cgroup, run->cgroup);
-	i.state = run->policy.netns_cookie != r->netns		 ? IFPIN_PIN_OTHER_NETNS
-		  : run->held && run->held == bss.state.accepted ? IFPIN_PIN_HELD
-								 : IFPIN_PIN_DEVICE_GONE;
-	find_device(r, &bss.state, &i);
+	i.state = run->is.netns_cookie != r->netns ? IFPIN_PIN_OTHER_NETNS
+		  : run->held			   ? IFPIN_PIN_HELD
+						   : IFPIN_PIN_DEVICE_GONE;
+	find_device(r, &run->value, &i);
 	count_processes(&i);
 	bigger = reallocarray(r->v, r->n + 1, sizeof(*bigger));
 	if (!bigger)

@@ -3,16 +3,18 @@
  */
 #pragma once
 
-#include "pins.h"
+#include "pin.h"
 
 /* One, for as long as a callback lasts. */
 struct ifp_run {
 	char name[IFPIN_PIN_NAME_SIZE];
 	char cgroup[IFPIN_CGROUP_PATH_SIZE];
-	uint64_t cgroup_id;
-	struct ifpin_policy policy;
-	uint32_t held;		     /* index of the device; 0: it is gone */
-	int state, passed, watchers; /* maps */
+	struct ifpin_set is; /* of its programs */
+	struct ifp_set set;
+	struct ifp_pin in; /* the set */
+	struct ifpin_pin value;
+	uint32_t held;	    /* index of the device; 0: it is gone */
+	int watchers, host; /* maps */
 };
 
 /*

@@ -38,47 +38,43 @@ static int find_dead(struct dead *d)
 	return 0;
 }
 
-static int forget_in(const char *name, void *data)
+static int forget_in(const struct dead *d, int watchers, struct ifpin_host *host)
 {
-	struct dead *d = data;
-	struct ifpin_bpf__bss *bss;
-
-	/* What is gone, or of another version, has no bits of ours. */
-	if (ifp_state_open(d->store, name, &bss))
-		return 0;
-	if (__atomic_load_n(&bss->watching, __ATOMIC_SEQ_CST) & d->mask)
-		__atomic_fetch_and(&bss->watching, ~d->mask, __ATOMIC_SEQ_CST);
-	ifp_state_close(&bss);
-	return 0;
-}
-
-static int empty_slots(const char *netns, void *data)
-{
-	struct dead *d = data;
-	_cleanup_close_ int map = ifp_store_watchers(d->store, strtoull(netns, NULL, 16));
 	int r = 0;
 
-	for (uint32_t i = 0; i < IFPIN_WATCHERS && map >= 0 && !r; i++)
+	__atomic_fetch_and(&host->watching, ~d->mask, __ATOMIC_SEQ_CST);
+	for (uint32_t i = 0; i < IFPIN_WATCHERS && !r; i++)
 		if (d->mask >> i & 1)
-			r = ifp_slot_empty(i, map);
+			r = ifp_slot_empty(i, watchers);
+	return r;
+}
+
+/* What is gone, or of another version, has no slots of ours. */
+static int forget_in_netns(const char *name, void *data)
+{
+	struct dead *d = data;
+	uint64_t netns = strtoull(name, NULL, 16);
+	_cleanup_close_ int map = ifp_store_watchers(d->store, netns);
+	struct ifp_host_maps host;
+	int r;
+
+	if (map < 0 || ifp_store_host(d->store, netns, false, &host, NULL))
+		return 0;
+	r = forget_in(d, map, host.host);
+	ifp_host_maps_close(&host);
 	return r;
 }
 
 /* A command that runs has slots of its own. */
 static int forget_in_run(const struct ifp_run *run, void *data)
 {
-	struct dead *d = data;
-	struct ifpin_bpf__bss *bss;
-	int r = ifp_state_map(run->state, &bss);
+	struct ifpin_host *host;
+	int r = ifp_host_map(run->host, &host);
 
 	if (r)
 		return r;
-	if (__atomic_load_n(&bss->watching, __ATOMIC_SEQ_CST) & d->mask)
-		__atomic_fetch_and(&bss->watching, ~d->mask, __ATOMIC_SEQ_CST);
-	ifp_state_close(&bss);
-	for (uint32_t i = 0; i < IFPIN_WATCHERS && !r; i++)
-		if (d->mask >> i & 1)
-			r = ifp_slot_empty(i, run->watchers);
+	r = forget_in(data, run->watchers, host);
+	ifp_host_unmap(&host);
 	return r;
 }
 
@@ -88,10 +84,7 @@ static int clean(struct dead *d)
 
 	if (!r)
 		r = ifp_runs_each(forget_in_run, d);
-
-	if (!r)
-		r = ifp_store_each(d->store, forget_in, d);
-	return r ?: ifp_store_each_host(d->store, empty_slots, d);
+	return r ?: ifp_store_each(d->store, "host", forget_in_netns, d);
 }
 
 int ifp_slot_take(const struct ifp_store *s, struct ifp_slot *ret)

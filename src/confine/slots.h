@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A slot is what one who watches has in the kernel: a place for a buffer in the maps of watchers,
- * and a bit in each confinement. It has the same number everywhere, and belongs to whoever has
+ * and a bit in what the programs know of the host. It has the same number everywhere, and belongs to whoever has
  * locked the folder of that number: so what a killed one has left is known for that, and is
  * removed.
  */

@@ -4,11 +4,11 @@
 
 #include "verdict.bpf.h"
 
-static __always_inline int device_ok(__u32 ifindex)
+static __always_inline int device_ok(const struct ifpin_pin *pin, __u32 ifindex)
 {
-	if (ifindex == IFPIN_LOOPBACK_IFINDEX && policy.loopback)
+	if (ifindex == IFPIN_LOOPBACK_IFINDEX && pin->loopback)
 		return 1;
-	return ifindex && ifindex == present(&device_of_options);
+	return ifindex && ifindex == present(pin, &options);
 }
 
 /* The answer that programs know which walk through all interfaces. */
@@ -39,11 +39,12 @@ static __always_inline int put_u32(struct bpf_sockopt *ctx, __u32 off, __u32 v)
 }
 
 /* Asked for the device that it has: do it here, for unprivileged programs may not rebind. */
-static __always_inline int bind_option(struct bpf_sockopt *ctx, __u32 ifindex)
+static __always_inline int bind_option(
+	const struct ifpin_pin *pin, struct bpf_sockopt *ctx, __u32 ifindex)
 {
 	int v = ifindex;
 
-	if (!device_ok(ifindex) || !ctx->sk)
+	if (!device_ok(pin, ifindex) || !ctx->sk)
 		return deny(IFPIN_DENY_REBIND);
 	if (ctx->sk->bound_dev_if != ifindex &&
 		bpf_setsockopt(ctx->sk, SOL_SOCKET, SO_BINDTOIFINDEX, &v, sizeof(v)))
@@ -52,7 +53,7 @@ static __always_inline int bind_option(struct bpf_sockopt *ctx, __u32 ifindex)
 	return ALLOW;
 }
 
-static __always_inline int opt_socket(struct bpf_sockopt *ctx)
+static __always_inline int opt_socket(const struct ifpin_pin *pin, struct bpf_sockopt *ctx)
 {
 	char *p = ctx->optval, *end = ctx->optval_end;
 	__u64 *word;
@@ -61,26 +62,27 @@ static __always_inline int opt_socket(struct bpf_sockopt *ctx)
 
 	if (ctx->optname == SO_BINDTOIFINDEX) {
 		v = opt_u32(ctx, 0);
-		return v < 0 ? deny(IFPIN_DENY_REBIND) : bind_option(ctx, v);
+		return v < 0 ? deny(IFPIN_DENY_REBIND) : bind_option(pin, ctx, v);
 	}
 	if (ctx->optname != SO_BINDTODEVICE)
 		return ALLOW;
 	if (ctx->optlen < 2 || p + IFPIN_NAME_LEN > end)
 		return deny(IFPIN_DENY_REBIND);
 	if (p[0] == 'l' && p[1] == 'o' && (ctx->optlen == 2 || !p[2]))
-		return bind_option(ctx, IFPIN_LOOPBACK_IFINDEX);
+		return bind_option(pin, ctx, IFPIN_LOOPBACK_IFINDEX);
 	/* Two words under a mask instead of a loop, which the verifier takes milliseconds for. */
-	with_nul = ctx->optlen > (int)state.name_len;
+	with_nul = ctx->optlen > (int)pin->name_len;
 	word = (__u64 *)p;
-	if (!state.name_len || ctx->optlen < (int)state.name_len ||
-		((word[0] ^ state.name[0]) & (with_nul ? state.mask_nul[0] : state.mask[0])) ||
-		((word[1] ^ state.name[1]) & (with_nul ? state.mask_nul[1] : state.mask[1])))
+	if (!pin->name_len || ctx->optlen < (int)pin->name_len ||
+		((word[0] ^ pin->name[0]) & (with_nul ? pin->mask_nul[0] : pin->mask[0])) ||
+		((word[1] ^ pin->name[1]) & (with_nul ? pin->mask_nul[1] : pin->mask[1])))
 		return deny(IFPIN_DENY_REBIND);
-	return bind_option(ctx, state.ifindex);
+	return bind_option(pin, ctx, pin->ifindex);
 }
 
 /* An option whose value must be one of our devices, or 0 for none. */
-static __always_inline int opt_index(struct bpf_sockopt *ctx, __u32 off, int big_endian)
+static __always_inline int opt_index(
+	const struct ifpin_pin *pin, struct bpf_sockopt *ctx, __u32 off, int big_endian)
 {
 	__s64 v = opt_u32(ctx, off);
 
@@ -89,22 +91,23 @@ static __always_inline int opt_index(struct bpf_sockopt *ctx, __u32 off, int big
 			       */
 	if (big_endian)
 		v = bpf_ntohl((__u32)v);
-	return !v || device_ok(v) ? ALLOW : deny(IFPIN_DENY_REBIND);
+	return !v || device_ok(pin, v) ? ALLOW : deny(IFPIN_DENY_REBIND);
 }
 
 /* A join with the ifindex at an offset. None named: ours, not the one that a route would pick. */
-static __always_inline int join_index(struct bpf_sockopt *ctx, __u32 off)
+static __always_inline int join_index(
+	const struct ifpin_pin *pin, struct bpf_sockopt *ctx, __u32 off)
 {
 	__s64 v = opt_u32(ctx, off);
 
 	if (v < 0 || ctx->optlen > PAGE)
 		return deny_join();
 	if (v)
-		return device_ok(v) ? ALLOW : deny_join();
+		return device_ok(pin, v) ? ALLOW : deny_join();
 	/* While the device is gone, its index may be another's. */
-	if (!device_ok(state.ifindex))
+	if (!device_ok(pin, pin->ifindex))
 		return deny_join();
-	return put_u32(ctx, off, state.ifindex) ? deny(IFPIN_DENY_MALFORMED) : ALLOW;
+	return put_u32(ctx, off, pin->ifindex) ? deny(IFPIN_DENY_MALFORMED) : ALLOW;
 }
 
 /* Which of our devices has this IPv4 address; 0 for any other, or where it is not certain. */
@@ -121,15 +124,15 @@ static __always_inline __u32 owner_of(__be32 ip4)
 }
 
 /* struct ip_mreq {group, address} or struct ip_mreqn {group, address, ifindex}. */
-static __always_inline int join_v4(struct bpf_sockopt *ctx)
+static __always_inline int join_v4(const struct ifpin_pin *pin, struct bpf_sockopt *ctx)
 {
 	__s64 addr = opt_u32(ctx, 4), idx = opt_u32(ctx, 8);
 
 	if (addr < 0)
 		return deny_join();
 	if (idx <= 0)
-		idx = addr ? owner_of(addr) : state.ifindex;
-	if (!device_ok(idx))
+		idx = addr ? owner_of(addr) : pin->ifindex;
+	if (!device_ok(pin, idx))
 		return deny_join();
 	/* Name the device itself, so that an address that moves meanwhile changes nothing. */
 	if (put_u32(ctx, 8, idx))
@@ -139,28 +142,28 @@ static __always_inline int join_v4(struct bpf_sockopt *ctx)
 }
 
 /* struct ip_mreq_source {group, address, source}: has no place for an ifindex. */
-static __always_inline int join_v4_source(struct bpf_sockopt *ctx)
+static __always_inline int join_v4_source(const struct ifpin_pin *pin, struct bpf_sockopt *ctx)
 {
 	__s64 addr = opt_u32(ctx, 4);
 
 	if (addr < 0)
 		return deny_join();
 	if (!addr) {
-		addr = state.device_ip4;
+		addr = pin->device_ip4;
 		if (!addr || put_u32(ctx, 4, addr))
 			return deny_join();
 	}
-	return device_ok(owner_of(addr)) ? ALLOW : deny_join();
+	return device_ok(pin, owner_of(addr)) ? ALLOW : deny_join();
 }
 
 /* IP_MULTICAST_IF takes struct in_addr, struct ip_mreq or struct ip_mreqn. */
-static __always_inline int multicast_if_v4(struct bpf_sockopt *ctx)
+static __always_inline int multicast_if_v4(const struct ifpin_pin *pin, struct bpf_sockopt *ctx)
 {
 	__s64 idx = opt_u32(ctx, 8), addr = opt_u32(ctx, ctx->optlen >= 8 ? 4 : 0);
 
 	if (idx <= 0)
-		idx = addr > 0 ? owner_of(addr) : state.ifindex;
-	return device_ok(idx) ? ALLOW : deny(IFPIN_DENY_REBIND);
+		idx = addr > 0 ? owner_of(addr) : pin->ifindex;
+	return device_ok(pin, idx) ? ALLOW : deny(IFPIN_DENY_REBIND);
 }
 
 /* Headers and source addresses of the program's own making. */
@@ -177,29 +180,29 @@ static __always_inline int opt_forge(struct bpf_sockopt *ctx)
 	return ALLOW;
 }
 
-static __always_inline int opt_inet(struct bpf_sockopt *ctx)
+static __always_inline int opt_inet(const struct ifpin_pin *pin, struct bpf_sockopt *ctx)
 {
 	switch (ctx->optname) {
 	case MCAST_JOIN_GROUP:
 	case MCAST_JOIN_SOURCE_GROUP:
 	case MCAST_BLOCK_SOURCE:
 	case MCAST_UNBLOCK_SOURCE:
-		return join_index(ctx, 0);
+		return join_index(pin, ctx, 0);
 	case MRT_FIRST ... MRT_LAST:
 		return deny(IFPIN_DENY_MROUTE);
 	}
 	if (ctx->level == IPPROTO_IP) {
 		switch (ctx->optname) {
 		case IP_ADD_MEMBERSHIP:
-			return join_v4(ctx);
+			return join_v4(pin, ctx);
 		case IP_ADD_SOURCE_MEMBERSHIP:
 		case IP_BLOCK_SOURCE:
 		case IP_UNBLOCK_SOURCE:
-			return join_v4_source(ctx);
+			return join_v4_source(pin, ctx);
 		case IP_MULTICAST_IF:
-			return multicast_if_v4(ctx);
+			return multicast_if_v4(pin, ctx);
 		case IP_UNICAST_IF:
-			return opt_index(ctx, 0, 1);
+			return opt_index(pin, ctx, 0, 1);
 		case IP_HDRINCL:
 		case IP_FREEBIND:
 		case IP_TRANSPARENT:
@@ -210,13 +213,13 @@ static __always_inline int opt_inet(struct bpf_sockopt *ctx)
 	switch (ctx->optname) {
 	case IPV6_JOIN_GROUP:
 	case IPV6_JOIN_ANYCAST:
-		return join_index(ctx, 16);
+		return join_index(pin, ctx, 16);
 	case IPV6_MULTICAST_IF:
-		return opt_index(ctx, 0, 0);
+		return opt_index(pin, ctx, 0, 0);
 	case IPV6_UNICAST_IF:
-		return opt_index(ctx, 0, 1);
+		return opt_index(pin, ctx, 0, 1);
 	case IPV6_PKTINFO:
-		return opt_index(ctx, 16, 0);
+		return opt_index(pin, ctx, 16, 0);
 	case IPV6_FREEBIND:
 	case IPV6_TRANSPARENT:
 		return opt_forge(ctx);
@@ -237,17 +240,17 @@ static __always_inline int opt_tcp(struct bpf_sockopt *ctx)
 }
 
 /* Level and option of the question whether this socket is one of ours (IFPIN_PROBE_LEVEL). */
-static __always_inline int is_probe(struct bpf_sockopt *ctx)
+static __always_inline int is_probe(const struct ifpin_pin *pin, struct bpf_sockopt *ctx)
 {
-	return ctx->level == IFPIN_PROBE_LEVEL && ctx->optname == (int)policy.id;
+	return ctx->level == IFPIN_PROBE_LEVEL && ctx->optname == (int)pin->id;
 }
 
-static __always_inline int judge_option(struct bpf_sockopt *ctx)
+static __always_inline int judge_option(const struct ifpin_pin *pin, struct bpf_sockopt *ctx)
 {
 	if (ctx->level == SOL_SOCKET)
-		return opt_socket(ctx);
+		return opt_socket(pin, ctx);
 	if (ctx->level == IPPROTO_IP || ctx->level == SOL_IPV6)
-		return opt_inet(ctx);
+		return opt_inet(pin, ctx);
 	if (ctx->level == IPPROTO_TCP)
 		return opt_tcp(ctx);
 	return ALLOW;
@@ -256,16 +259,17 @@ static __always_inline int judge_option(struct bpf_sockopt *ctx)
 SEC("cgroup/setsockopt")
 int ifpin_setsockopt(struct bpf_sockopt *ctx)
 {
+	const struct ifpin_pin *pin = own();
 	int judgement;
 
-	if (is_probe(ctx))
+	if (is_probe(pin, ctx))
 		ctx->optlen = -1;
-	if (!state.armed)
+	if (!pin->armed)
 		return ALLOW;
 	/* Handled by a program below: what is there for the kernel to do is nothing. */
 	if (ctx->optlen == -1)
 		return ALLOW;
-	judgement = judge_option(ctx);
+	judgement = judge_option(pin, ctx);
 	/* Long values (filters, source lists) do not fit our window; the kernel reads the original.
 	 */
 	if (judgement == ALLOW && ctx->optlen > PAGE)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "store.h"
+#include "pins.h"
 
 #include <bpf/bpf.h>
 #include <errno.h>
@@ -112,20 +113,28 @@ struct obj_get {
 
 #define OBJ_GET_BY_PATH_FD (1U << 14) /* BPF_F_PATH_FD */
 
-int ifp_store_get(const struct ifp_store *s, const char *kind, const char *name, const char *file)
+int ifp_store_get_at(const struct ifp_store *s, const char *path)
 {
-	char path[256];
 	struct obj_get attr = {
-		.pathname = (uint64_t)(uintptr_t)(ifp_store_path(s, kind, name, file, path) +
-						  strlen(s->path) + 1),
+		.pathname = (uint64_t)(uintptr_t)path,
 		.file_flags = OBJ_GET_BY_PATH_FD,
 		.path_fd = s->fd,
 	};
 	int fd = (int)syscall(SYS_bpf, BPF_OBJ_GET, &attr, sizeof(attr));
+	char whole[320];
 
-	if (fd < 0 && (errno == EINVAL || errno == E2BIG))
-		fd = bpf_obj_get(path);
+	if (fd < 0 && (errno == EINVAL || errno == E2BIG)) {
+		snprintf(whole, sizeof(whole), "%s/%s", s->path, path);
+		fd = bpf_obj_get(whole);
+	}
 	return fd < 0 ? -errno : fd;
+}
+
+int ifp_store_get(const struct ifp_store *s, const char *kind, const char *name, const char *file)
+{
+	char path[256];
+
+	return ifp_store_get_at(s, ifp_store_path(s, kind, name, file, path) + strlen(s->path) + 1);
 }
 
 int ifp_store_name(const char *folder, const char *kind, char ret[IFPIN_PIN_NAME_SIZE])
@@ -156,8 +165,7 @@ static void closedirp(DIR **dir)
 		closedir(*dir);
 }
 
-/* Calls cb with the name in each folder of a kind. */
-static int each(const struct ifp_store *s, const char *kind,
+int ifp_store_each(const struct ifp_store *s, const char *kind,
 	int (*cb)(const char *name, void *data), void *data)
 {
 	_cleanup_(closedirp) DIR *dir = opendir(s->path);
@@ -173,17 +181,6 @@ static int each(const struct ifp_store *s, const char *kind,
 	return r;
 }
 
-int ifp_store_each(const struct ifp_store *s, int (*cb)(const char *name, void *data), void *data)
-{
-	return each(s, "pin", cb, data);
-}
-
-int ifp_store_each_host(
-	const struct ifp_store *s, int (*cb)(const char *netns, void *data), void *data)
-{
-	return each(s, "host", cb, data);
-}
-
 /*
  * The kernel frees programs after a grace period, each under one lock (bpf_prog_pack_free). If more
  * than 1,024 wait for that on a processor, they fill the work queue that the holder of the lock may
@@ -191,7 +188,7 @@ int ifp_store_each_host(
  * starts anew: seen with Linux 6.18. So whoever ends confinements waits for the grace period, and
  * then behind those that wait: loading a program takes the same lock.
  */
-static void wait_for_frees(void)
+void ifp_store_wait_for_frees(void)
 {
 	const struct bpf_insn nothing[] = {
 		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0},
@@ -206,10 +203,9 @@ static void wait_for_frees(void)
 		close(fd);
 }
 
-int ifp_store_remove(const struct ifp_store *s, const char *kind, const char *name)
+int ifp_store_remove_folder(const char *path)
 {
-	char path[256];
-	_cleanup_(closedirp) DIR *dir = opendir(ifp_store_path(s, kind, name, NULL, path));
+	_cleanup_(closedirp) DIR *dir = opendir(path);
 	struct dirent *de;
 	int r = 0;
 
@@ -218,10 +214,14 @@ int ifp_store_remove(const struct ifp_store *s, const char *kind, const char *na
 	while ((de = readdir(dir)))
 		if (de->d_name[0] != '.' && unlinkat(dirfd(dir), de->d_name, 0) && !r)
 			r = -errno;
-	if (!r && rmdir(path))
-		r = -errno;
-	wait_for_frees();
-	return r;
+	return r ?: rmdir(path) ? -errno : 0;
+}
+
+int ifp_store_remove(const struct ifp_store *s, const char *kind, const char *name)
+{
+	char path[256];
+
+	return ifp_store_remove_folder(ifp_store_path(s, kind, name, NULL, path));
 }
 
 static int move(const struct ifp_store *s, const char *from, const char *to, const char *name)
@@ -252,7 +252,8 @@ int ifp_store_commit(const struct ifp_store *s, const char *name)
 	 * removed now, that is no reason to undo the new one: the next writer tries again, and says
 	 * so.
 	 */
-	ifp_store_remove(s, "old", name);
+	if (ifp_pin_drop(s, "old", name) > 0)
+		ifp_sets_tidy(s);
 	return 0;
 }
 
@@ -277,19 +278,24 @@ static int finish_old(const struct ifp_store *s, const char *name)
 	if (!ifp_store_has(s, "pin", name))
 		return ifp_store_has(s, "new", name) ? move(s, "new", "pin", name)
 						     : move(s, "old", "pin", name);
-	return ifp_store_remove(s, "old", name);
+	return ifp_pin_drop(s, "old", name);
 }
 
 static int tidy(const struct ifp_store *s)
 {
 	struct leftovers l = {.store = s};
+	bool any = false;
 	int r = 0;
 
-	while (!r && each(s, "old", take_first, &l) == 1)
+	while (r >= 0 && ifp_store_each(s, "old", take_first, &l) == 1) {
 		r = finish_old(s, l.name);
-	while (!r && each(s, "new", take_first, &l) == 1)
-		r = ifp_store_remove(s, "new", l.name);
-	return r;
+		any = true;
+	}
+	while (r >= 0 && ifp_store_each(s, "new", take_first, &l) == 1) {
+		r = ifp_pin_drop(s, "new", l.name);
+		any = true;
+	}
+	return r >= 0 && any ? ifp_sets_tidy(s) : r;
 }
 
 int ifp_store_lock(struct ifp_store *ret, struct ifpin_error *err)
@@ -371,9 +377,9 @@ int ifp_meta_read(const char *path, struct ifp_meta *ret)
 	return map < 0 ? -errno : read_meta(map, ret);
 }
 
-int ifp_meta_of(const struct ifp_store *s, const char *name, struct ifp_meta *ret)
+int ifp_meta_of(const struct ifp_store *s, const char *kind, const char *name, struct ifp_meta *ret)
 {
-	_cleanup_close_ int map = ifp_store_get(s, "pin", name, META);
+	_cleanup_close_ int map = ifp_store_get(s, kind, name, META);
 
 	return map < 0 ? map : read_meta(map, ret);
 }
@@ -400,10 +406,33 @@ int ifp_own_netns(uint64_t *ret)
 	return 0;
 }
 
+int ifp_host_map(int map, struct ifpin_host **ret)
+{
+	struct bpf_map_info info = {};
+	uint32_t len = sizeof(info);
+	void *p;
+
+	if (bpf_obj_get_info_by_fd(map, &info, &len))
+		return -errno;
+	if (info.value_size != sizeof(**ret))
+		return -EPROTO;
+	p = mmap(NULL, sizeof(**ret), PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	*ret = p;
+	return 0;
+}
+
+void ifp_host_unmap(struct ifpin_host **host)
+{
+	if (*host)
+		munmap(*host, sizeof(**host));
+	*host = NULL;
+}
+
 void ifp_host_maps_close(struct ifp_host_maps *m)
 {
-	if (m->host)
-		munmap(m->host, sizeof(*m->host));
+	ifp_host_unmap(&m->host);
 	ifp_closep(&m->host_fd);
 	ifp_closep(&m->addrs);
 	ifp_closep(&m->ways);
@@ -448,35 +477,31 @@ static int make_host(const struct ifp_store *s, const char *name)
 	return move(s, "new", "host", name);
 }
 
+const char *ifp_store_host_name(uint64_t netns, char ret[IFP_HOST_NAME_SIZE])
+{
+	snprintf(ret, IFP_HOST_NAME_SIZE, "%llx_%d", (unsigned long long)netns, IFP_META_VERSION);
+	return ret;
+}
+
 int ifp_store_watchers(const struct ifp_store *s, uint64_t netns)
 {
-	char name[32];
+	char name[IFP_HOST_NAME_SIZE];
 
-	snprintf(name, sizeof(name), "%llx", (unsigned long long)netns);
-	return ifp_store_get(s, "host", name, WATCHERS);
+	return ifp_store_get(s, "host", ifp_store_host_name(netns, name), WATCHERS);
 }
 
 static int open_host(const struct ifp_store *s, const char *name, struct ifp_host_maps *ret)
 {
 	struct ifp_host_maps m = {.host_fd = -1, .addrs = -1, .ways = -1};
 	char path[256];
-	int r = 0;
+	int r;
 
 	m.host_fd = bpf_obj_get(ifp_store_path(s, "host", name, "host", path));
 	if (m.host_fd >= 0)
 		m.addrs = bpf_obj_get(ifp_store_path(s, "host", name, "addrs", path));
 	if (m.addrs >= 0)
 		m.ways = bpf_obj_get(ifp_store_path(s, "host", name, "ways", path));
-	if (m.ways < 0) {
-		r = -errno;
-	} else {
-		m.host = mmap(
-			NULL, sizeof(*m.host), PROT_READ | PROT_WRITE, MAP_SHARED, m.host_fd, 0);
-		if (m.host == MAP_FAILED) {
-			r = -errno;
-			m.host = NULL;
-		}
-	}
+	r = m.ways < 0 ? -errno : ifp_host_map(m.host_fd, &m.host);
 	if (r)
 		ifp_host_maps_close(&m);
 	else
@@ -487,11 +512,9 @@ static int open_host(const struct ifp_store *s, const char *name, struct ifp_hos
 int ifp_store_host(const struct ifp_store *s, uint64_t netns, bool make, struct ifp_host_maps *ret,
 	struct ifpin_error *err)
 {
-	char name[32];
-	int r;
+	char name[IFP_HOST_NAME_SIZE];
+	int r = open_host(s, ifp_store_host_name(netns, name), ret);
 
-	snprintf(name, sizeof(name), "%llx", (unsigned long long)netns);
-	r = open_host(s, name, ret);
 	if (r == -ENOENT && make)
 		r = make_host(s, name) ?: open_host(s, name, ret);
 	return r ? ifp_fail_errno(err, r, "cannot open the maps that confinements share") : 0;

@@ -6,7 +6,8 @@
  *	pin_NAME	in force
  *	new_NAME	being made; without a lock holder: left by one that was killed, and removed
  *	old_NAME	being replaced by pin_NAME; removed, or put back where there is none
- *	host_COOKIE	what all of one network namespace share
+ *	host_COOKIE_VERSION	what all of one network namespace share: maps that say what is so of
+ *			the host, and in set_HASH_LAYER the programs of each build (set.h)
  *
  * A file name of bpffs has no dot, so that of a confinement is written with '+' instead, which no
  * name has.
@@ -18,14 +19,22 @@
 
 #include <dirent.h>
 
-#define IFP_META_VERSION 1
+#define IFP_META_VERSION 2 /* of all that is pinned */
+
+/* By which a set of programs is found. */
+struct ifp_set_name {
+	uint64_t netns; /* its cookie */
+	uint64_t hash;	/* of the build */
+	uint32_t layer;
+	uint32_t pad;
+};
 
 /* What a confinement is, in a map of its own. */
 struct ifp_meta {
 	uint32_t version;
-	uint32_t id; /* as in struct ifpin_policy */
+	uint32_t id; /* as in struct ifpin_pin */
 	uint64_t cgroup_id;
-	uint64_t netns;
+	struct ifp_set_name set;
 	int64_t since;
 	struct ifpin_device device;
 	char name[IFPIN_PIN_NAME_SIZE];
@@ -65,21 +74,27 @@ const char *ifp_store_path(const struct ifp_store *s, const char *kind, const ch
  * takes a third of the time. Return: the descriptor; errno of BPF_OBJ_GET.
  */
 int ifp_store_get(const struct ifp_store *s, const char *kind, const char *name, const char *file);
+int ifp_store_get_at(const struct ifp_store *s, const char *path);
 
 /* The name of a confinement whose folder is so called. Return: 0; -ENOENT: it is not one. */
 int ifp_store_name(const char *folder, const char *kind, char ret[IFPIN_PIN_NAME_SIZE]);
 
-/* Calls cb with the name of each confinement in force. Return: 0; what cb returned; -errno. */
-int ifp_store_each(const struct ifp_store *s, int (*cb)(const char *name, void *data), void *data);
-
-/* The same for the network namespaces of which there are shared maps, their cookies in hex. */
-int ifp_store_each_host(
-	const struct ifp_store *s, int (*cb)(const char *netns, void *data), void *data);
+/*
+ * Calls cb with the name in each folder of a kind: "pin" for the confinements in force, "host" for
+ * network namespaces, whose cookie the name begins with, in hex. Return: 0; what cb returned;
+ * -errno.
+ */
+int ifp_store_each(const struct ifp_store *s, const char *kind,
+	int (*cb)(const char *name, void *data), void *data);
 
 bool ifp_store_has(const struct ifp_store *s, const char *kind, const char *name);
 
-/* Removes a folder and what is pinned in it, links first. Return: 0; errno of unlink, rmdir. */
+/* Removes a folder and what is pinned in it. Return: 0; errno of unlink, rmdir. */
 int ifp_store_remove(const struct ifp_store *s, const char *kind, const char *name);
+int ifp_store_remove_folder(const char *path);
+
+/* After the end of programs: waits until the kernel has freed them. */
+void ifp_store_wait_for_frees(void);
 
 /* new_NAME becomes pin_NAME, whether or not there is one already. Return: 0; errno of rename. */
 int ifp_store_commit(const struct ifp_store *s, const char *name);
@@ -93,9 +108,15 @@ int ifp_store_mark(const struct ifp_store *s, const char *folder);
 int ifp_meta_write(const char *path, const struct ifp_meta *m);
 /* Return: 0; -ENOENT; -EPROTO: of another version; -errno. */
 int ifp_meta_read(const char *path, struct ifp_meta *ret);
-int ifp_meta_of(const struct ifp_store *s, const char *name, struct ifp_meta *ret);
+int ifp_meta_of(
+	const struct ifp_store *s, const char *kind, const char *name, struct ifp_meta *ret);
 /* Over what is there. Return: 0; -errno. */
 int ifp_meta_update(const char *path, const struct ifp_meta *m);
+
+#define IFP_HOST_NAME_SIZE 32
+
+/* The name of the folder of a network namespace. Return: ret. */
+const char *ifp_store_host_name(uint64_t netns, char ret[IFP_HOST_NAME_SIZE]);
 
 /*
  * The maps that all confinements of the caller's network namespace share, made if need be.
@@ -110,6 +131,11 @@ int ifp_store_host(const struct ifp_store *s, uint64_t netns, bool make, struct 
 int ifp_store_watchers(const struct ifp_store *s, uint64_t netns);
 
 void ifp_host_maps_close(struct ifp_host_maps *m);
+
+/* What programs and others share of a map of struct ifpin_host. Return: 0; -EPROTO: of another
+ * version; -errno. */
+int ifp_host_map(int map, struct ifpin_host **ret);
+void ifp_host_unmap(struct ifpin_host **host);
 
 /* Says that the caller follows the confinements of this network namespace, for as long as the
  * descriptor lives. Return: it; -errno. */

@@ -20,31 +20,45 @@ static __always_inline __u32 reason_of(int judgement)
 	return (__u32)(-1 - judgement) % IFPIN_REASON_SLOTS;
 }
 
+static __always_inline struct ifpin_denials *own_denials(void)
+{
+	__u32 id = own()->id;
+
+	return bpf_map_lookup_elem(&denied, &id);
+}
+
 /*
  * Whether not too much of what was denied has been told in this second. Asked
  * before anything is gathered: a flood costs its sender little, and those who watch nothing.
  */
 __noinline int is_told(int judgement)
 {
+	struct ifpin_denials *d = own_denials();
 	__u64 now = bpf_ktime_get_ns();
 
-	if (now - window_start > SECOND) {
-		window_start = now;
-		window_events = 0;
+	if (!d)
+		return 0;
+	if (now - d->window_start > SECOND) {
+		d->window_start = now;
+		d->window_events = 0;
 	}
-	if (window_events < IFPIN_EVENTS_PER_SECOND) {
-		window_events++;
+	if (d->window_events < IFPIN_EVENTS_PER_SECOND) {
+		d->window_events++;
 		return 1;
 	}
-	__sync_fetch_and_add(&untold[reason_of(judgement)], 1);
+	__sync_fetch_and_add(&d->untold[reason_of(judgement)], 1);
 	return 0;
 }
 
 /* To all who watch. What does not fit into the buffer of one is lost to that one only. */
 static __always_inline void publish(struct ifpin_denial_event *ev, int judgement)
 {
+	struct ifpin_denials *d = own_denials();
+
+	if (!d)
+		return;
 	ev->time = bpf_ktime_get_ns();
-	ev->id = policy.id;
+	ev->id = own()->id;
 	ev->reason = reason_of(judgement);
 #pragma clang loop unroll(disable)
 	for (__u32 i = 0; i < IFPIN_WATCHERS; i++) {
@@ -52,11 +66,11 @@ static __always_inline void publish(struct ifpin_denial_event *ev, int judgement
 		void *buffer;
 
 		/* One who watches others only has a buffer there, too. */
-		if (!(watching >> i & 1))
+		if (!(host.watching >> i & 1) || (host.only[i] && host.only[i] != ev->id))
 			continue;
 		buffer = bpf_map_lookup_elem(&watchers, &slot);
 		if (buffer && bpf_ringbuf_output(buffer, ev, sizeof(*ev), 0))
-			__sync_fetch_and_add(&lost[i], 1);
+			__sync_fetch_and_add(&d->lost[i], 1);
 	}
 }
 
@@ -70,16 +84,20 @@ static __always_inline void tell_task(struct ifpin_denial_event *ev)
 /* Counts a denial. Return: whether it is none. */
 __noinline int is_allowed(int judgement)
 {
+	struct ifpin_denials *d;
+
 	if (judgement == ALLOW)
 		return 1;
-	__sync_fetch_and_add(&denials[reason_of(judgement)], 1);
+	d = own_denials();
+	if (d)
+		__sync_fetch_and_add(&d->denied[reason_of(judgement)], 1);
 	return 0;
 }
 
 __noinline int tell_packet(struct __sk_buff *skb, int judgement)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-	struct ifpin_denial_event ev = {.ifindex = skb->ifindex, .knows_task = policy.knows_task};
+	struct ifpin_denial_event ev = {.ifindex = skb->ifindex, .knows_task = set.knows_task};
 	struct bpf_sock *sk = skb->sk;
 	__u16 ports[2] = {};
 	__u32 off = 40;
@@ -106,24 +124,23 @@ __noinline int tell_packet(struct __sk_buff *skb, int judgement)
 	}
 	/* The current process is the sender only if it is in the cgroup of the socket. */
 	ev.uid = bpf_get_socket_uid(skb);
-	if (policy.knows_task && bpf_get_current_cgroup_id() == bpf_skb_cgroup_id(skb))
+	if (set.knows_task && bpf_get_current_cgroup_id() == bpf_skb_cgroup_id(skb))
 		tell_task(&ev);
 	publish(&ev, judgement);
 	return 0;
 }
 
-static __always_inline int settle_packet(struct __sk_buff *skb, int judgement, __u32 passed_to)
+static __always_inline int settle_packet(struct __sk_buff *skb, int judgement, __u32 way)
 {
-	__u64 *passes;
+	struct ifpin_passes *passes;
 
 	if (!is_allowed(judgement)) {
-		if (policy.tells && watching && is_told(judgement))
+		if (set.tells && host.watching && is_told(judgement))
 			tell_packet(skb, judgement);
 		return 0;
 	}
-	passes = bpf_map_lookup_elem(&passed, &passed_to);
-	if (passes)
-		++*passes;
+	passes = bpf_get_local_storage(&passed, 0);
+	passes->n[way]++;
 	return 1;
 }
 
@@ -141,7 +158,7 @@ static __always_inline int settle_sock(struct bpf_sock *sk, int judgement)
 {
 	if (is_allowed(judgement))
 		return 1;
-	if (policy.tells && watching && is_told(judgement))
+	if (set.tells && host.watching && is_told(judgement))
 		tell_task_only(judgement, sk->family, sk->protocol);
 	return 0;
 }
@@ -165,7 +182,7 @@ static __always_inline int settle_addr(
 {
 	if (is_allowed(judgement))
 		return 1;
-	if (policy.tells && watching && is_told(judgement))
+	if (set.tells && host.watching && is_told(judgement))
 		tell_addr(ctx, judgement, dst);
 	return 0;
 }
@@ -198,7 +215,7 @@ static __always_inline int settle_option(struct bpf_sockopt *ctx, int judgement)
 {
 	if (is_allowed(judgement))
 		return 1;
-	if (policy.tells && watching && is_told(judgement))
+	if (set.tells && host.watching && is_told(judgement))
 		tell_option(ctx, judgement);
 	return 0;
 }
@@ -207,7 +224,7 @@ static __always_inline int settle_other(int judgement)
 {
 	if (is_allowed(judgement))
 		return 1;
-	if (policy.tells && watching && is_told(judgement))
+	if (set.tells && host.watching && is_told(judgement))
 		tell_task_only(judgement, 0, 0);
 	return 0;
 }
@@ -223,6 +240,6 @@ __noinline int tell_connection(int judgement, __u16 family)
 
 static __always_inline void settle_connection(int judgement, __u16 family)
 {
-	if (!is_allowed(judgement) && policy.tells && watching && is_told(judgement))
+	if (!is_allowed(judgement) && set.tells && host.watching && is_told(judgement))
 		tell_connection(judgement, family);
 }

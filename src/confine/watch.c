@@ -4,6 +4,7 @@
  * What they only count is compared with what was counted before, a second after something came.
  */
 #include "denied.h"
+#include "pins.h"
 #include "runs.h"
 #include "slots.h"
 
@@ -28,15 +29,17 @@ struct watched {
 	char name[IFPIN_PIN_NAME_SIZE];
 	uint32_t id;
 	bool own_netns;
-	int map; /* of a command that runs; -1: it is a service, which shares one */
-	struct ifpin_bpf__bss *bss;
+	const struct ifp_set *set; /* NULL: it is a command that runs, and these are its own: */
+	int denied, watchers;
+	struct ifpin_host *host;
 	uint64_t untold[IFPIN_REASON_SLOTS], lost; /* as they were told last */
 };
 
-/* The map that all of a network namespace share. */
+/* What all of a network namespace share. */
 struct shared {
 	uint64_t netns;
-	int map;
+	int watchers;
+	struct ifp_host_maps host;
 };
 
 struct ifpin_watcher {
@@ -49,6 +52,7 @@ struct ifpin_watcher {
 	uint64_t netns;
 	int epoll, inotify, buffer;
 	struct ring_buffer *ring;
+	struct ifp_sets sets;
 	struct watched *v;
 	size_t n;
 	struct shared *shared;
@@ -57,6 +61,7 @@ struct ifpin_watcher {
 	bool recent;	  /* whether something was told since the last look at the counts */
 	uint64_t offset_ns;
 	unsigned int heard; /* in this step */
+	bool looked;	    /* for one that is new, in this step */
 	struct ifpin_error failed;
 };
 
@@ -94,23 +99,33 @@ static void tell_burst(struct ifpin_watcher *w, const struct watched *p, uint32_
 	w->on_burst(w->ctx, &b);
 }
 
+/* Return: 0; -ENOENT: it has ended; -errno. */
+static int read_counts(const struct watched *p, struct ifpin_denials *ret)
+{
+	return bpf_map_lookup_elem(p->set ? p->set->denied : p->denied, &p->id, ret) ? -errno : 0;
+}
+
 /* Return: whether there was anything to tell. */
 static bool compare_counts(struct ifpin_watcher *w, struct watched *p)
 {
-	uint64_t now = __atomic_load_n(&p->bss->lost[w->slot.n], __ATOMIC_RELAXED);
+	struct ifpin_denials now;
 	bool any = false;
+	uint64_t lost;
 
-	if (now != p->lost) {
-		tell_burst(w, p, 0, now - p->lost, true);
-		p->lost = now;
+	/* What has ended took its counts with it. */
+	if (read_counts(p, &now))
+		return false;
+	lost = now.lost[w->slot.n];
+	if (lost != p->lost) {
+		tell_burst(w, p, 0, lost - p->lost, true);
+		p->lost = lost;
 		any = true;
 	}
 	for (uint32_t i = 0; i < IFPIN_REASON_COUNT; i++) {
-		now = __atomic_load_n(&p->bss->untold[i], __ATOMIC_RELAXED);
-		if (now == p->untold[i])
+		if (now.untold[i] == p->untold[i])
 			continue;
-		tell_burst(w, p, i, now - p->untold[i], false);
-		p->untold[i] = now;
+		tell_burst(w, p, i, now.untold[i] - p->untold[i], false);
+		p->untold[i] = now.untold[i];
 		any = true;
 	}
 	return any;
@@ -136,6 +151,8 @@ static void look_at_counts(struct ifpin_watcher *w)
 }
 
 /* ---- events ---- */
+
+static int refresh_all(struct ifpin_watcher *w);
 
 static struct watched *by_id(struct ifpin_watcher *w, uint32_t id)
 {
@@ -168,6 +185,12 @@ static int on_event(void *ctx, void *data, size_t size)
 	if (ifp_denied_parse(data, size, &ev))
 		return 0;
 	p = by_id(w, ev.id);
+	/* One that is new, and of which the folder has not told us yet. */
+	if (!p && !w->looked) {
+		w->looked = true;
+		refresh_all(w);
+		p = by_id(w, ev.id);
+	}
 	if (p) {
 		ifp_denied_fill(&ev, p->own_netns ? device_name : no_name, w->offset_ns, &d);
 		strcpy(d.pin, p->name);
@@ -180,13 +203,27 @@ static int on_event(void *ctx, void *data, size_t size)
 
 /* ---- which are heard ---- */
 
+static void hear_nothing(struct ifpin_watcher *w, struct ifpin_host *host)
+{
+	__atomic_fetch_and(&host->watching, ~(1ULL << w->slot.n), __ATOMIC_SEQ_CST);
+}
+
+/* id: of the one that is to be heard; 0: all. */
+static void hear(struct ifpin_watcher *w, struct ifpin_host *host, uint32_t id)
+{
+	__atomic_store_n(&host->only[w->slot.n], id, __ATOMIC_SEQ_CST);
+	__atomic_fetch_or(&host->watching, 1ULL << w->slot.n, __ATOMIC_SEQ_CST);
+}
+
 static void let_go(struct ifpin_watcher *w, struct watched *p)
 {
-	__atomic_fetch_and(&p->bss->watching, ~(1ULL << w->slot.n), __ATOMIC_SEQ_CST);
-	ifp_state_close(&p->bss);
-	if (p->map >= 0)
-		ifp_slot_empty(w->slot.n, p->map);
-	ifp_closep(&p->map);
+	if (p->set)
+		return;
+	hear_nothing(w, p->host);
+	ifp_host_unmap(&p->host);
+	ifp_slot_empty(w->slot.n, p->watchers);
+	ifp_closep(&p->watchers);
+	ifp_closep(&p->denied);
 }
 
 static void drop(struct ifpin_watcher *w, size_t i)
@@ -199,28 +236,38 @@ static void drop(struct ifpin_watcher *w, size_t i)
 	w->n--;
 }
 
-/* Return: 0; -ENOMEM; errno of the maps. */
-static int fill_shared(struct ifpin_watcher *w, uint64_t netns)
+static void shared_close(struct shared *s)
 {
-	struct shared *bigger;
-	int map, r;
+	ifp_closep(&s->watchers);
+	ifp_host_maps_close(&s->host);
+}
+
+/* Return: 0; -ENOMEM; errno of the maps. */
+static int find_shared(struct ifpin_watcher *w, uint64_t netns, struct shared **ret)
+{
+	struct shared *bigger, new = {.netns = netns};
+	int r;
 
 	for (size_t i = 0; i < w->n_shared; i++)
-		if (w->shared[i].netns == netns)
+		if (w->shared[i].netns == netns) {
+			*ret = &w->shared[i];
 			return 0;
+		}
 	bigger = reallocarray(w->shared, w->n_shared + 1, sizeof(*bigger));
 	if (!bigger)
 		return -ENOMEM;
 	w->shared = bigger;
-	map = ifp_store_watchers(&w->store, netns);
-	if (map < 0)
-		return map;
-	r = ifp_slot_fill(&w->slot, map, w->buffer);
+	r = ifp_store_host(&w->store, netns, false, &new.host, NULL);
+	if (r)
+		return r;
+	new.watchers = ifp_store_watchers(&w->store, netns);
+	r = new.watchers < 0 ? new.watchers : ifp_slot_fill(&w->slot, new.watchers, w->buffer);
 	if (r) {
-		close(map);
+		shared_close(&new);
 		return r;
 	}
-	w->shared[w->n_shared++] = (struct shared){netns, map};
+	w->shared[w->n_shared] = new;
+	*ret = &w->shared[w->n_shared++];
 	return 0;
 }
 
@@ -234,49 +281,65 @@ static int make_room(struct ifpin_watcher *w)
 	return 0;
 }
 
-/* There is room, and our buffer is in its slot. */
-static void begin_to_hear(struct ifpin_watcher *w, struct watched *p, const char *name)
+/* There is room, and our buffer is in its slot. Return: 0; -ENOENT: it is gone; -errno. */
+static int begin_to_hear(
+	struct ifpin_watcher *w, struct watched *p, const char *name, struct ifpin_host *host)
 {
+	struct ifpin_denials now;
+	int r = read_counts(p, &now);
+
+	if (r)
+		return r;
 	strcpy(p->name, name);
-	for (uint32_t i = 0; i < IFPIN_REASON_SLOTS; i++)
-		p->untold[i] = __atomic_load_n(&p->bss->untold[i], __ATOMIC_RELAXED);
-	p->lost = __atomic_load_n(&p->bss->lost[w->slot.n], __ATOMIC_RELAXED);
-	__atomic_fetch_or(&p->bss->watching, 1ULL << w->slot.n, __ATOMIC_SEQ_CST);
+	memcpy(p->untold, now.untold, sizeof(p->untold));
+	p->lost = now.lost[w->slot.n];
+	hear(w, host, *w->only ? p->id : 0);
 	w->v[w->n++] = *p;
 	/* It may be in the midst of a burst of which nobody here was told. */
 	count_later(w);
+	return 0;
+}
+
+static bool is_watched(const struct ifp_set *set, void *data)
+{
+	const struct ifpin_watcher *w = data;
+
+	for (size_t i = 0; i < w->n; i++)
+		if (w->v[i].set == set)
+			return true;
+	return false;
 }
 
 static int add(struct ifpin_watcher *w, const char *name, const struct ifp_meta *m)
 {
-	struct watched p = {.id = m->id, .own_netns = m->netns == w->netns, .map = -1};
-	int r = fill_shared(w, m->netns) ?: make_room(w);
+	struct watched p = {
+		.id = m->id, .own_netns = m->set.netns == w->netns, .denied = -1, .watchers = -1};
+	struct shared *shared;
+	int r = find_shared(w, m->set.netns, &shared) ?: make_room(w);
 
-	r = r ?: ifp_state_open(&w->store, name, &p.bss);
-	if (!r)
-		begin_to_hear(w, &p, name);
-	return r;
+	r = r ?: ifp_sets_find(&w->sets, &m->set, &p.set);
+	return r ?: begin_to_hear(w, &p, name, shared->host.host);
 }
 
 /* One without a name of its own has programs that tell nothing. */
 static int add_run(const struct ifp_run *run, void *data)
 {
 	struct ifpin_watcher *w = data;
-	struct watched p = {
-		.id = run->policy.id, .own_netns = run->policy.netns_cookie == w->netns};
+	struct watched p = {.id = run->value.id, .own_netns = run->is.netns_cookie == w->netns};
 	int r;
 
-	if (!run->policy.tells || (*w->only && strcmp(w->only, run->name) != 0))
+	if (!run->is.tells || (*w->only && strcmp(w->only, run->name) != 0))
 		return 0;
-	p.map = fcntl(run->watchers, F_DUPFD_CLOEXEC, 0);
-	if (p.map < 0)
-		return -errno;
-	r = make_room(w) ?: ifp_slot_fill(&w->slot, p.map, w->buffer);
-	r = r ?: ifp_state_map(run->state, &p.bss);
+	r = make_room(w) ?: ifp_host_map(run->host, &p.host);
 	if (r)
-		ifp_closep(&p.map);
-	else
-		begin_to_hear(w, &p, run->name);
+		return r;
+	p.denied = fcntl(run->set.denied, F_DUPFD_CLOEXEC, 0);
+	p.watchers = fcntl(run->watchers, F_DUPFD_CLOEXEC, 0);
+	r = p.denied < 0 || p.watchers < 0 ? -errno : 0;
+	r = r ?: ifp_slot_fill(&w->slot, p.watchers, w->buffer);
+	r = r ?: begin_to_hear(w, &p, run->name, p.host);
+	if (r)
+		let_go(w, &p);
 	return r;
 }
 
@@ -288,9 +351,9 @@ static int refresh(struct ifpin_watcher *w, const char *name)
 
 	if (*w->only && strcmp(w->only, name) != 0)
 		return 0;
-	r = ifp_meta_of(&w->store, name, &m);
+	r = ifp_meta_of(&w->store, "pin", name, &m);
 	for (size_t i = 0; i < w->n; i++) {
-		if (w->v[i].map >= 0 || strcmp(w->v[i].name, name) != 0)
+		if (!w->v[i].set || strcmp(w->v[i].name, name) != 0)
 			continue;
 		if (!r && w->v[i].id == m.id)
 			return 0;
@@ -320,13 +383,13 @@ static int refresh_all(struct ifpin_watcher *w)
 	for (size_t i = w->n; i-- > 0;) {
 		char name[IFPIN_PIN_NAME_SIZE];
 
-		if (w->v[i].map >= 0)
+		if (!w->v[i].set)
 			continue;
 		strcpy(name, w->v[i].name);
 		refresh_and_note(name, w);
 	}
 	return *w->only ? refresh_and_note(w->only, w)
-			: ifp_store_each(&w->store, refresh_and_note, w);
+			: ifp_store_each(&w->store, "pin", refresh_and_note, w);
 }
 
 /* ---- steps ---- */
@@ -345,6 +408,10 @@ static int apply_folder(struct ifpin_watcher *w, const char *buf, ssize_t len)
 {
 	char name[IFPIN_PIN_NAME_SIZE];
 
+	/* With the last confinement its programs may have gone, and others come with another one.
+	 */
+	if (len)
+		ifp_sets_check(&w->sets);
 	for (ssize_t at = 0; at < len;) {
 		const struct inotify_event *e = (const void *)(buf + at);
 
@@ -369,12 +436,14 @@ int ifpin_watcher_step(struct ifpin_watcher *w, struct ifpin_error *ret_error)
 	/* What is gone has told all by now: hear it before it is forgotten. */
 	w->offset_ns = (uint64_t)(now_ns(CLOCK_REALTIME) - now_ns(CLOCK_MONOTONIC));
 	w->heard = 0;
+	w->looked = false;
 	r = ring_buffer__consume(w->ring);
 	if (r < 0 && r != -EAGAIN)
 		return ifp_fail_errno(ret_error, r, "cannot read what was denied");
 	r = apply_folder(w, buf, len);
 	if (r)
 		return ifp_fail_errno(ret_error, r, "cannot list the confinements");
+	ifp_sets_drop_stale(&w->sets, is_watched, w);
 	look_at_counts(w);
 	r = w->failed.code;
 	if (r) {
@@ -410,9 +479,11 @@ void ifpin_watcher_close(struct ifpin_watcher *w)
 	for (size_t i = 0; i < w->n; i++)
 		let_go(w, &w->v[i]);
 	for (size_t i = 0; i < w->n_shared; i++) {
-		ifp_slot_empty(w->slot.n, w->shared[i].map);
-		ifp_closep(&w->shared[i].map);
+		hear_nothing(w, w->shared[i].host.host);
+		ifp_slot_empty(w->slot.n, w->shared[i].watchers);
+		shared_close(&w->shared[i]);
 	}
+	ifp_sets_close(&w->sets);
 	ring_buffer__free(w->ring);
 	ifp_closep(&w->buffer);
 	ifp_closep(&w->epoll);
@@ -519,6 +590,7 @@ int ifpin_watcher_open(const char *name,
 	w->on_denied = on_denied;
 	w->on_burst = on_burst;
 	w->ctx = ctx;
+	w->sets.store = &w->store;
 	w->store.fd = w->slot.fd = w->epoll = w->inotify = w->buffer = -1;
 	if (name)
 		strcpy(w->only, name);

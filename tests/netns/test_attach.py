@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Confining a service that runs: what becomes of each sort of socket that it has."""
 import errno
+import glob
 import json
 import os
 import select
@@ -245,6 +246,98 @@ class Held(AttachLab):
         agent.do("s['u'] = socket.socket(2, 2)")
         self.assertEqual(agent.do("send('u', '127.0.0.1')"), "!EPERM")
         self.assertEqual(self.leaked(), 0)
+
+
+class Shared(AttachLab):
+    """All confinements use the same programs; what differs stands in the storage of each cgroup."""
+
+    def setUp(self):
+        super().setUp()
+        self.other = self.cgroup()
+        self.other_agent = Agent(self, self.other)
+
+    def programs(self, path):
+        return sorted(line.split()[0] for line in must("bpftool", "cgroup", "show", path)
+                      .splitlines()[1:])
+
+    def sets(self):
+        return sorted(glob.glob("/sys/fs/bpf/ifpin/host_*/set_*"))
+
+    def sends(self, agent, index):
+        agent.do("s['u'] = socket.socket(2, 2)")
+        for _ in range(2):
+            answer = agent.do(f"pktinfo('u', '10.0.{index}.2', "
+                              f"{socket.if_nametoindex(('in0', 'out0')[index - 1])})")
+        agent.do("s['u'].close()")
+        return answer
+
+    def status(self, name):
+        return json.loads(run(IFPIN, "status", "--json", name).stdout)["confinements"][0]
+
+    def test_one_set(self):
+        self.attached()
+        self.attached("--loopback=deny", "--name=other", cgroup=self.other, device="out0")
+        self.assertEqual(self.programs(self.path), self.programs(self.other))
+        self.assertEqual(len(self.sets()), 1)
+        # Each is held to its own device, counts its own packets, and ends by itself.
+        self.assertEqual([self.sends(self.agent, n) for n in (1, 2)], ["17", "!EPERM"])
+        self.assertEqual([self.sends(self.other_agent, n) for n in (1, 2)], ["!EPERM", "17"])
+        self.assertEqual(self.sends(self.other_agent, 1), "!EPERM")
+        denied = [self.status(name)["denied"]["other-device"] for name in (self.name, "other")]
+        self.assertEqual(denied, [2, 4])
+        must(IFPIN, "detach", self.name)
+        self.assertEqual([self.sends(self.agent, n) for n in (1, 2)], ["17", "17"])
+        self.assertEqual([self.sends(self.other_agent, n) for n in (1, 2)], ["!EPERM", "17"])
+        self.assertEqual(len(self.sets()), 1)
+        must(IFPIN, "detach", "other")
+        self.assertEqual(self.sets(), [])
+
+    def test_made_again_on_the_same_cgroup(self):
+        """The kernel keeps the storage; nothing of the former one counts."""
+        self.attached("--name=other", cgroup=self.other)
+        for options in ("--loopback=deny",), ():
+            self.attached(*options)
+            self.assertEqual(self.status(self.name)["passed"]["out"], 0)
+            self.assertEqual(self.sends(self.agent, 1), "17")
+            self.assertEqual(self.sends(self.agent, 2), "!EPERM")
+            self.assertEqual(self.status(self.name)["denied"]["other-device"], 2)
+            must(IFPIN, "detach", self.name)
+            self.assertEqual(self.sends(self.agent, 2), "17")
+
+    def test_two_of_one_cgroup(self):
+        self.attached()
+        self.attached("--name=beside", "--loopback=deny")
+        self.assertEqual(len(self.sets()), 2)
+        self.agent.do("s['l'] = socket.socket(2, 2)")
+        self.assertEqual(self.agent.do("send('l', '127.0.0.1')"), "!EPERM")
+        must(IFPIN, "detach", self.name)
+        self.assertEqual(self.status("beside")["state"], "held")
+        self.assertEqual(self.agent.do("send('l', '127.0.0.1')"), "!EPERM")
+        self.assertEqual([self.sends(self.agent, n) for n in (1, 2)], ["17", "!EPERM"])
+        must(IFPIN, "detach", "beside")
+        self.assertEqual(self.sets(), [])
+
+    def keys(self, name):
+        dump = json.loads(must("bpftool", "-j", "map", "dump", "pinned", f"{self.sets()[0]}/{name}"))
+        return [tuple(e["key"]) for e in dump]
+
+    def test_gc_removes_what_killed_ones_left(self):
+        self.attached()
+        path = self.cgroup("ifpin-goes")
+        self.attached("--name=goes", cgroup=path)
+        folder, = self.sets()
+        index = socket.if_nametoindex("in0")
+        for name, size in ("packets", 4), ("options", 4), ("denied", 592):
+            self.assertEqual(len(self.keys(name)), 2)
+            value = index if size == 4 else 0
+            must("bpftool", "map", "update", "pinned", f"{folder}/{name}", "key", "1", "2", "3", "4",
+                 "value", *[f"{b:#x}" for b in value.to_bytes(size, "little")])
+        os.rmdir(path)
+        must(IFPIN, "gc")
+        for name in "packets", "options", "denied":
+            self.assertEqual(len(self.keys(name)), 1, name)
+        self.assertEqual([self.sends(self.agent, n) for n in (1, 2)], ["17", "!EPERM"])
+        os.mkdir(path)
 
 
 class Existing(AttachLab):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Which confinements are in force: ifpin list and ifpin status."""
+import glob
 import json
 import os
 import signal
@@ -254,23 +255,40 @@ class NotHeld(ListLab):
         self.assertEqual((code, pins["web"]["state"]), (NOT_HELD, "broken"))
 
     def test_maps_taken_away(self):
-        for part in "state", "packets", "meta":
+        """Those of the programs, which all share, and what one is by itself."""
+        for part in "pins", "packets":
             self.attach(part)
-            os.unlink(f"{FOLDER}/pin_{part}/{part}")
-        self.assertEqual(self.states(), {"state": "broken", "packets": "broken", "meta": "broken"})
-        c = self.status("state")[1]["state"]
-        self.assertIsNone(c["passed"])
-        self.assertIsNone(c["denied"])
+            path, = glob.glob(f"{FOLDER}/host_*/set_*_0/{part}")
+            os.rename(path, f"{path}-away")
+            self.assertEqual(self.states(), {part: "broken"})
+            c = self.status(part)[1][part]
+            self.assertIsNone(c["passed"])
+            self.assertIsNone(c["denied"])
+            os.rename(f"{path}-away", path)
+            self.assertEqual(self.states(), {part: "held"})
+            must(IFPIN, "detach", part)
+        self.attach("meta")
+        self.attach("web")
+        os.unlink(f"{FOLDER}/pin_meta/meta")
+        self.assertEqual(self.states(), {"meta": "broken", "web": "held"})
 
     def test_another_version(self):
         self.attach("web")
-        for part in "meta", "state":
-            self.attach(part)
-            path = f"{FOLDER}/pin_{part}/{part}"
-            os.unlink(path)
-            must("bpftool", "map", "create", path, "type", "array", "key", "4", "value", "16384",
-                 "entries", "1", "name", "other")
-        self.assertEqual(self.states(), {"meta": "broken", "state": "broken", "web": "held"})
+        self.attach("meta")
+        self.replace(f"{FOLDER}/pin_meta/meta")
+        self.assertEqual(self.states(), {"meta": "broken", "web": "held"})
+        path, = glob.glob(f"{FOLDER}/host_*/set_*_0/pins")
+        self.replace(path)
+        self.assertEqual(self.states(), {"meta": "broken", "web": "broken"})
+        # Whoever cannot read the programs that are there loads others, beside them.
+        self.attach("new")
+        self.assertEqual(self.states(), {"meta": "broken", "web": "broken", "new": "held"})
+
+    @staticmethod
+    def replace(path):
+        os.unlink(path)
+        must("bpftool", "map", "create", path, "type", "array", "key", "4", "value", "16384",
+             "entries", "1", "name", "other")
 
     def test_other_network_namespace(self):
         self.attach("here")

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import socket
+import struct
 import subprocess
 import sys
 
@@ -185,9 +186,23 @@ s.bind(("0.0.0.0", 5013))""", entering(late))
         for line in must("bpftool", "cgroup", "show", confined).splitlines()[1:]:
             number, kind = line.split()[:2]
             must("bpftool", "cgroup", "attach", late, kind, "id", number, "multi")
+        self.copy_storage(number, confined, late)
         s = self.one(p.pid)
         self.assertEqual((s["verdict"], s["device"], s["confinement"]), ("elsewhere", "out0", name))
         holder.stdin.close()
+
+    @staticmethod
+    def copy_storage(program, source, to):
+        """What the programs do for one cgroup, they do for another."""
+        def key(path):
+            return [f"{b:#x}" for b in struct.pack("Q", os.stat(path).st_ino)]
+        for number in json.loads(must("bpftool", "-j", "prog", "show", "id", program))["map_ids"]:
+            kind = json.loads(must("bpftool", "-j", "map", "show", "id", str(number)))["type"]
+            if kind == "cgroup_storage":
+                value = json.loads(must("bpftool", "-j", "map", "lookup", "id", str(number), "key",
+                                        *key(source)))["value"]
+                must("bpftool", "map", "update", "id", str(number), "key", *key(to), "value",
+                     *value, "exist")
 
     def test_unheld(self):
         """Neither filter nor capabilities hold a process that was moved into a confinement."""
