@@ -50,28 +50,39 @@ __noinline int is_told(int judgement)
 	return 0;
 }
 
-/* To all who watch. What does not fit into the buffer of one is lost to that one only. */
+/*
+ * To one who watches. What does not fit into his buffer is lost to him only. Neither inlined nor
+ * static, as above: else it would be looked at for each of them.
+ */
+__noinline int publish_to(const struct ifpin_denial_event *ev, __u32 slot)
+{
+	struct ifpin_denials *d;
+	__u32 key = slot;
+	void *buffer;
+
+	if (!ev || slot >= IFPIN_WATCHERS)
+		return 0;
+	/* One who watches others only has a buffer there, too. */
+	if (host.only[slot] && host.only[slot] != ev->id)
+		return 0;
+	buffer = bpf_map_lookup_elem(&watchers, &key);
+	if (!buffer || !bpf_ringbuf_output(buffer, (void *)ev, sizeof(*ev), 0))
+		return 0;
+	d = own_denials();
+	if (d)
+		__sync_fetch_and_add(&d->lost[slot], 1);
+	return 0;
+}
+
 static __always_inline void publish(struct ifpin_denial_event *ev, int judgement)
 {
-	struct ifpin_denials *d = own_denials();
-
-	if (!d)
-		return;
 	ev->time = bpf_ktime_get_ns();
 	ev->id = own()->id;
 	ev->reason = reason_of(judgement);
 #pragma clang loop unroll(disable)
-	for (__u32 i = 0; i < IFPIN_WATCHERS; i++) {
-		__u32 slot = i;
-		void *buffer;
-
-		/* One who watches others only has a buffer there, too. */
-		if (!(host.watching >> i & 1) || (host.only[i] && host.only[i] != ev->id))
-			continue;
-		buffer = bpf_map_lookup_elem(&watchers, &slot);
-		if (buffer && bpf_ringbuf_output(buffer, ev, sizeof(*ev), 0))
-			__sync_fetch_and_add(&d->lost[i], 1);
-	}
+	for (__u32 i = 0; i < IFPIN_WATCHERS; i++)
+		if (host.watching >> i & 1)
+			publish_to(ev, i);
 }
 
 static __always_inline void tell_task(struct ifpin_denial_event *ev)
