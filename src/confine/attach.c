@@ -287,7 +287,10 @@ static int arm(struct attach *a, struct ifpin_error *err)
 
 /* ---- the sockets that are there ---- */
 
-/* A process that stops its own cgroup would never go on. */
+/*
+ * A process that stops its own cgroup would never go on. And what it makes for all confinements
+ * would count as memory of that cgroup, whose limit would then be felt by all.
+ */
 static int step_out(struct attach *a, struct ifpin_error *err)
 {
 	_cleanup_close_ int root = -1;
@@ -440,12 +443,12 @@ int ifp_try_inside(int cgroup_fd, uint32_t ifindex, struct ifpin_error *err)
 static int confine(struct attach *a, struct ifpin_error *err)
 {
 	const struct ifpin_attach_opts *o = a->opts;
-	int r = make_value(a, err);
+	int r = step_out(a, err);
 
 	if (!r)
-		r = pin_all(a, err);
+		r = make_value(a, err);
 	if (!r)
-		r = step_out(a, err);
+		r = pin_all(a, err);
 	if (r)
 		return r;
 	a->existing = (struct ifp_existing){
