@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "follow.h"
+#include "lsm.h"
 #include "programs.h"
 
 #include <errno.h>
@@ -14,6 +15,7 @@ struct run {
 	const struct ifpin_confine_opts *opts;
 	struct ifp_cgroup cgroup;
 	struct ifp_programs *programs;
+	struct ifp_lsm *lsm; /* NULL: the kernel has none */
 	struct ifp_follow *follow;
 	struct ifp_filter *filter;
 	struct ifp_user user;
@@ -57,10 +59,16 @@ static void say_mechanisms(const struct run *r)
 	else if (!o->isolate)
 		ifp_say(o,
 			"not held: tracing processes outside of the same user (Landlock scopes, Linux 6.12)");
+	if (r->lsm) {
+		ifp_say(o,
+			"BPF LSM: sockets made outside cannot be received; other address families, and "
+			"look-ups of IPv6 routes, are refused");
+		return;
+	}
 	ifp_say(o,
-		"not held on this kernel: sockets handed over by processes outside (SCM_RIGHTS)");
+		"not held: sockets handed over by processes outside (SCM_RIGHTS; BPF LSM, which is not active)");
 	ifp_say(o,
-		"not held on this kernel: a look-up of an IPv6 route may make the kernel look for a gateway");
+		"not held: a look-up of an IPv6 route may make the kernel look for a gateway (BPF LSM)");
 }
 
 int ifp_name_check(const char *name, struct ifpin_error *err)
@@ -106,6 +114,17 @@ static int load(struct run *r, struct ifpin_error *err)
 	return e;
 }
 
+/* From here on nobody inside is without it. */
+static int arm_lsm(struct run *r, struct ifpin_error *err)
+{
+	int e = r->lsm ? ifp_lsm_attach(r->lsm, r->cgroup.fd, err) : 0;
+
+	if (r->lsm && !e)
+		e = ifp_lsm_arm(r->lsm, r->cgroup.fd, ifp_families(r->opts),
+			ifp_programs_id(r->programs), err);
+	return e;
+}
+
 /* All that can be refused before anything is made. */
 static int prepare(struct run *r, struct ifpin_error *err)
 {
@@ -126,10 +145,12 @@ static int prepare(struct run *r, struct ifpin_error *err)
 	if (!e)
 		e = load(r, err);
 	if (!e)
+		e = ifp_lsm_open(&r->lsm, err);
+	if (!e)
 		e = ifp_cgroup_make(o->name, &r->cgroup, err);
 	if (!e)
 		e = ifp_programs_attach(r->programs, r->cgroup.fd, err);
-	return e;
+	return e ?: arm_lsm(r, err);
 }
 
 static bool read_one(int fd, struct ifp_child_report *ret)
@@ -168,6 +189,7 @@ static int start_and_wait(struct run *r, struct ifpin_summary *sum, struct ifpin
 		.dns = &r->dns,
 		.cgroup_fd = r->cgroup.fd,
 		.signals = &r->signals,
+		.lsm_probe = r->lsm ? ifp_programs_id(r->programs) : 0,
 	};
 	_cleanup_close_ int self = -1;
 	int pipefd[2], status = IFPIN_EXIT_SETUP, e;
@@ -205,14 +227,23 @@ static int start_and_wait(struct run *r, struct ifpin_summary *sum, struct ifpin
 
 static void finish(struct run *r, struct ifpin_summary *sum)
 {
+	uint64_t denials[IFPIN_REASON_SLOTS] = {};
+
+	/* These counters go with the cgroup, the others with the programs. */
+	if (r->lsm && r->cgroup.fd >= 0)
+		ifp_lsm_denials(r->lsm, r->cgroup.fd, denials);
 	if (r->cgroup.fd >= 0)
 		sum->left_behind = ifp_cgroup_destroy(&r->cgroup);
 	if (r->init > 0)
 		waitpid(r->init, NULL, sum->left_behind ? WNOHANG : 0);
-	if (r->programs)
-		ifp_denials_from(ifp_programs_denials(r->programs), sum->denials, &sum->n_denials);
+	if (r->programs) {
+		for (int i = 0; i < IFPIN_REASON_COUNT; i++)
+			denials[i] += ifp_programs_denials(r->programs)[i];
+		ifp_denials_from(denials, sum->denials, &sum->n_denials);
+	}
 	ifp_follow_free(r->follow);
 	ifp_programs_free(r->programs);
+	ifp_lsm_free(r->lsm);
 	ifp_filter_free(r->filter);
 	ifp_user_free(&r->user);
 	ifp_signals_unblock(&r->signals);

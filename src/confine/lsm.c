@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: MIT
+#include "lsm.h"
+#include "lsm_terms.h"
+#include "policy.h"
+#include "store.h"
+
+#include "host/cgroup.h"
+
+#include "lsm.skel.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+/* The kernel's own, which no header of user space has: no trampolines on this architecture. */
+#define KERNEL_ENOTSUPP 524
+
+enum object { RECEIVE, CREATE, LOOKUP, TERMS, OBJECTS };
+static const char *const files[OBJECTS] = {"receive", "create", "lookup", "terms"};
+
+struct ifp_lsm {
+	int fds[OBJECTS];
+};
+
+void ifp_lsm_free(struct ifp_lsm *l)
+{
+	if (!l)
+		return;
+	for (int i = 0; i < OBJECTS; i++)
+		ifp_closep(&l->fds[i]);
+	free(l);
+}
+
+static void freep(struct ifp_lsm **l)
+{
+	ifp_lsm_free(*l);
+}
+
+static void destroyp(struct lsm_bpf **skel)
+{
+	lsm_bpf__destroy(*skel);
+}
+
+/* Of the list of active modules, also where nobody has mounted securityfs. */
+static int open_list(void)
+{
+	_cleanup_close_ int fs = -1, root = -1;
+	int fd = open("/sys/kernel/security/lsm", O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0)
+		return fd;
+	fs = fsopen("securityfs", FSOPEN_CLOEXEC);
+	if (fs < 0 || fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
+		return -errno;
+	root = fsmount(fs, FSMOUNT_CLOEXEC, 0);
+	fd = root < 0 ? -1 : openat(root, "lsm", O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+/* Programs can be loaded and attached where "bpf" is not among the active modules, and never run. */
+static bool is_active(void)
+{
+	_cleanup_close_ int fd = open_list();
+	char list[512] = "", *name, *save = NULL;
+
+	if (fd < 0 || read(fd, list, sizeof(list) - 1) < 0 || access("/sys/kernel/btf/vmlinux", R_OK))
+		return false;
+	for (name = strtok_r(list, ",\n", &save); name; name = strtok_r(NULL, ",\n", &save))
+		if (!strcmp(name, "bpf"))
+			return true;
+	return false;
+}
+
+/* ---- those that stand in bpffs ---- */
+
+/* By what they are, so that another version of ifpin has its own (FNV-1a). */
+static const char *tag(char ret[17])
+{
+	uint64_t hash = 0xcbf29ce484222325ULL;
+	size_t size = 0;
+	const uint8_t *elf = lsm_bpf__elf_bytes(&size);
+
+	for (size_t i = 0; i < size; i++)
+		hash = (hash ^ elf[i]) * 0x100000001b3ULL;
+	snprintf(ret, 17, "%016llx", (unsigned long long)hash);
+	return ret;
+}
+
+static bool open_kept(const struct ifp_store *s, struct ifp_lsm *l)
+{
+	char name[17];
+
+	tag(name);
+	for (int i = 0; i < OBJECTS; i++) {
+		l->fds[i] = ifp_store_get(s, "lsm", name, files[i]);
+		if (l->fds[i] < 0)
+			return false;
+	}
+	return true;
+}
+
+static int pin_all(const struct ifp_store *s, const struct ifp_lsm *l, const char *name)
+{
+	char path[256], to[256];
+
+	if (mkdir(ifp_store_path(s, "new", name, NULL, path), 0700))
+		return -errno;
+	for (int i = 0; i < OBJECTS; i++)
+		if (bpf_obj_pin(l->fds[i], ifp_store_path(s, "new", name, files[i], path)))
+			return -errno;
+	return rename(ifp_store_path(s, "new", name, NULL, path),
+		       ifp_store_path(s, "lsm", name, NULL, to))
+		       ? -errno
+		       : 0;
+}
+
+/*
+ * Those who come later are faster for it, and that is all: so nobody waits for a writer, and what
+ * goes wrong leaves nothing.
+ */
+static void keep(const struct ifp_store *s, const struct ifp_lsm *l)
+{
+	char name[17];
+
+	if (flock(s->fd, LOCK_EX | LOCK_NB))
+		return;
+	tag(name);
+	if (!ifp_store_has(s, "lsm", name) && pin_all(s, l, name))
+		ifp_store_remove(s, "new", name);
+	flock(s->fd, LOCK_UN);
+}
+
+/* ---- loading ---- */
+
+static int no_print(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	(void)level;
+	(void)fmt;
+	(void)ap;
+	return 0;
+}
+
+static int take(const struct lsm_bpf *skel, struct ifp_lsm *l)
+{
+	const int fds[OBJECTS] = {
+		[RECEIVE] = bpf_program__fd(skel->progs.receive),
+		[CREATE] = bpf_program__fd(skel->progs.create),
+		[LOOKUP] = bpf_program__fd(skel->progs.lookup),
+		[TERMS] = bpf_map__fd(skel->maps.terms),
+	};
+
+	for (int i = 0; i < OBJECTS; i++) {
+		l->fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 0);
+		if (l->fds[i] < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+static int load(struct ifp_lsm *l)
+{
+	libbpf_print_fn_t old = libbpf_set_print(no_print);
+	_cleanup_(destroyp) struct lsm_bpf *skel = lsm_bpf__open_and_load();
+	int e = errno;
+
+	libbpf_set_print(old);
+	return skel ? take(skel, l) : -e;
+}
+
+/* Nothing is refused by what nobody has armed. Return: 0; -ENOTSUP: not on this architecture. */
+static int try_attach(const struct ifp_lsm *l)
+{
+	_cleanup_close_ int root = ifp_cgroup_root();
+	_cleanup_close_ int link =
+		root < 0 ? root : bpf_link_create(l->fds[CREATE], root, BPF_LSM_CGROUP, NULL);
+
+	if (link >= 0)
+		return 0;
+	return errno == KERNEL_ENOTSUPP ? -ENOTSUP : -errno;
+}
+
+int ifp_lsm_open(struct ifp_lsm **ret, struct ifpin_error *err)
+{
+	_cleanup_(freep) struct ifp_lsm *l = NULL;
+	_cleanup_(ifp_store_closep) struct ifp_store s = {.fd = -1};
+	int r;
+
+	*ret = NULL;
+	if (!is_active())
+		return 0;
+	l = malloc(sizeof(*l));
+	if (!l)
+		return ifp_fail(err, -ENOMEM, "out of memory");
+	memset(l->fds, -1, sizeof(l->fds));
+	if (ifp_store_try(&s) || !open_kept(&s, l)) {
+		r = load(l);
+		if (r)
+			return ifp_fail_errno(err, r,
+				"the kernel has BPF LSM and does not load the programs for it");
+		r = try_attach(l);
+		if (r == -ENOTSUP)
+			return 0;
+		if (r)
+			return ifp_fail_errno(err, r,
+				"the kernel has BPF LSM and attaches no program to a cgroup");
+		if (s.fd >= 0)
+			keep(&s, l);
+	}
+	*ret = l;
+	l = NULL;
+	return 0;
+}
+
+bool ifp_lsm_available(void)
+{
+	_cleanup_(freep) struct ifp_lsm *l = NULL;
+	struct ifpin_error err;
+
+	return !ifp_lsm_open(&l, &err) && l;
+}
+
+/* ---- one cgroup ---- */
+
+int ifp_lsm_attach(const struct ifp_lsm *l, int cgroup_fd, struct ifpin_error *err)
+{
+	for (int i = 0; i < TERMS; i++)
+		if (bpf_prog_attach(l->fds[i], cgroup_fd, BPF_LSM_CGROUP, BPF_F_ALLOW_MULTI))
+			return ifp_fail_errno(err, -errno,
+				"cannot attach the BPF LSM program %s to the cgroup", files[i]);
+	return 0;
+}
+
+int ifp_lsm_arm(const struct ifp_lsm *l, int cgroup_fd, uint64_t families, uint32_t probe,
+	struct ifpin_error *err)
+{
+	/* What an internet socket or a netlink socket made outside does, nobody here would see. */
+	const uint64_t judged = 1ULL << AF_INET | 1ULL << AF_INET6 | 1ULL << AF_NETLINK;
+	uint64_t id = 0;
+	int r = ifp_cgroup_id(cgroup_fd, &id);
+	struct ifpin_lsm_terms t = {
+		.cgroup = id,
+		.families = families,
+		.carried = families & ~judged,
+		.probe = probe,
+		.armed = 1,
+	};
+
+	if (!r && bpf_map_update_elem(l->fds[TERMS], &id, &t, BPF_EXIST))
+		r = -errno;
+	return r ? ifp_fail_errno(err, r, "cannot put the BPF LSM programs in force") : 0;
+}
+
+int ifp_lsm_try(uint32_t probe)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, (int)probe);
+
+	return fd < 0 && errno == IFPIN_LSM_PROBE_ERROR ? 0 : -ENOTSUP;
+}
+
+void ifp_lsm_denials(const struct ifp_lsm *l, int cgroup_fd, uint64_t *counts)
+{
+	static const enum ifpin_reason reasons[IFPIN_LSM_DENIED] = {
+		[IFPIN_LSM_FOREIGN] = IFPIN_DENY_FOREIGN,
+		[IFPIN_LSM_FAMILY] = IFPIN_DENY_FAMILY,
+		[IFPIN_LSM_LOOKUP] = IFPIN_DENY_LOOKUP,
+	};
+	struct ifpin_lsm_terms t;
+	uint64_t id;
+
+	if (ifp_cgroup_id(cgroup_fd, &id) || bpf_map_lookup_elem(l->fds[TERMS], &id, &t))
+		return;
+	for (int i = 0; i < IFPIN_LSM_DENIED; i++)
+		counts[reasons[i]] += t.denied[i];
+}
