@@ -21,10 +21,13 @@
 #define KERNEL_ENOTSUPP 524
 
 enum object { RECEIVE, CREATE, LOOKUP, TERMS, OBJECTS };
+#define PROGRAMS TERMS
 static const char *const files[OBJECTS] = {"receive", "create", "lookup", "terms"};
+static const char *const link_files[PROGRAMS] = {"link0", "link1", "link2"};
 
 struct ifp_lsm {
 	int fds[OBJECTS];
+	int links[PROGRAMS]; /* while it is made */
 };
 
 void ifp_lsm_free(struct ifp_lsm *l)
@@ -33,6 +36,8 @@ void ifp_lsm_free(struct ifp_lsm *l)
 		return;
 	for (int i = 0; i < OBJECTS; i++)
 		ifp_closep(&l->fds[i]);
+	for (int i = 0; i < PROGRAMS; i++)
+		ifp_closep(&l->links[i]);
 	free(l);
 }
 
@@ -113,6 +118,10 @@ static int pin_all(const struct ifp_store *s, const struct ifp_lsm *l, const cha
 	for (int i = 0; i < OBJECTS; i++)
 		if (bpf_obj_pin(l->fds[i], ifp_store_path(s, "new", name, files[i], path)))
 			return -errno;
+	for (int i = 0; i < PROGRAMS; i++)
+		if (bpf_obj_pin(l->links[i],
+			    ifp_store_path(s, "new", name, link_files[i], path)))
+			return -errno;
 	return rename(ifp_store_path(s, "new", name, NULL, path),
 		       ifp_store_path(s, "lsm", name, NULL, to))
 		       ? -errno
@@ -172,16 +181,24 @@ static int load(struct ifp_lsm *l)
 	return skel ? take(skel, l) : -e;
 }
 
-/* Nothing is refused by what nobody has armed. Return: 0; -ENOTSUP: not on this architecture. */
-static int try_attach(const struct ifp_lsm *l)
+/*
+ * At the root of all cgroups, where nobody arms them, so nothing is refused. It shows whether they can
+ * be attached; and as long as they are somewhere, the kernel need not make its entries to the hooks
+ * anew for each confinement, which takes as long as all the rest of a start.
+ * Return: 0; -ENOTSUP: not on this architecture; -errno.
+ */
+static int attach_at_root(struct ifp_lsm *l)
 {
 	_cleanup_close_ int root = ifp_cgroup_root();
-	_cleanup_close_ int link =
-		root < 0 ? root : bpf_link_create(l->fds[CREATE], root, BPF_LSM_CGROUP, NULL);
 
-	if (link >= 0)
-		return 0;
-	return errno == KERNEL_ENOTSUPP ? -ENOTSUP : -errno;
+	if (root < 0)
+		return root;
+	for (int i = 0; i < PROGRAMS; i++) {
+		l->links[i] = bpf_link_create(l->fds[i], root, BPF_LSM_CGROUP, NULL);
+		if (l->links[i] < 0)
+			return errno == KERNEL_ENOTSUPP ? -ENOTSUP : -errno;
+	}
+	return 0;
 }
 
 int ifp_lsm_open(struct ifp_lsm **ret, struct ifpin_error *err)
@@ -196,13 +213,13 @@ int ifp_lsm_open(struct ifp_lsm **ret, struct ifpin_error *err)
 	l = malloc(sizeof(*l));
 	if (!l)
 		return ifp_fail(err, -ENOMEM, "out of memory");
-	memset(l->fds, -1, sizeof(l->fds));
+	memset(l, -1, sizeof(*l));
 	if (ifp_store_try(&s) || !open_kept(&s, l)) {
 		r = load(l);
 		if (r)
 			return ifp_fail_errno(err, r,
 				"the kernel has BPF LSM and does not load the programs for it");
-		r = try_attach(l);
+		r = attach_at_root(l);
 		if (r == -ENOTSUP)
 			return 0;
 		if (r)
@@ -228,7 +245,7 @@ bool ifp_lsm_available(void)
 
 int ifp_lsm_attach(const struct ifp_lsm *l, int cgroup_fd, struct ifpin_error *err)
 {
-	for (int i = 0; i < TERMS; i++)
+	for (int i = 0; i < PROGRAMS; i++)
 		if (bpf_prog_attach(l->fds[i], cgroup_fd, BPF_LSM_CGROUP, BPF_F_ALLOW_MULTI))
 			return ifp_fail_errno(err, -errno,
 				"cannot attach the BPF LSM program %s to the cgroup", files[i]);
