@@ -6,6 +6,7 @@
  */
 #include "attach.h"
 #include "follow.h"
+#include "lsm.h"
 #include "pins.h"
 
 #include "host/cgroup.h"
@@ -37,6 +38,7 @@ struct attach {
 	struct ifp_host_maps host;
 	struct ifp_addrs addrs;
 	struct ifp_programs *programs;
+	struct ifp_lsm *lsm; /* NULL: the kernel has none */
 	struct ifp_existing existing;
 	struct ifp_freeze freeze;
 	struct ifp_meta meta;
@@ -222,6 +224,8 @@ static int make_programs(struct attach *a, struct ifpin_error *err)
 	}
 	if (!r)
 		r = ifp_programs_load(&po, &a->programs, err);
+	if (!r)
+		r = ifp_lsm_open(&a->store, &a->lsm, err);
 	if (r)
 		return r;
 	s = ifp_programs_state(a->programs);
@@ -240,6 +244,8 @@ static int pin_all(struct attach *a, struct ifpin_error *err)
 	a->made = true;
 	r = ifp_programs_pin(a->programs, a->target.fd,
 		ifp_store_path(&a->store, "new", a->target.name, NULL, path), err);
+	if (!r && a->lsm)
+		r = ifp_lsm_pin(a->lsm, a->target.fd, path, err);
 	if (r)
 		return r;
 	a->meta.version = IFP_META_VERSION;
@@ -320,6 +326,10 @@ static int settle_and_arm(struct attach *a, struct ifpin_error *err)
 	if (r)
 		return ifp_fail_errno(err, r, "cannot list the host's sockets");
 	ifp_programs_arm(a->programs);
+	if (a->lsm)
+		r = ifp_lsm_arm(a->lsm, a->target.fd, ifp_families(0), a->meta.id, err);
+	if (r)
+		return r;
 	/* All of them once more, now that nothing can be added. */
 	r = ifp_existing_read(e, err);
 	if (!r)
@@ -364,7 +374,7 @@ static int settle_queued(struct attach *a, struct ifpin_error *err)
 
 /* ---- a process inside ---- */
 
-static int try_in(int cgroup_fd, uint32_t ifindex)
+static int try_in(int cgroup_fd, uint32_t ifindex, uint32_t lsm_probe)
 {
 	int pidfd = -1;
 	struct clone_args args = {
@@ -378,7 +388,7 @@ static int try_in(int cgroup_fd, uint32_t ifindex)
 	if (pid < 0)
 		return -errno;
 	if (!pid)
-		_exit(-ifp_try_pin(ifindex));
+		_exit(-(ifp_try_pin(ifindex) ?: lsm_probe ? ifp_lsm_try(lsm_probe) : 0));
 	/* Somebody may stop the cgroup just now; what stands still there can be killed. */
 	if (!poll(&(struct pollfd){.fd = pidfd, .events = POLLIN}, 1, TRY_MS))
 		kill(pid, SIGKILL);
@@ -390,7 +400,8 @@ static int try_in(int cgroup_fd, uint32_t ifindex)
 }
 
 /* In a cgroup below, for not every cgroup may have processes of its own. */
-int ifp_try_inside(int cgroup_fd, uint32_t ifindex, struct ifpin_error *err)
+int ifp_try_inside(
+	int cgroup_fd, uint32_t ifindex, uint32_t lsm_probe, struct ifpin_error *err)
 {
 	_cleanup_close_ int fd = -1;
 	int r;
@@ -398,12 +409,14 @@ int ifp_try_inside(int cgroup_fd, uint32_t ifindex, struct ifpin_error *err)
 	if (mkdirat(cgroup_fd, PROBE_CGROUP, 0755) && errno != EEXIST)
 		return ifp_fail_errno(err, -errno, "cannot make a cgroup below the one to confine");
 	fd = openat(cgroup_fd, PROBE_CGROUP, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	r = fd < 0 ? -errno : try_in(fd, ifindex);
+	r = fd < 0 ? -errno : try_in(fd, ifindex, lsm_probe);
 	unlinkat(cgroup_fd, PROBE_CGROUP, AT_REMOVEDIR);
 	if (r == -ENOTSUP)
 		return ifp_fail(err, r,
 			"the kernel does not tie sockets to the interface by BPF (bpf_setsockopt, "
 			"SO_BINDTOIFINDEX; ifpin needs Linux 6.1)");
+	if (r == -ENODATA)
+		return ifp_fail(err, r, "the BPF LSM programs do not run in the cgroup");
 	return r ? ifp_fail_errno(err, r, "cannot try the confinement from inside") : 0;
 }
 
@@ -437,7 +450,8 @@ static int confine(struct attach *a, struct ifpin_error *err)
 	if (!r && a->freeze.by_others)
 		ifp_attach_say(o, "note: the cgroup is frozen, so nothing was tried from inside");
 	else if (!r && !a->nested)
-		r = ifp_try_inside(a->target.fd, o->device.ifindex, err);
+		r = ifp_try_inside(
+			a->target.fd, o->device.ifindex, a->lsm ? a->meta.id : 0, err);
 	if (r)
 		return r;
 	r = ifp_store_commit(&a->store, a->target.name);
@@ -472,10 +486,12 @@ static void say_done(struct attach *a)
 			"joins of multicast groups on other devices, and, once %s is gone, another "
 			"device that gets its index",
 			foreign, o->device.name);
-	ifp_attach_say(o,
-		"not held on this kernel: sockets handed over by processes outside (SCM_RIGHTS), also "
-		"those that wait in a unix socket or io_uring whose descriptor is closed");
-	ifp_notices(o, &a->target);
+	if (!a->lsm)
+		ifp_attach_say(o,
+			"not held: sockets handed over by processes outside (SCM_RIGHTS; BPF LSM, which "
+			"is not active), also those that wait in a unix socket or io_uring whose "
+			"descriptor is closed");
+	ifp_notices(o, &a->target, a->lsm != NULL);
 }
 
 static void finish(struct attach *a)
@@ -492,6 +508,7 @@ static void finish(struct attach *a)
 		ifp_target_move_back(&a->target);
 	ifp_existing_free(&a->existing);
 	ifp_programs_free(a->programs);
+	ifp_lsm_free(a->lsm);
 	ifp_addrs_free(&a->addrs);
 	ifp_host_maps_close(&a->host);
 	ifp_store_closep(&a->store);

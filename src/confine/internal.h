@@ -41,8 +41,8 @@ void ifp_cgroup_tidy(const struct ifp_cgroup *cg);
 
 struct ifp_filter;
 
-/* A bit for each address family of which sockets may be made. */
-uint64_t ifp_families(const struct ifpin_confine_opts *opts);
+/* A bit for each address family of which sockets may be made: those for everybody, and further. */
+uint64_t ifp_families(uint64_t further);
 /* Compiles the system call filter. Return: 0; -ENOSYS: no seccomp filters; -ENOMEM. */
 int ifp_filter_make(
 	const struct ifpin_confine_opts *opts, struct ifp_filter **ret, struct ifpin_error *err);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "lsm.h"
 #include "lsm_terms.h"
-#include "policy.h"
 #include "store.h"
 
 #include "host/cgroup.h"
@@ -132,16 +131,17 @@ static int pin_all(const struct ifp_store *s, const struct ifp_lsm *l, const cha
  * Those who come later are faster for it, and that is all: so nobody waits for a writer, and what
  * goes wrong leaves nothing.
  */
-static void keep(const struct ifp_store *s, const struct ifp_lsm *l)
+static void keep(const struct ifp_store *s, const struct ifp_lsm *l, bool is_locked)
 {
 	char name[17];
 
-	if (flock(s->fd, LOCK_EX | LOCK_NB))
+	if (!is_locked && flock(s->fd, LOCK_EX | LOCK_NB))
 		return;
 	tag(name);
 	if (!ifp_store_has(s, "lsm", name) && pin_all(s, l, name))
 		ifp_store_remove(s, "new", name);
-	flock(s->fd, LOCK_UN);
+	if (!is_locked)
+		flock(s->fd, LOCK_UN);
 }
 
 /* ---- loading ---- */
@@ -201,10 +201,11 @@ static int attach_at_root(struct ifp_lsm *l)
 	return 0;
 }
 
-int ifp_lsm_open(struct ifp_lsm **ret, struct ifpin_error *err)
+int ifp_lsm_open(const struct ifp_store *locked, struct ifp_lsm **ret, struct ifpin_error *err)
 {
 	_cleanup_(freep) struct ifp_lsm *l = NULL;
-	_cleanup_(ifp_store_closep) struct ifp_store s = {.fd = -1};
+	_cleanup_(ifp_store_closep) struct ifp_store own = {.fd = -1};
+	const struct ifp_store *s = locked ? locked : &own;
 	int r;
 
 	*ret = NULL;
@@ -214,7 +215,7 @@ int ifp_lsm_open(struct ifp_lsm **ret, struct ifpin_error *err)
 	if (!l)
 		return ifp_fail(err, -ENOMEM, "out of memory");
 	memset(l, -1, sizeof(*l));
-	if (ifp_store_try(&s) || !open_kept(&s, l)) {
+	if ((!locked && ifp_store_try(&own)) || !open_kept(s, l)) {
 		r = load(l);
 		if (r)
 			return ifp_fail_errno(err, r,
@@ -225,8 +226,8 @@ int ifp_lsm_open(struct ifp_lsm **ret, struct ifpin_error *err)
 		if (r)
 			return ifp_fail_errno(err, r,
 				"the kernel has BPF LSM and attaches no program to a cgroup");
-		if (s.fd >= 0)
-			keep(&s, l);
+		if (s->fd >= 0)
+			keep(s, l, locked);
 	}
 	*ret = l;
 	l = NULL;
@@ -238,7 +239,7 @@ bool ifp_lsm_available(void)
 	_cleanup_(freep) struct ifp_lsm *l = NULL;
 	struct ifpin_error err;
 
-	return !ifp_lsm_open(&l, &err) && l;
+	return !ifp_lsm_open(NULL, &l, &err) && l;
 }
 
 /* ---- one cgroup ---- */
@@ -249,6 +250,25 @@ int ifp_lsm_attach(const struct ifp_lsm *l, int cgroup_fd, struct ifpin_error *e
 		if (bpf_prog_attach(l->fds[i], cgroup_fd, BPF_LSM_CGROUP, BPF_F_ALLOW_MULTI))
 			return ifp_fail_errno(err, -errno,
 				"cannot attach the BPF LSM program %s to the cgroup", files[i]);
+	return 0;
+}
+
+int ifp_lsm_pin(
+	const struct ifp_lsm *l, int cgroup_fd, const char *folder, struct ifpin_error *err)
+{
+	char path[256];
+
+	for (int i = 0; i < PROGRAMS; i++) {
+		_cleanup_close_ int link =
+			bpf_link_create(l->fds[i], cgroup_fd, BPF_LSM_CGROUP, NULL);
+
+		if (link < 0)
+			return ifp_fail_errno(err, -errno,
+				"cannot attach the BPF LSM program %s to the cgroup", files[i]);
+		snprintf(path, sizeof(path), "%s/" IFP_LSM_LINK "%d", folder, i);
+		if (bpf_obj_pin(link, path))
+			return ifp_fail_errno(err, -errno, "cannot pin %s", path);
+	}
 	return 0;
 }
 
@@ -276,21 +296,42 @@ int ifp_lsm_try(uint32_t probe)
 {
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, (int)probe);
 
-	return fd < 0 && errno == IFPIN_LSM_PROBE_ERROR ? 0 : -ENOTSUP;
+	return fd < 0 && errno == IFPIN_LSM_PROBE_ERROR ? 0 : -ENODATA;
 }
 
-void ifp_lsm_denials(const struct ifp_lsm *l, int cgroup_fd, uint64_t *counts)
+static bool read_denials(int map, uint64_t id, uint64_t ret[IFPIN_REASON_SLOTS])
 {
-	static const enum ifpin_reason reasons[IFPIN_LSM_DENIED] = {
-		[IFPIN_LSM_FOREIGN] = IFPIN_DENY_FOREIGN,
-		[IFPIN_LSM_FAMILY] = IFPIN_DENY_FAMILY,
-		[IFPIN_LSM_LOOKUP] = IFPIN_DENY_LOOKUP,
-	};
 	struct ifpin_lsm_terms t;
-	uint64_t id;
 
-	if (ifp_cgroup_id(cgroup_fd, &id) || bpf_map_lookup_elem(l->fds[TERMS], &id, &t))
+	memset(ret, 0, IFPIN_REASON_SLOTS * sizeof(*ret));
+	if (bpf_map_lookup_elem(map, &id, &t))
+		return false;
+	ret[IFPIN_DENY_FOREIGN] = t.denied[IFPIN_LSM_FOREIGN];
+	ret[IFPIN_DENY_FAMILY] = t.denied[IFPIN_LSM_FAMILY];
+	ret[IFPIN_DENY_LOOKUP] = t.denied[IFPIN_LSM_LOOKUP];
+	return true;
+}
+
+void ifp_lsm_denials(const struct ifp_lsm *l, int cgroup_fd, uint64_t ret[IFPIN_REASON_SLOTS])
+{
+	uint64_t id = 0;
+
+	ifp_cgroup_id(cgroup_fd, &id);
+	read_denials(l->fds[TERMS], id, ret);
+}
+
+void ifp_lsm_add_denials(uint64_t cgroup_id, struct ifpin_denial *denials)
+{
+	_cleanup_(ifp_store_closep) struct ifp_store s = {.fd = -1};
+	_cleanup_close_ int map = -1;
+	uint64_t counts[IFPIN_REASON_SLOTS];
+	char name[17];
+
+	if (ifp_store_try(&s))
 		return;
-	for (int i = 0; i < IFPIN_LSM_DENIED; i++)
-		counts[reasons[i]] += t.denied[i];
+	map = ifp_store_get(&s, "lsm", tag(name), files[TERMS]);
+	if (map < 0 || !read_denials(map, cgroup_id, counts))
+		return;
+	for (int i = 0; i < IFPIN_REASON_COUNT; i++)
+		denials[i].count += counts[i];
 }

@@ -120,7 +120,7 @@ static int arm_lsm(struct run *r, struct ifpin_error *err)
 	int e = r->lsm ? ifp_lsm_attach(r->lsm, r->cgroup.fd, err) : 0;
 
 	if (r->lsm && !e)
-		e = ifp_lsm_arm(r->lsm, r->cgroup.fd, ifp_families(r->opts),
+		e = ifp_lsm_arm(r->lsm, r->cgroup.fd, ifp_families(r->opts->allow_families),
 			ifp_programs_id(r->programs), err);
 	return e;
 }
@@ -145,7 +145,7 @@ static int prepare(struct run *r, struct ifpin_error *err)
 	if (!e)
 		e = load(r, err);
 	if (!e)
-		e = ifp_lsm_open(&r->lsm, err);
+		e = ifp_lsm_open(NULL, &r->lsm, err);
 	if (!e)
 		e = ifp_cgroup_make(o->name, &r->cgroup, err);
 	if (!e)

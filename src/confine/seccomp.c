@@ -58,9 +58,9 @@ int ifpin_family_number(const char *name)
 	return -EINVAL;
 }
 
-uint64_t ifp_families(const struct ifpin_confine_opts *opts)
+uint64_t ifp_families(uint64_t further)
 {
-	return allowed_families | opts->allow_families;
+	return allowed_families | further;
 }
 
 /* Refuses a block of families with as few comparisons as an aligned block takes. */
@@ -291,7 +291,7 @@ int ifp_filter_make(
 	const struct ifpin_confine_opts *opts, struct ifp_filter **ret, struct ifpin_error *err)
 {
 	_cleanup_(freep) struct ifp_filter *f = calloc(1, sizeof(*f));
-	uint64_t allowed = ifp_families(opts);
+	uint64_t allowed = ifp_families(opts->allow_families);
 	int r;
 
 	if (!f || !(f->ctx = new_ctx()))
