@@ -7,7 +7,7 @@ import socket
 import subprocess
 import unittest
 
-from lab import IFPIN, MARKER, Lab, must, run
+from lab import HAS_LSM, IFPIN, MARKER, Lab, must, run
 from test_attach import AGENT, Agent, AttachLab
 
 ROUTE = ("s[9].sendto(struct.pack('IHHIIBBBBBBBBIHH16s', 48, 26, {flags}, 0, 0, 10, 128, 0, 0, 0, 0, 0, 0, "
@@ -20,14 +20,6 @@ s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 socket.send_fds(a, [b'x'], [s.fileno()])
 print(len(socket.recv_fds(b, 1, 1)[1]))
 """
-
-
-def is_active():
-    try:
-        with open("/sys/kernel/security/lsm") as f:
-            return "bpf" in f.read().split(",")
-    except FileNotFoundError:
-        return False
 
 
 class Lsm:
@@ -98,7 +90,7 @@ class Lsm:
         self.assertEqual(self.give(u.fileno()), f"([], {int(socket.MSG_CTRUNC)})")
 
 
-@unittest.skipUnless(is_active(), "this kernel has no BPF LSM, or it is not active")
+@unittest.skipUnless(HAS_LSM, "this kernel has no BPF LSM, or it is not active")
 class Run(Lsm, Lab):
     def begin(self, confined):
         argv = ["python3", "-c", AGENT]
@@ -126,7 +118,7 @@ class Run(Lsm, Lab):
         self.test_received_sockets()
 
 
-@unittest.skipUnless(is_active(), "this kernel has no BPF LSM, or it is not active")
+@unittest.skipUnless(HAS_LSM, "this kernel has no BPF LSM, or it is not active")
 class Attached(Lsm, AttachLab):
     def begin(self, confined):
         if confined:
