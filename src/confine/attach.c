@@ -523,7 +523,7 @@ static int check(const struct ifpin_attach_opts *o, struct ifpin_error *err)
 
 	if (o->size != sizeof(*o))
 		return ifp_fail(err, -EINVAL, "options of another version of the library");
-	r = ifp_name_check(o->name, err);
+	r = ifp_name_check(o->name, err) ?: ifp_device_check(&o->device, err);
 	return r ?: ifp_privileges_check(needed, ARRAY_SIZE(needed), err);
 }
 

@@ -175,11 +175,25 @@ static __always_inline int has_way_back(struct __sk_buff *skb)
 	return ifindex && *ifindex == state.ifindex;
 }
 
+/*
+ * What comes in by a device of a VRF is shown as come in by the VRF. But the kernel gives it to a
+ * socket that is tied to the device only if it came by that (inet_sdif).
+ */
+static __always_inline int is_tied(struct __sk_buff *skb, __u32 ifindex)
+{
+	struct bpf_sock *sk = skb->sk;
+
+	return sk && ifindex && sk->bound_dev_if == ifindex;
+}
+
 static __always_inline int judge_ingress(struct __sk_buff *skb)
 {
+	__u32 ifindex;
+
 	if (skb->ifindex == IFPIN_LOOPBACK_IFINDEX)
 		return policy.loopback ? ALLOW : deny(IFPIN_DENY_LOOPBACK);
-	if (skb->ifindex != present(&device_of_packets))
+	ifindex = present(&device_of_packets);
+	if (skb->ifindex != ifindex && !is_tied(skb, ifindex))
 		return deny(IFPIN_DENY_INGRESS);
 	return has_way_back(skb) ? ALLOW : deny(IFPIN_DENY_NO_WAY_BACK);
 }

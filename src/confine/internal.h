@@ -153,6 +153,9 @@ int ifp_supervise(pid_t pid, struct ifp_follow *f, int *ret_status);
 
 /* ---- run.c ---- */
 
+/* Whether traffic can be held to such a device. Return: 0; -EOPNOTSUPP. */
+int ifp_device_check(const struct ifpin_device *d, struct ifpin_error *err);
+
 /* Whether a confinement may be called so; NULL: it will be given a name. Return: 0; -EINVAL. */
 int ifp_name_check(const char *name, struct ifpin_error *err);
 

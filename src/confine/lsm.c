@@ -66,13 +66,30 @@ static int open_list(void)
 	return fd < 0 ? -errno : fd;
 }
 
+/*
+ * Some kernels take no such program from anybody, whatever the list says. Asked with one that is none:
+ * what may be loaded is looked at before what it is.
+ */
+static bool takes_programs(void)
+{
+	const struct bpf_insn nothing = {.code = BPF_JMP | BPF_EXIT};
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = BPF_LSM_CGROUP);
+	int fd = bpf_prog_load(BPF_PROG_TYPE_LSM, "ifpin_ask", "GPL", &nothing, 1, &opts);
+	int e = errno;
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0 || e != EPERM;
+}
+
 /* Programs can be loaded and attached where "bpf" is not among the active modules, and never run. */
 static bool is_active(void)
 {
 	_cleanup_close_ int fd = open_list();
 	char list[512] = "", *name, *save = NULL;
 
-	if (fd < 0 || read(fd, list, sizeof(list) - 1) < 0 || access("/sys/kernel/btf/vmlinux", R_OK))
+	if (fd < 0 || read(fd, list, sizeof(list) - 1) < 0 ||
+		access("/sys/kernel/btf/vmlinux", R_OK) || !takes_programs())
 		return false;
 	for (name = strtok_r(list, ",\n", &save); name; name = strtok_r(NULL, ",\n", &save))
 		if (!strcmp(name, "bpf"))

@@ -19,8 +19,8 @@ struct ifp_store;
  * left there, for the loader takes its time to find its way through the kernel's types. locked: the
  * store, if the caller has it for writing; else NULL.
  *
- * Return: 0, and *ret is NULL where the kernel has no BPF LSM, or none for cgroups (Linux 6.0; arm64:
- * 6.4); -errno: it has, and the programs cannot be used.
+ * Return: 0, and *ret is NULL where the kernel has no BPF LSM, takes no programs for it from anybody,
+ * or none for cgroups (Linux 6.0; arm64: 6.4); -errno: it has, and the programs cannot be used.
  */
 int ifp_lsm_open(
 	const struct ifp_store *locked, struct ifp_lsm **ret, struct ifpin_error *err);

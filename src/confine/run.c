@@ -83,6 +83,15 @@ int ifp_name_check(const char *name, struct ifpin_error *err)
 	return 0;
 }
 
+/* A packet that is routed in a VRF leaves by a device in it, and that is what the programs see. */
+int ifp_device_check(const struct ifpin_device *d, struct ifpin_error *err)
+{
+	if (strcmp(d->kind, "vrf") != 0)
+		return 0;
+	return ifp_fail(err, -EOPNOTSUPP,
+		"%s is a VRF, and packets leave by the interfaces in it: name one of those", d->name);
+}
+
 static void say_routes(const struct ifpin_confine_opts *opts, const struct ifpin_state *s)
 {
 	for (int i = 0; i < 2; i++)
@@ -132,6 +141,8 @@ static int prepare(struct run *r, struct ifpin_error *err)
 	static const cap_value_t needed[] = {CAP_SYS_ADMIN, CAP_NET_ADMIN, CAP_SETPCAP};
 	int e = ifp_name_check(o->name, err);
 
+	if (!e)
+		e = ifp_device_check(&o->device, err);
 	if (!e)
 		e = ifp_privileges_check(needed, ARRAY_SIZE(needed), err);
 	if (!e)

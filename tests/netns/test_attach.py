@@ -62,7 +62,6 @@ class AttachLab(Lab):
         self.path = self.cgroup()
         self.name = os.path.basename(self.path)
         self.agent = Agent(self, self.path)
-        self.sinks = []
         for peer in (self.pin, self.pout):
             sink = peer.socket(socket.AF_INET, socket.SOCK_DGRAM)
             sink.bind(("", 9))
@@ -89,6 +88,19 @@ class AttachLab(Lab):
         """What is pinned, and whether the cgroup stands still."""
         with open(f"{self.path}/cgroup.freeze") as f:
             return run("find", "/sys/fs/bpf", "-name", "pin_*").stdout, f.read()
+
+    def follow(self):
+        self.follower = self.popen([FOLLOWER], stdout=subprocess.PIPE, bufsize=0)
+        self.until("ready")
+
+    def until(self, word):
+        """The line that begins with this word; those before it are kept."""
+        said = []
+        while select.select([self.follower.stdout], [], [], 20)[0]:
+            said.append(self.follower.stdout.readline().decode())
+            if said[-1].split(" ")[0].strip() == word:
+                return said[-1]
+        self.fail(f"the follower never said {word}, but {said}")
 
     def connect_to_peer(self, peer, n, port=7):
         """A listener behind a device, and the agent's connection to it."""
@@ -656,23 +668,6 @@ class Target(AttachLab):
 
 class Devices(AttachLab):
     """A device goes and comes back under a confinement that somebody follows."""
-
-    def setUp(self):
-        super().setUp()
-        self.follower = None
-
-    def follow(self):
-        self.follower = self.popen([FOLLOWER], stdout=subprocess.PIPE, bufsize=0)
-        self.until("ready")
-
-    def until(self, word):
-        """The line that begins with this word; those before it are kept."""
-        said = []
-        while select.select([self.follower.stdout], [], [], 20)[0]:
-            said.append(self.follower.stdout.readline().decode())
-            if said[-1].split(" ")[0].strip() == word:
-                return said[-1]
-        self.fail(f"the follower never said {word}, but {said}")
 
     def make_in0(self, mac="02:00:00:00:01:01", name="in0", index=""):
         for line in (f"link add {name} {index} address {mac} type veth peer name eth1 "
