@@ -45,7 +45,7 @@ def prove(kernel, args):
     script = (f"uname -r; {build}/ifpin run --dns=system lo -- true 2>&1 | tail -1 | tr -d '\\n'; "
               f"echo; {build}/ifpin prove --json=/tmp/r.json >/tmp/out 2>&1; "
               "cat /tmp/r.json || cat /tmp/out")
-    code, out, err = inside(kernel, 900, "sh", "-c", script, args=args)
+    code, out, err = inside(kernel, 1500, "sh", "-c", script, args=args)
     release, _, rest = out.partition("\n")
     refusal, _, text = rest.partition("\n")
     try:
@@ -64,7 +64,7 @@ def counts(report):
 
 
 def tests(kernel, args, modules):
-    code, out, err = inside(kernel, 1500, "tests/run.sh", *modules, args=args)
+    code, out, err = inside(kernel, 2400, "tests/run.sh", *modules, args=args)
     line = re.findall(r"^\d+ passed, \d+ failed.*$", out, re.M)
     bad = re.findall(r"^(?:FAILED|ERROR)\s+(\S+)", out, re.M)
     return (line[-1] if line else f"did not end ({code})"), bad
