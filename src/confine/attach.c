@@ -400,8 +400,7 @@ static int try_in(int cgroup_fd, uint32_t ifindex, uint32_t lsm_probe)
 }
 
 /* In a cgroup below, for not every cgroup may have processes of its own. */
-int ifp_try_inside(
-	int cgroup_fd, uint32_t ifindex, uint32_t lsm_probe, struct ifpin_error *err)
+int ifp_try_inside(int cgroup_fd, uint32_t ifindex, uint32_t lsm_probe, struct ifpin_error *err)
 {
 	_cleanup_close_ int fd = -1;
 	int r;
@@ -450,8 +449,7 @@ static int confine(struct attach *a, struct ifpin_error *err)
 	if (!r && a->freeze.by_others)
 		ifp_attach_say(o, "note: the cgroup is frozen, so nothing was tried from inside");
 	else if (!r && !a->nested)
-		r = ifp_try_inside(
-			a->target.fd, o->device.ifindex, a->lsm ? a->meta.id : 0, err);
+		r = ifp_try_inside(a->target.fd, o->device.ifindex, a->lsm ? a->meta.id : 0, err);
 	if (r)
 		return r;
 	r = ifp_store_commit(&a->store, a->target.name);

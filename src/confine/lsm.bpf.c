@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * What no other program of a cgroup sees: sockets that come from outside, sockets of other families,
- * and a question that makes the kernel itself send.
+ * What no other program of a cgroup sees: sockets that come from outside, sockets of other
+ * families, and a question that makes the kernel itself send.
  *
  * Attached to a cgroup, so the kernel runs them for that one alone: the first two by the cgroup of
- * the process, the third by that of the socket. They are the same for all confinements and are loaded
- * once; what differs stands in the cgroup's own storage.
+ * the process, the third by that of the socket. They are the same for all confinements and are
+ * loaded once; what differs stands in the cgroup's own storage.
  *
- * Structures of the kernel are named as far as they are read; the loader finds where the fields are.
+ * Structures of the kernel are named as far as they are read; the loader finds where the fields
+ * are.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>

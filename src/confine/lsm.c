@@ -67,8 +67,8 @@ static int open_list(void)
 }
 
 /*
- * Some kernels take no such program from anybody, whatever the list says. Asked with one that is none:
- * what may be loaded is looked at before what it is.
+ * Some kernels take no such program from anybody, whatever the list says. Asked with one that is
+ * none: what may be loaded is looked at before what it is.
  */
 static bool takes_programs(void)
 {
@@ -82,19 +82,32 @@ static bool takes_programs(void)
 	return fd >= 0 || e != EPERM;
 }
 
-/* Programs can be loaded and attached where "bpf" is not among the active modules, and never run. */
-static bool is_active(void)
+static bool has_name(char *list, const char *wanted)
 {
-	_cleanup_close_ int fd = open_list();
-	char list[512] = "", *name, *save = NULL;
+	char *name, *save = NULL;
 
-	if (fd < 0 || read(fd, list, sizeof(list) - 1) < 0 ||
-		access("/sys/kernel/btf/vmlinux", R_OK) || !takes_programs())
-		return false;
 	for (name = strtok_r(list, ",\n", &save); name; name = strtok_r(NULL, ",\n", &save))
-		if (!strcmp(name, "bpf"))
+		if (!strcmp(name, wanted))
 			return true;
 	return false;
+}
+
+/*
+ * Programs can be loaded and attached where "bpf" is not among the active modules, and never run.
+ * Return: 1: it is; 0: it is not, or takes no programs; -errno: that cannot be told.
+ */
+static int is_active(void)
+{
+	_cleanup_close_ int fd = open_list();
+	char list[512] = "";
+
+	if (fd < 0)
+		return fd == -ENODEV || fd == -ENOENT ? 0
+						      : fd; /* a kernel without security modules */
+	if (read(fd, list, sizeof(list) - 1) < 0)
+		return -errno;
+	return has_name(list, "bpf") && !access("/sys/kernel/btf/vmlinux", R_OK) &&
+	       takes_programs();
 }
 
 /* ---- those that stand in bpffs ---- */
@@ -135,8 +148,7 @@ static int pin_all(const struct ifp_store *s, const struct ifp_lsm *l, const cha
 		if (bpf_obj_pin(l->fds[i], ifp_store_path(s, "new", name, files[i], path)))
 			return -errno;
 	for (int i = 0; i < PROGRAMS; i++)
-		if (bpf_obj_pin(l->links[i],
-			    ifp_store_path(s, "new", name, link_files[i], path)))
+		if (bpf_obj_pin(l->links[i], ifp_store_path(s, "new", name, link_files[i], path)))
 			return -errno;
 	return rename(ifp_store_path(s, "new", name, NULL, path),
 		       ifp_store_path(s, "lsm", name, NULL, to))
@@ -199,10 +211,10 @@ static int load(struct ifp_lsm *l)
 }
 
 /*
- * At the root of all cgroups, where nobody arms them, so nothing is refused. It shows whether they can
- * be attached; and as long as they are somewhere, the kernel need not make its entries to the hooks
- * anew for each confinement, which takes as long as all the rest of a start.
- * Return: 0; -ENOTSUP: not on this architecture; -errno.
+ * At the root of all cgroups, where nobody arms them, so nothing is refused. It shows whether they
+ * can be attached; and as long as they are somewhere, the kernel need not make its entries to the
+ * hooks anew for each confinement, which takes as long as all the rest of a start. Return: 0;
+ * -ENOTSUP: not on this architecture; -errno.
  */
 static int attach_at_root(struct ifp_lsm *l)
 {
@@ -226,8 +238,9 @@ int ifp_lsm_open(const struct ifp_store *locked, struct ifp_lsm **ret, struct if
 	int r;
 
 	*ret = NULL;
-	if (!is_active())
-		return 0;
+	r = is_active();
+	if (r <= 0)
+		return r ? ifp_fail_errno(err, r, "cannot tell whether BPF LSM is active") : 0;
 	l = malloc(sizeof(*l));
 	if (!l)
 		return ifp_fail(err, -ENOMEM, "out of memory");
@@ -270,8 +283,7 @@ int ifp_lsm_attach(const struct ifp_lsm *l, int cgroup_fd, struct ifpin_error *e
 	return 0;
 }
 
-int ifp_lsm_pin(
-	const struct ifp_lsm *l, int cgroup_fd, const char *folder, struct ifpin_error *err)
+int ifp_lsm_pin(const struct ifp_lsm *l, int cgroup_fd, const char *folder, struct ifpin_error *err)
 {
 	char path[256];
 

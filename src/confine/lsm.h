@@ -15,15 +15,15 @@ struct ifp_lsm;
 struct ifp_store;
 
 /*
- * The programs: those that stand in bpffs since they were needed first, or loaded now; then they are
- * left there, for the loader takes its time to find its way through the kernel's types. locked: the
- * store, if the caller has it for writing; else NULL.
+ * The programs: those that stand in bpffs since they were needed first, or loaded now; then they
+ * are left there, for the loader takes its time to find its way through the kernel's types. locked:
+ * the store, if the caller has it for writing; else NULL.
  *
- * Return: 0, and *ret is NULL where the kernel has no BPF LSM, takes no programs for it from anybody,
- * or none for cgroups (Linux 6.0; arm64: 6.4); -errno: it has, and the programs cannot be used.
+ * Return: 0, and *ret is NULL where the kernel has no BPF LSM, takes no programs for it from
+ * anybody, or none for cgroups (Linux 6.0; arm64: 6.4); -errno: it has, and the programs cannot be
+ * used.
  */
-int ifp_lsm_open(
-	const struct ifp_store *locked, struct ifp_lsm **ret, struct ifpin_error *err);
+int ifp_lsm_open(const struct ifp_store *locked, struct ifp_lsm **ret, struct ifpin_error *err);
 void ifp_lsm_free(struct ifp_lsm *l);
 
 /* Whether the kernel has it, for reports. */
@@ -38,8 +38,8 @@ int ifp_lsm_pin(
 	const struct ifp_lsm *l, int cgroup_fd, const char *folder, struct ifpin_error *err);
 
 /*
- * From here on they refuse, families: but those of which sockets may be made; and answer to probe, a
- * number that is not 0. To be called again to change it. Return: 0; -errno.
+ * From here on they refuse, families: but those of which sockets may be made; and answer to probe,
+ * a number that is not 0. To be called again to change it. Return: 0; -errno.
  */
 int ifp_lsm_arm(const struct ifp_lsm *l, int cgroup_fd, uint64_t families, uint32_t probe,
 	struct ifpin_error *err);

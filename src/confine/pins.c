@@ -574,7 +574,8 @@ int ifp_pins_gc(unsigned int *ret_removed, struct ifpin_error *err)
 	return r ? ifp_fail_errno(err, r, "cannot remove confinements whose cgroup is gone") : 0;
 }
 
-/* One that somebody has detached is still pinned, and says so. Return: 0; -ENOENT; -ENOLINK; -errno. */
+/* One that somebody has detached is still pinned, and says so. Return: 0; -ENOENT; -ENOLINK;
+ * -errno. */
 static int link_lives(const struct ifp_store *s, const char *name, const char *kind, int i)
 {
 	struct bpf_link_info info = {};

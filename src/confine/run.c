@@ -89,7 +89,8 @@ int ifp_device_check(const struct ifpin_device *d, struct ifpin_error *err)
 	if (strcmp(d->kind, "vrf") != 0)
 		return 0;
 	return ifp_fail(err, -EOPNOTSUPP,
-		"%s is a VRF, and packets leave by the interfaces in it: name one of those", d->name);
+		"%s is a VRF, and packets leave by the interfaces in it: name one of those",
+		d->name);
 }
 
 static void say_routes(const struct ifpin_confine_opts *opts, const struct ifpin_state *s)

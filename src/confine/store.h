@@ -52,8 +52,8 @@ static inline void ifp_store_closep(struct ifp_store *s)
 int ifp_store_open(struct ifp_store *ret, struct ifpin_error *err);
 
 /*
- * Opens the folder where there is a bpffs, and makes it if need be; mounts nothing and locks nothing.
- * Return: 0; -ENOENT: no bpffs; -EPERM: it is not root's alone; -errno.
+ * Opens the folder where there is a bpffs, and makes it if need be; mounts nothing and locks
+ * nothing. Return: 0; -ENOENT: no bpffs; -EPERM: it is not root's alone; -errno.
  */
 int ifp_store_try(struct ifp_store *ret);
 

@@ -96,8 +96,7 @@ void ifp_report_table(const struct proof *p, FILE *out, bool colour)
 		fprintf(out,
 			"\nLinux %s %s; ifpin run holds by cgroup BPF, seccomp, capabilities, mounts%s%s; "
 			"%.1f s\n",
-			u.release, u.machine,
-			ifp_lsm_available() ? ", BPF LSM" : " (no BPF LSM)",
+			u.release, u.machine, ifp_lsm_available() ? ", BPF LSM" : " (no BPF LSM)",
 			ifp_scope_available() ? " and a Landlock scope" : " (no Landlock scopes)",
 			p->seconds);
 }
