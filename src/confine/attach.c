@@ -5,6 +5,7 @@
  * leaves a folder that the next one removes.
  */
 #include "attach.h"
+#include "lsm.h"
 #include "pins.h"
 
 #include "host/cgroup.h"
@@ -38,6 +39,7 @@ struct attach {
 	struct ifp_set set;
 	struct ifp_pin pin; /* in the set; id 0: not yet */
 	struct ifpin_pin value;
+	struct ifp_lsm *lsm; /* NULL: the kernel has none */
 	struct ifp_existing existing;
 	struct ifp_freeze freeze;
 	struct ifp_meta meta;
@@ -209,6 +211,8 @@ static int make_value(struct attach *a, struct ifpin_error *err)
 	if (!r)
 		r = ifp_set_need(&a->store, &a->host, a->meta.set.netns, a->target.fd, a->target.id,
 			&a->meta.set, &a->set, err);
+	if (!r)
+		r = ifp_lsm_open(&a->store, &a->lsm, err);
 	if (r)
 		return r;
 	r = ifp_set_add(&a->set, &a->value);
@@ -264,6 +268,8 @@ static int pin_all(struct attach *a, struct ifpin_error *err)
 		return ifp_fail_errno(err, r, "cannot take over the storage of the cgroup");
 	r = ifp_set_link(&a->store, &a->set, a->target.fd,
 		ifp_store_path(&a->store, "new", a->target.name, NULL, path), err);
+	if (!r && a->lsm)
+		r = ifp_lsm_pin(a->lsm, a->target.fd, path, err);
 	if (r)
 		return r;
 	r = ifp_set_hold(&a->set, &a->value, &a->opts->device);
@@ -349,6 +355,8 @@ static int settle_and_arm(struct attach *a, struct ifpin_error *err)
 	if (r)
 		return ifp_fail_errno(err, r, "cannot list the host's sockets");
 	r = arm(a, err);
+	if (!r && a->lsm)
+		r = ifp_lsm_arm(a->lsm, a->target.fd, ifp_families(0), a->meta.id, err);
 	if (r)
 		return r;
 	/* All of them once more, now that nothing can be added. */
@@ -395,7 +403,7 @@ static int settle_queued(struct attach *a, struct ifpin_error *err)
 
 /* ---- a process inside ---- */
 
-static int try_in(int cgroup_fd, uint32_t ifindex)
+static int try_in(int cgroup_fd, uint32_t ifindex, uint32_t lsm_probe)
 {
 	int pidfd = -1;
 	struct clone_args args = {
@@ -409,7 +417,7 @@ static int try_in(int cgroup_fd, uint32_t ifindex)
 	if (pid < 0)
 		return -errno;
 	if (!pid)
-		_exit(-ifp_try_pin(ifindex));
+		_exit(-(ifp_try_pin(ifindex) ?: lsm_probe ? ifp_lsm_try(lsm_probe) : 0));
 	/* Somebody may stop the cgroup just now; what stands still there can be killed. */
 	if (!poll(&(struct pollfd){.fd = pidfd, .events = POLLIN}, 1, TRY_MS))
 		kill(pid, SIGKILL);
@@ -421,7 +429,7 @@ static int try_in(int cgroup_fd, uint32_t ifindex)
 }
 
 /* In a cgroup below, for not every cgroup may have processes of its own. */
-int ifp_try_inside(int cgroup_fd, uint32_t ifindex, struct ifpin_error *err)
+int ifp_try_inside(int cgroup_fd, uint32_t ifindex, uint32_t lsm_probe, struct ifpin_error *err)
 {
 	_cleanup_close_ int fd = -1;
 	int r;
@@ -429,12 +437,14 @@ int ifp_try_inside(int cgroup_fd, uint32_t ifindex, struct ifpin_error *err)
 	if (mkdirat(cgroup_fd, PROBE_CGROUP, 0755) && errno != EEXIST)
 		return ifp_fail_errno(err, -errno, "cannot make a cgroup below the one to confine");
 	fd = openat(cgroup_fd, PROBE_CGROUP, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	r = fd < 0 ? -errno : try_in(fd, ifindex);
+	r = fd < 0 ? -errno : try_in(fd, ifindex, lsm_probe);
 	unlinkat(cgroup_fd, PROBE_CGROUP, AT_REMOVEDIR);
 	if (r == -ENOTSUP)
 		return ifp_fail(err, r,
 			"the kernel does not tie sockets to the interface by BPF (bpf_setsockopt, "
 			"SO_BINDTOIFINDEX; ifpin needs Linux 6.1)");
+	if (r == -ENODATA)
+		return ifp_fail(err, r, "the BPF LSM programs do not run in the cgroup");
 	return r ? ifp_fail_errno(err, r, "cannot try the confinement from inside") : 0;
 }
 
@@ -468,7 +478,7 @@ static int confine(struct attach *a, struct ifpin_error *err)
 	if (!r && a->freeze.by_others)
 		ifp_attach_say(o, "note: the cgroup is frozen, so nothing was tried from inside");
 	else if (!r && !a->nested)
-		r = ifp_try_inside(a->target.fd, o->device.ifindex, err);
+		r = ifp_try_inside(a->target.fd, o->device.ifindex, a->lsm ? a->meta.id : 0, err);
 	if (r)
 		return r;
 	r = ifp_store_commit(&a->store, a->target.name);
@@ -502,10 +512,12 @@ static void say_done(struct attach *a)
 			"joins of multicast groups on other devices, and, once %s is gone, another "
 			"device that gets its index",
 			foreign, o->device.name);
-	ifp_attach_say(o,
-		"not held on this kernel: sockets handed over by processes outside (SCM_RIGHTS), also "
-		"those that wait in a unix socket or io_uring whose descriptor is closed");
-	ifp_notices(o, &a->target);
+	if (!a->lsm)
+		ifp_attach_say(o,
+			"not held: sockets handed over by processes outside (SCM_RIGHTS; BPF LSM, which "
+			"is not active), also those that wait in a unix socket or io_uring whose "
+			"descriptor is closed");
+	ifp_notices(o, &a->target, a->lsm != NULL);
 }
 
 static void undo(struct attach *a)
@@ -530,6 +542,7 @@ static void finish(struct attach *a)
 		ifp_target_move_back(&a->target);
 	ifp_existing_free(&a->existing);
 	ifp_set_close(&a->set);
+	ifp_lsm_free(a->lsm);
 	ifp_addrs_free(&a->addrs);
 	ifp_host_maps_close(&a->host);
 	ifp_store_closep(&a->store);
@@ -544,7 +557,7 @@ static int check(const struct ifpin_attach_opts *o, struct ifpin_error *err)
 
 	if (o->size != sizeof(*o))
 		return ifp_fail(err, -EINVAL, "options of another version of the library");
-	r = ifp_name_check(o->name, err);
+	r = ifp_name_check(o->name, err) ?: ifp_device_check(&o->device, err);
 	return r ?: ifp_privileges_check(needed, ARRAY_SIZE(needed), err);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* From clone to exec. Every step must succeed, or the command does not start. */
 #include "internal.h"
+#include "lsm.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -99,6 +100,9 @@ static void confine_self(const struct ifp_child *c)
 		report(c, r,
 			"tie a socket to the interface by BPF (bpf_setsockopt, SO_BINDTOIFINDEX; "
 			"ifpin needs Linux 6.0)");
+	r = c->lsm_probe ? ifp_lsm_try(c->lsm_probe) : 0;
+	if (r)
+		report(c, r, "put the BPF LSM programs in force");
 	r = ifp_mounts_setup(c->opts, c->dns, &what);
 	if (r)
 		report(c, r, what);

@@ -177,11 +177,25 @@ static __always_inline int has_way_back(const struct ifpin_pin *pin, struct __sk
 	return ifindex && *ifindex == pin->ifindex;
 }
 
+/*
+ * What comes in by a device of a VRF is shown as come in by the VRF. But the kernel gives it to a
+ * socket that is tied to the device only if it came by that (inet_sdif).
+ */
+static __always_inline int is_tied(struct __sk_buff *skb, __u32 ifindex)
+{
+	struct bpf_sock *sk = skb->sk;
+
+	return sk && ifindex && sk->bound_dev_if == ifindex;
+}
+
 static __always_inline int judge_ingress(const struct ifpin_pin *pin, struct __sk_buff *skb)
 {
+	__u32 ifindex;
+
 	if (skb->ifindex == IFPIN_LOOPBACK_IFINDEX)
 		return pin->loopback ? ALLOW : deny(IFPIN_DENY_LOOPBACK);
-	if (skb->ifindex != present(pin, &packets))
+	ifindex = present(pin, &packets);
+	if (skb->ifindex != ifindex && !is_tied(skb, ifindex))
 		return deny(IFPIN_DENY_INGRESS);
 	return has_way_back(pin, skb) ? ALLOW : deny(IFPIN_DENY_NO_WAY_BACK);
 }

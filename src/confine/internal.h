@@ -41,6 +41,8 @@ void ifp_cgroup_tidy(const struct ifp_cgroup *cg);
 
 struct ifp_filter;
 
+/* A bit for each address family of which sockets may be made: those for everybody, and further. */
+uint64_t ifp_families(uint64_t further);
 /* Compiles the system call filter. Return: 0; -ENOSYS: no seccomp filters; -ENOMEM. */
 int ifp_filter_make(
 	const struct ifpin_confine_opts *opts, struct ifp_filter **ret, struct ifpin_error *err);
@@ -113,6 +115,7 @@ struct ifp_child {
 	const struct ifp_dns *dns;
 	int cgroup_fd;
 	const struct ifp_signals *signals;
+	uint32_t lsm_probe; /* by which the programs of BPF LSM are asked for; 0: there are none */
 	int report_fd;	   /* write end; CLOEXEC, so that its end says: the command runs */
 	int supervisor_fd; /* pidfd of the caller, whose end the init has to know */
 };
@@ -149,6 +152,9 @@ struct ifp_follow;
 int ifp_supervise(pid_t pid, struct ifp_follow *f, int *ret_status);
 
 /* ---- run.c ---- */
+
+/* Whether traffic can be held to such a device. Return: 0; -EOPNOTSUPP. */
+int ifp_device_check(const struct ifpin_device *d, struct ifpin_error *err);
 
 /* Whether a confinement may be called so; NULL: it will be given a name. Return: 0; -EINVAL. */
 int ifp_name_check(const char *name, struct ifpin_error *err);

@@ -78,13 +78,13 @@ static int owner_on_the_way(const char *path, uid_t *ret)
 	return 0;
 }
 
-void ifp_notices(const struct ifpin_attach_opts *o, const struct ifp_target *t)
+void ifp_notices(const struct ifpin_attach_opts *o, const struct ifp_target *t, bool has_lsm)
 {
 	struct found f = {};
 	uid_t owner;
 
 	ifp_processes_each(t->fd, look_at, &f);
-	if (f.unfiltered && has(&f, CAP_NET_RAW))
+	if (!has_lsm && f.unfiltered && has(&f, CAP_NET_RAW))
 		ifp_attach_say(o,
 			"not held: packet sockets (AF_PACKET, AF_XDP): processes inside may have "
 			"CAP_NET_RAW (RestrictAddressFamilies= or CapabilityBoundingSet= of "

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Which confinements are in force, what passes them, and their end. */
+#include "lsm.h"
 #include "pins.h"
 #include "programs.h"
 #include "runs.h"
@@ -364,6 +365,7 @@ int ifpin_pin_count(const struct ifpin_pin_info *pin, struct ifpin_pin_counts *r
 	if (r)
 		return ifp_fail_errno(
 			ret_error, r, "cannot read the counters of \"%s\"", pin->name);
+	ifp_lsm_add_denials(pin->cgroup_id, c.denials);
 	*ret_counts = c;
 	return 0;
 }
@@ -484,19 +486,33 @@ int ifp_pins_gc(unsigned int *ret_removed, struct ifpin_error *err)
 	return r ? ifp_fail_errno(err, r, "cannot remove confinements whose cgroup is gone") : 0;
 }
 
+/* One that somebody has detached is still pinned, and says so. Return: 0; -ENOENT; -ENOLINK;
+ * -errno. */
+static int link_lives(const struct ifp_store *s, const char *name, const char *kind, int i)
+{
+	struct bpf_link_info info = {};
+	uint32_t len = sizeof(info);
+	char file[16];
+	_cleanup_close_ int link = -1;
+
+	snprintf(file, sizeof(file), "%s%d", kind, i);
+	link = ifp_store_get(s, "pin", name, file);
+	if (link < 0)
+		return link;
+	if (bpf_obj_get_info_by_fd(link, &info, &len))
+		return -errno;
+	return info.cgroup.cgroup_id ? 0 : -ENOLINK;
+}
+
 bool ifp_links_live(const struct ifp_store *s, const char *name)
 {
-	for (int i = 0; i < IFP_N_PROGRAMS; i++) {
-		struct bpf_link_info info = {};
-		uint32_t len = sizeof(info);
-		char file[16];
-		_cleanup_close_ int link = -1;
+	int r = 0;
 
-		snprintf(file, sizeof(file), IFP_PIN_LINK "%d", i);
-		link = ifp_store_get(s, "pin", name, file);
-		/* One that somebody has detached is still pinned, and says so. */
-		if (link < 0 || bpf_obj_get_info_by_fd(link, &info, &len) || !info.cgroup.cgroup_id)
+	for (int i = 0; i < IFP_N_PROGRAMS; i++)
+		if (link_lives(s, name, IFP_PIN_LINK, i))
 			return false;
-	}
-	return true;
+	/* Where the kernel has no BPF LSM there is none of these. */
+	for (int i = 0; !r; i++)
+		r = link_lives(s, name, IFP_LSM_LINK, i);
+	return r == -ENOENT;
 }

@@ -126,7 +126,10 @@ static inline __attribute__((always_inline)) __u32 ifpin_filter_bit(const __u8 a
 	X(NO_WAY_BACK, "no-way-back",                                                              \
 		"a connection came in that would be answered by another device")                   \
 	X(MALFORMED, "malformed", "something no rule of the policy expects")                       \
-	X(BIND, "pin-failed", "the kernel refused to tie a socket to the device")
+	X(BIND, "pin-failed", "the kernel refused to tie a socket to the device")                  \
+	X(FOREIGN, "foreign-socket", "a socket that was made outside was handed over")             \
+	X(FAMILY, "family", "a socket of another address family was asked for")                    \
+	X(LOOKUP, "route-lookup", "an IPv6 route was asked for, whose gateway would be looked for")
 
 enum ifpin_reason {
 #define X(id, name, text) IFPIN_DENY_##id,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "follow.h"
+#include "lsm.h"
 #include "programs.h"
 
 #include "host/cgroup.h"
@@ -20,6 +21,7 @@ struct run {
 	struct ifp_set set; /* maps of the programs */
 	struct ifp_pin pin;
 	struct ifpin_pin value;
+	struct ifp_lsm *lsm; /* NULL: the kernel has none */
 	struct ifp_follow *follow;
 	struct ifp_filter *filter;
 	struct ifp_user user;
@@ -63,10 +65,16 @@ static void say_mechanisms(const struct run *r)
 	else if (!o->isolate)
 		ifp_say(o,
 			"not held: tracing processes outside of the same user (Landlock scopes, Linux 6.12)");
+	if (r->lsm) {
+		ifp_say(o,
+			"BPF LSM: sockets made outside cannot be received; other address families, and "
+			"look-ups of IPv6 routes, are refused");
+		return;
+	}
 	ifp_say(o,
-		"not held on this kernel: sockets handed over by processes outside (SCM_RIGHTS)");
+		"not held: sockets handed over by processes outside (SCM_RIGHTS; BPF LSM, which is not active)");
 	ifp_say(o,
-		"not held on this kernel: a look-up of an IPv6 route may make the kernel look for a gateway");
+		"not held: a look-up of an IPv6 route may make the kernel look for a gateway (BPF LSM)");
 }
 
 int ifp_name_check(const char *name, struct ifpin_error *err)
@@ -79,6 +87,16 @@ int ifp_name_check(const char *name, struct ifpin_error *err)
 		return ifp_fail(err, -EINVAL, "a name has 1 to %d letters, digits, '.', '_' or '-'",
 			IFPIN_PIN_NAME_SIZE - 1);
 	return 0;
+}
+
+/* A packet that is routed in a VRF leaves by a device in it, and that is what the programs see. */
+int ifp_device_check(const struct ifpin_device *d, struct ifpin_error *err)
+{
+	if (strcmp(d->kind, "vrf") != 0)
+		return 0;
+	return ifp_fail(err, -EOPNOTSUPP,
+		"%s is a VRF, and packets leave by the interfaces in it: name one of those",
+		d->name);
 }
 
 static void say_routes(const struct ifpin_confine_opts *opts, const struct ifpin_pin *v)
@@ -143,12 +161,15 @@ static int attach(struct run *r, struct ifpin_error *err)
 	return e ? ifp_fail_errno(err, e, "cannot write to the storage of the cgroup") : 0;
 }
 
-static void read_denials(const struct run *r, struct ifpin_summary *sum)
+/* From here on nobody inside is without it. */
+static int arm_lsm(struct run *r, struct ifpin_error *err)
 {
-	struct ifpin_denials d;
+	int e = r->lsm ? ifp_lsm_attach(r->lsm, r->cgroup.fd, err) : 0;
 
-	if (!bpf_map_lookup_elem(r->set.denied, &r->value.id, &d))
-		ifp_denials_from((const uint64_t *)d.denied, sum->denials, &sum->n_denials);
+	if (r->lsm && !e)
+		e = ifp_lsm_arm(r->lsm, r->cgroup.fd, ifp_families(r->opts->allow_families),
+			r->value.id, err);
+	return e;
 }
 
 /* All that can be refused before anything is made. */
@@ -158,6 +179,8 @@ static int prepare(struct run *r, struct ifpin_error *err)
 	static const cap_value_t needed[] = {CAP_SYS_ADMIN, CAP_NET_ADMIN, CAP_SETPCAP};
 	int e = ifp_name_check(o->name, err);
 
+	if (!e)
+		e = ifp_device_check(&o->device, err);
 	if (!e)
 		e = ifp_privileges_check(needed, ARRAY_SIZE(needed), err);
 	if (!e)
@@ -171,10 +194,12 @@ static int prepare(struct run *r, struct ifpin_error *err)
 	if (!e)
 		e = load(r, err);
 	if (!e)
+		e = ifp_lsm_open(NULL, &r->lsm, err);
+	if (!e)
 		e = ifp_cgroup_make(o->name, &r->cgroup, err);
 	if (!e)
 		e = attach(r, err);
-	return e;
+	return e ?: arm_lsm(r, err);
 }
 
 static bool read_one(int fd, struct ifp_child_report *ret)
@@ -213,6 +238,7 @@ static int start_and_wait(struct run *r, struct ifpin_summary *sum, struct ifpin
 		.dns = &r->dns,
 		.cgroup_fd = r->cgroup.fd,
 		.signals = &r->signals,
+		.lsm_probe = r->lsm ? r->value.id : 0,
 	};
 	_cleanup_close_ int self = -1;
 	int pipefd[2], status = IFPIN_EXIT_SETUP, e;
@@ -248,16 +274,34 @@ static int start_and_wait(struct run *r, struct ifpin_summary *sum, struct ifpin
 	return e ? ifp_fail_errno(err, e, "cannot wait for the command") : 0;
 }
 
+/* Those of BPF LSM, and those of the programs. */
+static void read_denials(const struct run *r, const uint64_t *of_lsm, struct ifpin_summary *sum)
+{
+	struct ifpin_denials d = {};
+
+	if (bpf_map_lookup_elem(r->set.denied, &r->value.id, &d))
+		return;
+	for (int i = 0; i < IFPIN_REASON_COUNT; i++)
+		d.denied[i] += of_lsm[i];
+	ifp_denials_from((const uint64_t *)d.denied, sum->denials, &sum->n_denials);
+}
+
 static void finish(struct run *r, struct ifpin_summary *sum)
 {
+	uint64_t denials[IFPIN_REASON_SLOTS] = {};
+
+	/* These counters go with the cgroup, the others with the programs. */
+	if (r->lsm && r->cgroup.fd >= 0)
+		ifp_lsm_denials(r->lsm, r->cgroup.fd, denials);
 	if (r->cgroup.fd >= 0)
 		sum->left_behind = ifp_cgroup_destroy(&r->cgroup);
 	if (r->init > 0)
 		waitpid(r->init, NULL, sum->left_behind ? WNOHANG : 0);
 	if (r->programs)
-		read_denials(r, sum);
+		read_denials(r, denials, sum);
 	ifp_follow_free(r->follow);
 	ifp_programs_free(r->programs);
+	ifp_lsm_free(r->lsm);
 	ifp_filter_free(r->filter);
 	ifp_user_free(&r->user);
 	ifp_signals_unblock(&r->signals);

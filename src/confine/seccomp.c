@@ -58,6 +58,11 @@ int ifpin_family_number(const char *name)
 	return -EINVAL;
 }
 
+uint64_t ifp_families(uint64_t further)
+{
+	return allowed_families | further;
+}
+
 /* Refuses a block of families with as few comparisons as an aligned block takes. */
 static int refuse_block(
 	scmp_filter_ctx ctx, int call, uint64_t allowed, unsigned int first, unsigned int size)
@@ -286,7 +291,7 @@ int ifp_filter_make(
 	const struct ifpin_confine_opts *opts, struct ifp_filter **ret, struct ifpin_error *err)
 {
 	_cleanup_(freep) struct ifp_filter *f = calloc(1, sizeof(*f));
-	uint64_t allowed = allowed_families | opts->allow_families;
+	uint64_t allowed = ifp_families(opts->allow_families);
 	int r;
 
 	if (!f || !(f->ctx = new_ctx()))

@@ -61,6 +61,21 @@ int ifp_store_open(struct ifp_store *ret, struct ifpin_error *err)
 	return 0;
 }
 
+int ifp_store_try(struct ifp_store *ret)
+{
+	struct ifp_store s = {.fd = -1, .path = FOLDER};
+	int r;
+
+	if (!is_bpffs(BPFFS))
+		return -ENOENT;
+	if (mkdir(FOLDER, 0700) && errno != EEXIST)
+		return -errno;
+	r = open_folder(&s.fd);
+	if (!r)
+		*ret = s;
+	return r;
+}
+
 /* What is mounted in a mount namespace of a command's own (ip netns exec) goes with that. */
 static bool mounts_last(void)
 {

@@ -8,6 +8,7 @@
  *	old_NAME	being replaced by pin_NAME; removed, or put back where there is none
  *	host_COOKIE_VERSION	what all of one network namespace share: maps that say what is so of
  *			the host, and in set_HASH_LAYER the programs of each build (set.h)
+ *	lsm_HASH	the programs of BPF LSM, which are the same for all
  *
  * A file name of bpffs has no dot, so that of a confinement is written with '+' instead, which no
  * name has.
@@ -58,6 +59,12 @@ static inline void ifp_store_closep(struct ifp_store *s)
  * -EPERM: it is not root's alone; errno of open.
  */
 int ifp_store_open(struct ifp_store *ret, struct ifpin_error *err);
+
+/*
+ * Opens the folder where there is a bpffs, and makes it if need be; mounts nothing and locks
+ * nothing. Return: 0; -ENOENT: no bpffs; -EPERM: it is not root's alone; -errno.
+ */
+int ifp_store_try(struct ifp_store *ret);
 
 /*
  * Opens it for writing: mounts bpffs and makes the folder if need be, waits until no other writer

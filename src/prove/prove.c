@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "internal.h"
 
+#include "confine/lsm.h"
 #include "confine/scope.h"
 
 #include <ifpin/fence.h>
@@ -152,8 +153,8 @@ static const char *lacking(const struct attempt *a, enum protection prot)
 		return "a rule that AF_XDP passes, and there is none";
 	if (prot != PROT_IFPIN)
 		return NULL;
-	if (a->flags & NEEDS_LSM)
-		return "BPF LSM, which ifpin does not use yet";
+	if ((a->flags & NEEDS_LSM) && !ifp_lsm_available())
+		return "BPF LSM, active (lsm= of the kernel's command line)";
 	if ((a->flags & NEEDS_SCOPE) && !ifp_scope_available())
 		return "Landlock scopes, Linux 6.12";
 	return NULL;

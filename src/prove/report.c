@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "internal.h"
 
+#include "confine/lsm.h"
 #include "confine/scope.h"
 
 #include <errno.h>
@@ -93,9 +94,9 @@ void ifp_report_table(const struct proof *p, FILE *out, bool colour)
 	totals(p, out);
 	if (!uname(&u))
 		fprintf(out,
-			"\nLinux %s %s; ifpin run holds by cgroup BPF, seccomp, capabilities, mounts%s; "
+			"\nLinux %s %s; ifpin run holds by cgroup BPF, seccomp, capabilities, mounts%s%s; "
 			"%.1f s\n",
-			u.release, u.machine,
+			u.release, u.machine, ifp_lsm_available() ? ", BPF LSM" : " (no BPF LSM)",
 			ifp_scope_available() ? " and a Landlock scope" : " (no Landlock scopes)",
 			p->seconds);
 }

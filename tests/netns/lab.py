@@ -24,6 +24,11 @@ MARKER = b"ifpin-test-marker"
 CGROUPS = next(line.split()[1] for line in open("/proc/self/mounts") if line.split()[2] == "cgroup2")
 serial = itertools.count()
 PACE = 10 if os.environ.get("IFPIN_VM") else 1  # an emulated machine takes that much longer
+try:
+    with open("/sys/kernel/security/lsm") as _lsm:
+        HAS_LSM = "bpf" in _lsm.read().strip().split(",")
+except FileNotFoundError:
+    HAS_LSM = False
 libc = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
 PR_SET_PDEATHSIG = 1
