@@ -67,6 +67,8 @@ struct ifpin_fence_counter {
  * @device: the device as it was when the fence was applied: index, name, kind, type, addresses
  * @nat: whether addresses before translation are looked at
  * @bridge: whether the kernel has tables for bridges
+ * @guarded: whether programs in traffic control read the frames (Linux 6.6), and rules at devices
+ *	only those that these do not see
  * @prefixes: the networks, merged
  * @ethertypes: the protocols
  * @covered: indexes of the devices on which frames are looked at
@@ -81,6 +83,7 @@ struct ifpin_fence {
 	struct ifpin_device device;
 	bool nat;
 	bool bridge;
+	bool guarded;
 	struct ifpin_prefix *prefixes;
 	size_t n_prefixes;
 	uint16_t *ethertypes;

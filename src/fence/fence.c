@@ -95,7 +95,7 @@ static bool is_off(const char *name)
 	_cleanup_free_ char *text = NULL;
 	char command[80];
 
-	snprintf(command, sizeof(command), "list table inet " TABLE_PREFIX "%s", name);
+	snprintf(command, sizeof(command), "list table netdev " TABLE_PREFIX "%s", name);
 	return !ifp_nft_text(command, &text, NULL) && ifp_nft_dormant(text) &&
 	       strstr(text, "\"ifpin fence 1\"");
 }
@@ -154,6 +154,19 @@ static bool has_bridges(void)
 	return !ifp_nft_run("add table bridge " TABLE_PREFIX "probe", true, NULL);
 }
 
+/*
+ * Whether rules may leave frames to the program in traffic control. Realms of routes are an option
+ * of the kernel.
+ */
+static bool is_guarded(void)
+{
+	return ifp_guard_has_place() &&
+	       !ifp_nft_run("add table netdev " TABLE_PREFIX "probe\n"
+			    "add chain netdev " TABLE_PREFIX "probe c\n"
+			    "add rule netdev " TABLE_PREFIX "probe c " IFP_HAS_ROUTE,
+		       true, NULL);
+}
+
 static int explain(int r, struct ifpin_error *err)
 {
 	char said[256];
@@ -171,11 +184,11 @@ static int explain(int r, struct ifpin_error *err)
 }
 
 /* Ties the program to the devices in turn. ret_tied: also on failure. */
-static int tie_guard(const struct plan *plan, const struct ifp_guard *g, int *former,
+static int tie_guard(const struct plan *plan, const struct ifp_guard *g, int (*former)[2],
 	size_t *ret_tied, struct ifpin_error *err)
 {
 	for (size_t i = 0; i < plan->n_covered; i++) {
-		int r = ifp_guard_attach(g, plan->name, &plan->covered[i], &former[i]);
+		int r = ifp_guard_attach(g, plan->name, &plan->covered[i], former[i]);
 
 		if (r == -ENODEV)
 			r = -ENOENT; /* gone meanwhile: look again */
@@ -195,7 +208,7 @@ static int tie_guard(const struct plan *plan, const struct ifp_guard *g, int *fo
 static int swap_guard(const struct plan *plan, const char *text, struct ifpin_error *err)
 {
 	_cleanup_(end_guard) struct ifp_guard *g = NULL;
-	_cleanup_free_ int *former = calloc(plan->n_covered + 1, sizeof(*former));
+	_cleanup_free_ int(*former)[2] = calloc(plan->n_covered + 1, sizeof(*former));
 	size_t tied = 0;
 	int r;
 
@@ -214,14 +227,14 @@ static int swap_guard(const struct plan *plan, const char *text, struct ifpin_er
 		if (r)
 			ifp_guard_restore(g, &plan->covered[i], former[i]);
 		else /* more than one are left where somebody was killed */
-			ifp_guard_detach(plan->name, plan->covered[i].ifindex,
-				ifp_guard_id(g, true), ifp_guard_id(g, false));
-		ifp_closep(&former[i]);
+			ifp_guard_detach(plan->name, plan->covered[i].ifindex, g);
+		ifp_closep(&former[i][0]);
+		ifp_closep(&former[i][1]);
 	}
 	for (size_t i = 0; !r && i < plan->n_carriers; i++)
-		ifp_guard_detach(plan->name, plan->carriers[i].ifindex, 0, 0);
+		ifp_guard_detach(plan->name, plan->carriers[i].ifindex, NULL);
 	if (!r)
-		ifp_guard_detach(plan->name, plan->device.ifindex, 0, 0);
+		ifp_guard_detach(plan->name, plan->device.ifindex, NULL);
 	return r;
 }
 
@@ -264,6 +277,7 @@ static int put_up(struct plan *plan, bool dry, char **ret_text, struct ifpin_err
 	if (r)
 		return explain(r, err);
 	plan->bridge = has_bridges();
+	plan->guarded = is_guarded();
 	for (int i = 0; i < MAX_TRIES; i++) {
 		r = try_apply(plan, dry, ret_text, err);
 		if (r != -ENOENT && r != -ENODEV)
@@ -394,6 +408,6 @@ int ifpin_fence_remove(const char *name, struct ifpin_error *ret_error)
 		return r;
 	/* Programs stay where somebody has flushed all rules. */
 	for (size_t i = 0; i < all.n; i++)
-		any |= ifp_guard_detach(name, all.list[i].ifindex, 0, 0) > 0;
+		any |= ifp_guard_detach(name, all.list[i].ifindex, NULL) > 0;
 	return any ? 0 : ifp_fail(ret_error, -ENOENT, "there is no fence \"%s\"", name);
 }

@@ -72,6 +72,8 @@ static int read_about(const char *text, struct ifpin_fence *f)
 		f->nat = *value == '1';
 	else if (IS("bridge"))
 		f->bridge = *value == '1';
+	else if (IS("guarded"))
+		f->guarded = *value == '1';
 	else if (IS("carrier")) {
 		r = grow(&f->carriers, f->n_carriers, sizeof(*f->carriers));
 		if (r)
@@ -118,7 +120,7 @@ static int read_set(json_object *set, const char *family, struct ifpin_fence *f)
 	bool types = !strcmp(family, "netdev") && !strcmp(name, "types");
 	int r = 0;
 
-	if (!elems || (!types && (strcmp(family, "inet") != 0 || name[0] != 'p')))
+	if (!elems || (!types && (strncmp(family, "ip", 2) != 0 || name[0] != 'p')))
 		return 0;
 	for (size_t i = 0; i < json_object_array_length(elems) && !r; i++) {
 		json_object *e = json_object_array_get_idx(elems, i);
@@ -155,15 +157,24 @@ static int read_counter(json_object *o, struct ifpin_fence *f)
 		(uint64_t)ifp_nft_int(o, "bytes"));
 }
 
-/* One program serves all devices of a type, with one pair of variables for both types. */
+/* The programs of all devices have one set of counters. */
 static int read_guard(struct ifpin_fence *f)
 {
-	uint64_t packets, bytes;
+	static const char *const reasons[IFPIN_GUARD_REASONS] = {
+		"source", "destination", "arp", "discovery", "ethertype", "nested"};
+	struct ifpin_guard_counts c;
+	size_t at = 0;
+	int r = 0;
 
-	for (size_t i = 0; i < f->n_covered; i++)
-		if (ifp_guard_count(f->name, f->covered[i], &packets, &bytes))
-			return count(f, "out-redirected", packets, bytes);
-	return 0;
+	while (at < f->n_covered && !ifp_guard_counts(f->name, f->covered[at], &c))
+		at++;
+	for (int i = 0; at < f->n_covered && i < 2 * IFPIN_GUARD_REASONS && !r; i++) {
+		char name[IFPIN_FENCE_REASON_SIZE];
+
+		snprintf(name, sizeof(name), "%s-%s", i % 2 ? "in" : "out", reasons[i / 2]);
+		r = count(f, name, c.of[i % 2][i / 2].packets, c.of[i % 2][i / 2].bytes);
+	}
+	return r;
 }
 
 /* A chain out5 stands for the device with that index. */
@@ -213,7 +224,7 @@ static int read_list(
 
 int ifp_state_read(const char *name, struct ifpin_fence *ret, struct ifpin_error *err)
 {
-	static const char *const families[] = {"inet", "netdev", "bridge", "arp"};
+	static const char *const families[] = {"netdev", "ip", "ip6", "bridge", "arp", "inet"};
 	_cleanup_(ifp_state_clear) struct ifpin_fence f = {};
 	bool any = false;
 	char command[80];
@@ -254,8 +265,8 @@ int ifp_state_read_devices(const char *name, struct ifpin_fence *ret, struct ifp
 	int r;
 
 	snprintf(f.name, sizeof(f.name), "%s", name);
-	snprintf(command, sizeof(command), "list chain inet " TABLE_PREFIX "%s about", name);
-	r = read_list(command, "inet", &f, err);
+	snprintf(command, sizeof(command), "list chain netdev " TABLE_PREFIX "%s about", name);
+	r = read_list(command, "netdev", &f, err);
 	if (!r)
 		r = read_list("list chains netdev", "netdev", &f, err);
 	if (r == -ENOENT)

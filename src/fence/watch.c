@@ -74,7 +74,7 @@ static bool needs_all(const struct ifpin_fence *f, const struct ports *carriers)
 	return false;
 }
 
-/* The program of a device that is covered already goes to the new ones. */
+/* The programs of a device that is covered already go to the new ones. */
 static int extend_guard(
 	const struct ifpin_fence *f, const struct ports *covered, struct ifpin_error *err)
 {
@@ -95,12 +95,47 @@ static int extend_guard(
 	return 0;
 }
 
+/* Last of all: from then on IP trusts that each frame of these devices is read. */
+static int note_covered(
+	const struct ifpin_fence *f, const struct plan *plan, struct ifpin_error *err)
+{
+	_cleanup_free_ struct fence_table *tables = NULL;
+	_cleanup_free_ char *text = NULL;
+	size_t n, size;
+	FILE *out;
+	int r = ifp_state_tables(&tables, &n, err);
+
+	if (r)
+		return r;
+	out = open_memstream(&text, &size);
+	if (!out)
+		return ifp_fail(err, -ENOMEM, "no memory for the rules");
+	for (size_t i = 0; i < n; i++) {
+		const char *family = tables[i].family;
+
+		if (strcmp(tables[i].fence, f->name) != 0 || strncmp(family, "ip", 2) != 0)
+			continue;
+		fprintf(out, "flush set %s " TABLE_PREFIX "%s covered\n", family, f->name);
+		if (!plan->n_covered)
+			continue;
+		fprintf(out, "add element %s " TABLE_PREFIX "%s covered { ", family, f->name);
+		ifp_plan_covered(out, plan);
+		fputs(" }\n", out);
+	}
+	if (fclose(out))
+		return ifp_fail(err, -ENOMEM, "no memory for the rules");
+	return ifp_nft_run(text, false, err);
+}
+
 /* The quick way for what happens most: devices more, devices less. */
 static int cover_changes(const struct ifpin_fence *f, const struct ports *covered,
 	unsigned int *ret_changed, struct ifpin_error *err)
 {
 	_cleanup_free_ char *text = NULL;
-	struct plan plan = {.name = f->name, .covered = covered->list, .n_covered = covered->n};
+	struct plan plan = {.name = f->name,
+		.covered = covered->list,
+		.n_covered = covered->n,
+		.guarded = f->guarded};
 	unsigned int changed = 0;
 	size_t size;
 	FILE *out = open_memstream(&text, &size);
@@ -132,16 +167,11 @@ static int cover_changes(const struct ifpin_fence *f, const struct ports *covere
 				f->covered[i]);
 		changed++;
 	}
-	fprintf(out, "flush set inet " TABLE_PREFIX "%s covered\n", f->name);
-	if (covered->n) {
-		fprintf(out, "add element inet " TABLE_PREFIX "%s covered { ", f->name);
-		ifp_plan_covered(out, &plan);
-		fputs(" }\n", out);
-	}
 	if (fclose(out))
 		r = ifp_fail(err, -ENOMEM, "no memory for the rules");
 	if (!r && changed)
-		r = ifp_nft_run(text, false, err) ?: extend_guard(f, covered, err);
+		r = ifp_nft_run(text, false, err) ?: extend_guard(f, covered, err)
+						   ?: note_covered(f, &plan, err);
 	if (!r)
 		*ret_changed = changed;
 	return r;
