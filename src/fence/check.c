@@ -416,6 +416,8 @@ static int check_all(
 		.n_prefixes = f->n_prefixes,
 		.ethertypes = f->ethertypes,
 		.n_ethertypes = f->n_ethertypes,
+		.configured = *f->configured ? f->configured : NULL,
+		.asked = f->asked,
 		.nat = f->nat,
 		.bridge = f->bridge,
 		.guarded = f->guarded};
@@ -426,7 +428,7 @@ static int check_all(
 		return r;
 	check_carriers(c, carriers);
 	check_guard(c, covered);
-	if (nat && !f->nat)
+	if (nat && !f->nat && f->asked == IFPIN_FENCE_NAT_AUTO)
 		say(c, IFPIN_FINDING_BROKEN,
 			"the host translates addresses now and did not when the fence was applied: "
 			"apply it again");

@@ -39,6 +39,8 @@ struct plan {
 	size_t n_prefixes;
 	const uint16_t *ethertypes;
 	size_t n_ethertypes;
+	const char *configured;
+	enum ifpin_fence_nat asked;
 	bool nat, bridge;
 	bool guarded; /* the program in traffic control reads every frame of these devices */
 };

@@ -71,6 +71,9 @@ static void about(const struct writer *w)
 	fprintf(w->f, "\t\taccept comment \"kind %s\"\n", d->kind);
 	hex(w->f, "mac", d->mac, d->mac_len);
 	hex(w->f, "perm", d->perm_mac, d->perm_mac_len);
+	if (p->configured)
+		fprintf(w->f, "\t\taccept comment \"configured %s\"\n", p->configured);
+	fprintf(w->f, "\t\taccept comment \"asked %d\"\n", p->asked);
 	fprintf(w->f, "\t\taccept comment \"nat %d\"\n", p->nat);
 	fprintf(w->f, "\t\taccept comment \"bridge %d\"\n", p->bridge);
 	fprintf(w->f, "\t\taccept comment \"guarded %d\"\n", p->guarded);

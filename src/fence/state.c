@@ -72,6 +72,10 @@ static int read_about(const char *text, struct ifpin_fence *f)
 		f->nat = *value == '1';
 	else if (IS("bridge"))
 		f->bridge = *value == '1';
+	else if (IS("configured"))
+		snprintf(f->configured, sizeof(f->configured), "%s", value);
+	else if (IS("asked"))
+		f->asked = (enum ifpin_fence_nat)strtoul(value, NULL, 10);
 	else if (IS("guarded"))
 		f->guarded = *value == '1';
 	else if (IS("carrier")) {
