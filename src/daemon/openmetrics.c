@@ -122,8 +122,10 @@ static void write_configured(FILE *f, const char *config_dir)
 
 	ifpin_config_read_dir(config_dir, on_error, &errors, &set);
 	head(f, "ifpin_configured", "gauge", "Pins that a file asks for.");
-	for (size_t i = 0; set && i < set->n_pins; i++) {
-		sample(f, "ifpin_configured", set->pins[i]->name);
+	for (size_t i = 0; set && i < set->n_files; i++) {
+		if (!set->files[i]->pin)
+			continue;
+		sample(f, "ifpin_configured", set->files[i]->name);
 		fputs("} 1\n", f);
 	}
 	head(f, "ifpin_config_errors", "gauge", "Errors in these files.");

@@ -296,9 +296,9 @@ static void folders(void **state)
 	put(".f.conf", "rubbish\n", 0644);
 	put("README", "rubbish\n", 0644);
 	assert_int_equal(ifpin_config_read_dir(dir, hear, &said, &set), 0);
-	assert_int_equal(set->n_pins, 2);
-	assert_string_equal(set->pins[0]->name, "a");
-	assert_string_equal(set->pins[1]->name, "d");
+	assert_int_equal(set->n_files, 2);
+	assert_string_equal(set->files[0]->name, "a");
+	assert_string_equal(set->files[1]->name, "d");
 	assert_int_equal(set->n_bad, 2);
 	assert_string_equal(set->bad[0], "b");
 	assert_string_equal(set->bad[1], "c");
