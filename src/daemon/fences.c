@@ -183,6 +183,9 @@ static void settle(struct daemon *d, struct fence *f, const struct ifpin_fence *
 	}
 	r = ifpin_device_resolve(spec, &device, &err);
 	f->ifindex = r ? 0 : device.ifindex;
+	if (f->state == FENCE_HELD && !(is && ifpin_fence_matches(is, &o)))
+		say(SAY_WARNING, "fence \"%s\": somebody has %s; putting it up anew", f->name,
+			is ? "changed it" : "taken it down");
 	if (r && r != -ENODEV) {
 		fail(d, f, err.text);
 	} else if (is && ifpin_fence_matches(is, &o)) {

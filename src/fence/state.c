@@ -2,8 +2,13 @@
 /* Reads a fence back from the kernel; there is no other copy. */
 #include "internal.h"
 
+#include "base/nl.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <string.h>
 
 static void putp(json_object **o)
@@ -282,28 +287,81 @@ int ifp_state_read_devices(const char *name, struct ifpin_fence *ret, struct ifp
 	return 0;
 }
 
+struct tables {
+	struct fence_table *list;
+	size_t n;
+};
+
+static const char *family_name(uint8_t family)
+{
+	switch (family) {
+	case NFPROTO_INET:
+		return "inet";
+	case NFPROTO_IPV4:
+		return "ip";
+	case NFPROTO_ARP:
+		return "arp";
+	case NFPROTO_NETDEV:
+		return "netdev";
+	case NFPROTO_BRIDGE:
+		return "bridge";
+	case NFPROTO_IPV6:
+		return "ip6";
+	}
+	return "unknown";
+}
+
+static int on_table(const struct nlmsghdr *nlh, void *data)
+{
+	const struct nfgenmsg *gen = mnl_nlmsg_get_payload(nlh);
+	const char *name = "";
+	struct tables *t = data;
+	const struct nlattr *a;
+	int r;
+
+	mnl_attr_for_each (a, nlh, sizeof(*gen))
+		if (mnl_attr_get_type(a) == NFTA_TABLE_NAME)
+			name = mnl_attr_get_str(a);
+	if (strncmp(name, TABLE_PREFIX, strlen(TABLE_PREFIX)) != 0)
+		return 0;
+	name += strlen(TABLE_PREFIX);
+	/* A dump that is read again shows a table twice. */
+	for (size_t i = 0; i < t->n; i++)
+		if (!strcmp(t->list[i].fence, name) &&
+			!strcmp(t->list[i].family, family_name(gen->nfgen_family)))
+			return 0;
+	if (strlen(name) >= sizeof(t->list->fence))
+		return 0; /* somebody else's: no fence has such a name */
+	r = grow(&t->list, t->n, sizeof(*t->list));
+	if (r)
+		return r;
+	snprintf(t->list[t->n].family, sizeof(t->list->family), "%s",
+		family_name(gen->nfgen_family));
+	strcpy(t->list[t->n++].fence, name);
+	return 0;
+}
+
+/* Asked without libnftables: where there are no fences, a daemon does without its memory, too. */
 int ifp_state_tables(struct fence_table **ret, size_t *ret_n, struct ifpin_error *err)
 {
-	_cleanup_free_ char *text = NULL;
-	struct fence_table *list = NULL, t;
-	size_t n = 0;
-	int r = ifp_nft_text("list tables", &text, err), used;
+	struct tables t = {};
+	char buf[512];
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+	struct nfgenmsg *gen;
+	int r;
 
-	for (const char *p = text; !r && p; p = strchr(p, '\n'), p += p ? 1 : 0) {
-		used = 0;
-		if (sscanf(p, "table %7s " TABLE_PREFIX "%23[^\n]%n", t.family, t.fence, &used) !=
-				2 ||
-			(p[used] && p[used] != '\n'))
-			continue;
-		r = grow(&list, n, sizeof(*list));
-		if (!r)
-			list[n++] = t;
-	}
+	nlh->nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE;
+	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	gen = mnl_nlmsg_put_extra_header(nlh, sizeof(*gen));
+	*gen = (struct nfgenmsg){.nfgen_family = NFPROTO_UNSPEC, .version = NFNETLINK_V0};
+	r = ifp_nl_talk_on(NETLINK_NETFILTER, nlh, on_table, &t);
 	if (r) {
-		free(list);
-		return r;
+		free(t.list);
+		/* -EINVAL: nobody serves these messages. */
+		r = r == -EINVAL ? -EOPNOTSUPP : r;
+		return ifp_fail_errno(err, r, "cannot list the tables of nftables");
 	}
-	*ret = list;
-	*ret_n = n;
+	*ret = t.list;
+	*ret_n = t.n;
 	return 0;
 }
