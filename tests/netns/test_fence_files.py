@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Sections [Fence]: what files ask for is in force, whatever others do, and whoever dies."""
-import json
 import os
 import random
-import re
 import subprocess
 
 from daemon import DaemonLab
-from lab import IFPIN, Lab, must, run
-from test_fence import FENCED, FenceLab, programs, ruleset
+from lab import IFPIN, must, run
+from test_fence import FenceLab, programs, ruleset
 
 NETS = "10.0.1.0/24 fd00:1::/64"
 
@@ -75,6 +73,16 @@ class Files(DaemonLab, FenceLab):
         self.assertEqual(self.names(), ["chassis"])
         must("ip", "link", "del", "new0")
         self.until(lambda: run(IFPIN, "fence", "check").returncode == 0)
+
+    def test_metrics(self):
+        self.fence_file()
+        self.start()
+        self.assertEqual(self.open_to(), 0)
+        body = self.scrape()[1]
+        for line in ('ifpin_fence_info{fence="chassis",device="in0",configured="yes"} 1',
+                     'ifpin_fence_dropped_packets_total{fence="chassis",reason="out-source"} 1',
+                     'ifpin_fence_configured{fence="chassis"} 1'):
+            self.assertIn(line + "\n", body)
 
     def test_two_files_for_one_name(self):
         self.fence_file("a", Name="same")
