@@ -576,17 +576,19 @@ static void check_fence(struct parser *p)
 		complain(p, line, "nothing is to be fenced: give Prefix= or Ethertype=");
 		return;
 	}
-	if (!f->device && c->device) {
+	if (!(p->seen[FENCE] & 1) && c->device) {
 		f->device = strdup(c->device);
 		p->no_memory |= !f->device;
-	} else if (!f->device) {
+	} else if (!(p->seen[FENCE] & 1) && !(p->seen[PIN] & 1)) {
 		complain(p, line, "Device= is missing");
 	}
-	if (!*f->name && !fence_name_ok(c->name))
+	if (p->seen[FENCE] & 8)
+		return;
+	if (!fence_name_ok(c->name))
 		complain(p, line,
 			"the file's name cannot be that of a fence (1 to 16 letters, digits, '-' or "
 			"'_'): give Name=");
-	else if (!*f->name)
+	else
 		strcpy(f->name, c->name);
 }
 

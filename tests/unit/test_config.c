@@ -293,10 +293,10 @@ static void fences(void **state)
 		{"[Fence]\nPrefix=10.0.1.0/24\nName=x\n", "1: Device= is missing\n"},
 		{"[Run]\nAllowUser=0\n[Fence]\nPrefix=10.0.1.0/24\n",
 			"0: section [Pin] is missing\n"},
-		{"[Fence]\nDevice=index:2\nEthertype=0x88b5\n",
+		{"[Fence]\nDevice=index:2\nName=x\nEthertype=0x88b5\n",
 			"2: Device=index:2: an index is no identity: give a name, an alternative name or "
 			"mac:\n"},
-		{"[Fence]\nDevice=eth1\nEthertype=64 0x88b5\n",
+		{"[Fence]\nDevice=eth1\nEthertype=64 0x88b5\nName=x\n",
 			"3: Ethertype=: a number from 0x0600 to 0xffff, not \"64\"\n"},
 	};
 	static const char text[] = "[Fence]\nPrefix=10.0.1.0/24, fd01::/64\nPrefix=192.0.2.0/24\n"
