@@ -54,7 +54,7 @@ FUZZERS := text netlink options host denied audit config control
 FUZZ_SOURCES := src/base/base.c src/base/nl.c src/device/device.c src/device/link.c src/device/route.c \
 	src/device/nameservers.c src/socket/deaf.c src/socket/inspect.c src/socket/open.c src/socket/reach.c \
 	src/socket/source.c src/confine/denied.c src/confine/privileges.c src/confine/seccomp.c \
-	src/config/config.c src/config/parse.c src/control/control.c \
+	src/config/config.c src/config/parse.c src/fence/prefix.c src/control/control.c \
 	src/host/cgroup.c src/host/processes.c src/host/sock_parse.c src/host/sockets.c \
 	src/audit/accepted.c src/audit/audit.c src/audit/snapshot.c $(wildcard src/audit/check_*.c src/audit/read_*.c)
 
@@ -64,7 +64,7 @@ fuzz: packages
 # A target includes the source whose inner functions it calls; the others are linked.
 fuzz-%:
 	mkdir -p build-fuzz/corpus-$*
-	clang -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -D_GNU_SOURCE \
+	clang -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -D_GNU_SOURCE -DHAVE_FENCE \
 		-DIFPIN_VERSION='"fuzz"' -Iinclude -Isrc -o build-fuzz/fuzz_$* tests/fuzz/fuzz_$*.c \
 		$(FUZZ_SOURCES) -lmnl -lcap -lseccomp -linih
 	build-fuzz/fuzz_$* -artifact_prefix=build-fuzz/$*- -max_total_time=$(FUZZ_SECONDS) \

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Files that say which pins there shall be: /etc/ifpin/pins.d/NAME.conf, see ifpin.conf(5). */
+/* Files that say which pins and fences there shall be: /etc/ifpin/pins.d/NAME.conf, see
+ * ifpin.conf(5). */
 #pragma once
 
 #include <ifpin/confine.h>
+#include <ifpin/fence.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -12,9 +14,26 @@ extern "C" {
 #define IFPIN_RUN_PER_USER 32 /* commands at once, unless the file says otherwise */
 
 /**
+ * struct ifpin_config_fence - what the section [Fence] says
+ * @name: of the fence
+ * @device: for ifpin_device_resolve(), as that of a pin
+ * @prefixes, @n_prefixes, @ethertypes, @n_ethertypes, @nat: as in struct ifpin_fence_opts
+ */
+struct ifpin_config_fence {
+	char name[IFPIN_FENCE_NAME_SIZE];
+	char *device;
+	struct ifpin_prefix *prefixes;
+	size_t n_prefixes;
+	uint16_t ethertypes[IFPIN_FENCE_MAX_ETHERTYPES];
+	size_t n_ethertypes;
+	enum ifpin_fence_nat nat;
+};
+
+/**
  * struct ifpin_config - what one file says
- * @name: of the pin: the file's, without ".conf"
+ * @name: of the file, without ".conf", and of its pin
  * @path: of the file
+ * @pin: there is a section [Pin], which the following are about
  * @device: for ifpin_device_resolve(); never "index:N", for an index is no identity
  * @cgroup: path from the root of cgroup v2, or NULL
  * @unit: name of a systemd unit, or NULL; without both the pin is for `ifpin run NAME` only
@@ -23,16 +42,20 @@ extern "C" {
  * @run_loopback: whether these may talk to loopback; never true where @loopback is not
  * @run_per_user: how many commands a user may have in it at once
  * @groups, @n_groups, @users, @n_users: who may ask
+ * @fence: or NULL
  */
 struct ifpin_config {
 	char name[IFPIN_PIN_NAME_SIZE];
-	char *path, *device, *cgroup, *unit;
+	char *path;
+	bool pin;
+	char *device, *cgroup, *unit;
 	enum ifpin_existing existing;
 	bool loopback, guard_resolvers, rebind, abort;
 	bool run, run_loopback;
 	uint32_t run_per_user;
 	uint32_t *groups, *users;
 	size_t n_groups, n_users;
+	struct ifpin_config_fence *fence;
 };
 
 /**
@@ -63,12 +86,12 @@ IFPIN_API void ifpin_config_free(struct ifpin_config *config);
 
 /**
  * struct ifpin_config_set - what the files of a folder say
- * @pins, @n_pins: of the files without errors, by name
- * @bad, @n_bad: names of pins whose file has errors, so that they can be left as they are
+ * @files, @n_files: those without errors, by name
+ * @bad, @n_bad: names of those with errors, so that what they ask for can be left as it is
  */
 struct ifpin_config_set {
-	struct ifpin_config **pins;
-	size_t n_pins;
+	struct ifpin_config **files;
+	size_t n_files;
 	char (*bad)[IFPIN_PIN_NAME_SIZE];
 	size_t n_bad;
 };
@@ -78,7 +101,7 @@ struct ifpin_config_set {
  * @ret_set: to be released with ifpin_config_set_free()
  *
  * Other files, and those whose name begins with a dot, are not looked at. Two files for the same
- * cgroup or unit are an error of the second.
+ * cgroup or unit, or for a fence of the same name, are an error of the second.
  *
  * Return: 0, also where files have errors; -EPERM: others may write the folder; -ENOMEM, or what
  * open(2) and readdir(3) gave: told to @on_error, and nothing is known then.

@@ -14,6 +14,7 @@ extern "C" {
 
 #define IFPIN_FENCE_NAME_SIZE 24
 #define IFPIN_FENCE_REASON_SIZE 24
+#define IFPIN_FENCE_FILE_SIZE 64
 #define IFPIN_FENCE_MAX_ETHERTYPES 64
 
 /**
@@ -43,6 +44,8 @@ enum ifpin_fence_nat {
  * @ethertypes: protocols below IP that are fenced as a whole; 0x0600 and above
  * @n_ethertypes: how many, at most IFPIN_FENCE_MAX_ETHERTYPES
  * @nat: see above
+ * @configured: the file that asks for it, if one does, so that its fence is known again: up to 63
+ *of A-Z, a-z, 0-9, '.', '_', '-'; or NULL
  */
 struct ifpin_fence_opts {
 	size_t size;
@@ -53,6 +56,7 @@ struct ifpin_fence_opts {
 	const uint16_t *ethertypes;
 	size_t n_ethertypes;
 	enum ifpin_fence_nat nat;
+	const char *configured;
 };
 
 /** struct ifpin_fence_counter - how much was dropped, and why */
@@ -65,8 +69,12 @@ struct ifpin_fence_counter {
  * struct ifpin_fence - a fence as the kernel has it
  * @name: its name
  * @device: the device as it was when the fence was applied: index, name, kind, type, addresses
+ * @configured: the file that asks for it; empty: none
+ * @asked: what was said about translation
  * @nat: whether addresses before translation are looked at
  * @bridge: whether the kernel has tables for bridges
+ * @guarded: whether programs in traffic control read the frames (Linux 6.6), and rules at devices
+ *	only those that these do not see
  * @prefixes: the networks, merged
  * @ethertypes: the protocols
  * @covered: indexes of the devices on which frames are looked at
@@ -78,9 +86,12 @@ struct ifpin_fence_counter {
  */
 struct ifpin_fence {
 	char name[IFPIN_FENCE_NAME_SIZE];
+	char configured[IFPIN_FENCE_FILE_SIZE];
 	struct ifpin_device device;
+	enum ifpin_fence_nat asked;
 	bool nat;
 	bool bridge;
+	bool guarded;
 	struct ifpin_prefix *prefixes;
 	size_t n_prefixes;
 	uint16_t *ethertypes;
@@ -143,6 +154,15 @@ IFPIN_API int ifpin_fence_plan(
 IFPIN_API int ifpin_fence_list(
 	struct ifpin_fence **ret_fences, size_t *ret_n, struct ifpin_error *ret_error);
 
+/**
+ * ifpin_fence_matches - is a fence what these options ask for?
+ *
+ * Compared are networks, protocols, what was said about translation and who has configured it; not
+ * the device, for that may be the same under another index (ifpin_device_check()).
+ */
+IFPIN_API bool ifpin_fence_matches(
+	const struct ifpin_fence *fence, const struct ifpin_fence_opts *opts);
+
 /** ifpin_fence_free - release what ifpin_fence_list() gave; NULL is fine */
 IFPIN_API void ifpin_fence_free(struct ifpin_fence *fences, size_t n);
 
@@ -185,11 +205,15 @@ IFPIN_API int ifpin_fence_sync(
  */
 IFPIN_API int ifpin_fence_remove(const char *name, struct ifpin_error *ret_error);
 
-/** struct ifpin_fence_watch - hears of devices that come and go; for one thread at a time */
+/** struct ifpin_fence_watch - hears of devices and rules; for one thread at a time */
 struct ifpin_fence_watch;
 
+#define IFPIN_FENCE_DEVICES 1 /* have come, gone, or changed: ifpin_fence_sync() */
+#define IFPIN_FENCE_RULES                                                                          \
+	2 /* of a fence, or chains of anybody, have changed: ifpin_fence_check() */
+
 /**
- * ifpin_fence_watch_open - hear of devices, for ifpin_fence_sync()
+ * ifpin_fence_watch_open - hear of devices, and of what is done to the rules of nftables
  *
  * Return: 0; errno of the socket calls.
  */
@@ -202,7 +226,9 @@ IFPIN_API int ifpin_fence_watch_fd(const struct ifpin_fence_watch *watch);
 /**
  * ifpin_fence_watch_step - read what has come, never blocking
  *
- * Return: 1: devices have changed, call ifpin_fence_sync(); 0: nothing of interest; errno of
+ * What ifpin_fence_apply() and ifpin_fence_sync() do to rules is heard of as well.
+ *
+ * Return: IFPIN_FENCE_DEVICES, IFPIN_FENCE_RULES, both, or 0: nothing of interest; errno of
  * recvmsg(2), negated. Lost messages count as a change.
  */
 IFPIN_API int ifpin_fence_watch_step(struct ifpin_fence_watch *watch);

@@ -175,8 +175,8 @@ static int follow(const char *name, struct ifpin_fence_watch *watch, int signals
 	unsigned int changed;
 
 	/* What came while the fence was put up is waiting, or is found by the first look. */
-	for (int r = 1; r >= 0;) {
-		if (r && ifpin_fence_sync(name, &changed, &err)) {
+	for (int r = IFPIN_FENCE_DEVICES; r >= 0;) {
+		if (r & IFPIN_FENCE_DEVICES && ifpin_fence_sync(name, &changed, &err)) {
 			if (err.code == -ENOENT)
 				return failed(&err);
 			fprintf(stderr, "ifpin: %s\n", err.text);
@@ -258,6 +258,8 @@ static void show_one(const struct ifpin_fence *f)
 		printf("  prefix     %s\n", ifpin_prefix_text(&f->prefixes[i], text, sizeof(text)));
 	for (size_t i = 0; i < f->n_ethertypes; i++)
 		printf("  ethertype  0x%04x\n", f->ethertypes[i]);
+	if (*f->configured)
+		printf("  configured by %s.conf\n", f->configured);
 	printf("  covers     %zu interfaces", f->n_covered);
 	if (f->n_carriers)
 		printf("; %zu carry the frames of %s", f->n_carriers, f->device.name);
@@ -291,6 +293,8 @@ static json_object *json_of(const struct ifpin_fence *f)
 	json_object_object_add(o, "name", json_object_new_string(f->name));
 	json_object_object_add(o, "device", json_object_new_string(f->device.name));
 	json_object_object_add(o, "ifindex", json_object_new_int64(f->device.ifindex));
+	if (*f->configured)
+		json_object_object_add(o, "configured", json_object_new_string(f->configured));
 	json_object_object_add(o, "nat", json_object_new_boolean(f->nat));
 	for (size_t i = 0; i < f->n_prefixes; i++)
 		json_object_array_add(prefixes, json_object_new_string(ifpin_prefix_text(

@@ -28,6 +28,11 @@ void ifpin_config_free(struct ifpin_config *config)
 	free(config->unit);
 	free(config->groups);
 	free(config->users);
+	if (config->fence) {
+		free(config->fence->device);
+		free(config->fence->prefixes);
+	}
+	free(config->fence);
 	free(config);
 }
 
@@ -126,9 +131,9 @@ void ifpin_config_set_free(struct ifpin_config_set *set)
 {
 	if (!set)
 		return;
-	for (size_t i = 0; i < set->n_pins; i++)
-		ifpin_config_free(set->pins[i]);
-	free(set->pins);
+	for (size_t i = 0; i < set->n_files; i++)
+		ifpin_config_free(set->files[i]);
+	free(set->files);
 	free(set->bad);
 	free(set);
 }
@@ -160,19 +165,24 @@ static bool same(const char *a, const char *b)
 	return a && b && !strcmp(a, b);
 }
 
-/* One cgroup cannot be held to two devices. */
+/* One cgroup cannot be held to two devices, and a fence has a name of its own. */
 static bool taken(const struct ifpin_config_set *set, const struct ifpin_config *c,
 	ifpin_config_error_fn *on_error, void *ctx)
 {
 	char text[256];
 
-	for (size_t i = 0; i < set->n_pins; i++) {
-		const struct ifpin_config *o = set->pins[i];
+	for (size_t i = 0; i < set->n_files; i++) {
+		const struct ifpin_config *o = set->files[i];
 
-		if (!same(o->cgroup, c->cgroup) && !same(o->unit, c->unit))
+		bool pin = same(o->cgroup, c->cgroup) || same(o->unit, c->unit);
+
+		if (!pin && (!o->fence || !c->fence || strcmp(o->fence->name, c->fence->name) != 0))
 			continue;
 		snprintf(text, sizeof(text), "its %s is that of %s" SUFFIX " already",
-			c->unit ? "Unit=" : "Cgroup=", o->name);
+			!pin	  ? "fence's name"
+			: c->unit ? "Unit="
+				  : "Cgroup=",
+			o->name);
 		on_error(ctx, c->path, 0, text);
 		return true;
 	}
@@ -200,7 +210,7 @@ static int read_file(struct ifpin_config_set *set, const char *dir, const char *
 		add_bad(set, file);
 		return 0;
 	}
-	set->pins[set->n_pins++] = c;
+	set->files[set->n_files++] = c;
 	c = NULL;
 	return 0;
 }
@@ -236,10 +246,10 @@ int ifpin_config_read_dir(const char *dir, ifpin_config_error_fn *on_error, void
 	if (n < 0)
 		return tell(on_error, ctx, dir, -errno, NULL);
 	if (set) {
-		set->pins = calloc((size_t)n + 1, sizeof(*set->pins));
+		set->files = calloc((size_t)n + 1, sizeof(*set->files));
 		set->bad = calloc((size_t)n + 1, sizeof(*set->bad));
 	}
-	if (!set || !set->pins || !set->bad)
+	if (!set || !set->files || !set->bad)
 		r = tell(on_error, ctx, dir, -ENOMEM, NULL);
 	for (int i = 0; i < n; i++) {
 		if (!r)

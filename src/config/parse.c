@@ -17,8 +17,8 @@ struct parser {
 	const char *text; /* what is not read yet */
 	size_t left;
 	unsigned int line;
-	unsigned int section_line[2]; /* where a section begins, by index; 0: it is not there */
-	uint64_t seen[2];	      /* keys, by section */
+	unsigned int section_line[3]; /* where a section begins, by index; 0: it is not there */
+	uint64_t seen[3];	      /* keys, by section */
 	struct ifpin_config *config;
 	bool run_loopback_set;
 	bool failed, unreadable, no_memory;
@@ -37,6 +37,15 @@ static void complain(struct parser *p, unsigned int line, const char *fmt, ...)
 	va_end(ap);
 	p->failed = true;
 	p->on_error(p->ctx, p->config->path, line, text);
+}
+
+static bool fence_name_ok(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len && len <= 16 &&
+	       strspn(name, "abcdefghijklmnopqrstuvwxyz"
+			    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == len;
 }
 
 /* ---- values ------------------------------------------------------------------------------- */
@@ -74,7 +83,7 @@ static bool is_mac(const char *s)
 	}
 }
 
-static const char *set_device(struct parser *p, const char *value)
+static const char *copy_device(struct parser *p, const char *value, char **ret)
 {
 	if (!strncmp(value, "index:", 6))
 		return "an index is no identity: give a name, an alternative name or mac:";
@@ -84,7 +93,12 @@ static const char *set_device(struct parser *p, const char *value)
 		return "longer than 127 bytes";
 	if (strpbrk(value, " \t/"))
 		return "no interface has a blank or a slash in its name";
-	return copy(p, value, &p->config->device);
+	return copy(p, value, ret);
+}
+
+static const char *set_device(struct parser *p, const char *value)
+{
+	return copy_device(p, value, &p->config->device);
 }
 
 static const char *set_cgroup(struct parser *p, const char *value)
@@ -233,11 +247,101 @@ static const char *set_users(struct parser *p, const char *value)
 	return set_ids(p, value, "user", find_user, &p->config->users, &p->config->n_users);
 }
 
+/* ---- values of a fence -------------------------------------------------------------------- */
+
+static const char *set_fence_device(struct parser *p, const char *value)
+{
+	return copy_device(p, value, &p->config->fence->device);
+}
+
+static const char *set_fence_name(struct parser *p, const char *value)
+{
+	if (!fence_name_ok(value))
+		return "a fence's name has 1 to 16 letters, digits, '-' or '_'";
+	strcpy(p->config->fence->name, value);
+	return NULL;
+}
+
+/* Each network that is wrong is told by itself. */
+static void add_prefix(struct parser *p, const char *word)
+{
+	struct ifpin_config_fence *f = p->config->fence;
+	struct ifpin_error err;
+	struct ifpin_prefix one, *more;
+
+	if (ifpin_prefix_parse(word, &one, &err)) {
+		complain(p, p->line, "Prefix=: %s", err.text);
+		return;
+	}
+	more = reallocarray(f->prefixes, f->n_prefixes + 1, sizeof(*more));
+	if (!more) {
+		p->no_memory = true;
+		return;
+	}
+	f->prefixes = more;
+	f->prefixes[f->n_prefixes++] = one;
+}
+
+static void add_ethertype(struct parser *p, const char *word)
+{
+	struct ifpin_config_fence *f = p->config->fence;
+	char *end;
+	unsigned long n = strtoul(word, &end, 0);
+
+	if (*word < '0' || *word > '9' || *end || n < 0x600 || n > 0xffff)
+		complain(
+			p, p->line, "Ethertype=: a number from 0x0600 to 0xffff, not \"%s\"", word);
+	else if (f->n_ethertypes == IFPIN_FENCE_MAX_ETHERTYPES)
+		complain(p, p->line, "Ethertype=: more than %d", IFPIN_FENCE_MAX_ETHERTYPES);
+	else
+		f->ethertypes[f->n_ethertypes++] = (uint16_t)n;
+}
+
+static const char *each_word(
+	struct parser *p, const char *value, void (*add)(struct parser *, const char *))
+{
+	_cleanup_free_ char *list = strdup(value);
+	char *word, *save = NULL;
+
+	p->no_memory |= !list;
+	for (word = list ? strtok_r(list, " \t,", &save) : NULL; word;
+		word = strtok_r(NULL, " \t,", &save))
+		add(p, word);
+	return NULL;
+}
+
+static const char *set_prefix(struct parser *p, const char *value)
+{
+	return each_word(p, value, add_prefix);
+}
+
+static const char *set_ethertype(struct parser *p, const char *value)
+{
+	return each_word(p, value, add_ethertype);
+}
+
+static const char *set_nat(struct parser *p, const char *value)
+{
+	static const char *const words[] = {
+		[IFPIN_FENCE_NAT_AUTO] = "auto",
+		[IFPIN_FENCE_NAT_ON] = "on",
+		[IFPIN_FENCE_NAT_OFF] = "off",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (!strcmp(value, words[i])) {
+			p->config->fence->nat = (enum ifpin_fence_nat)i;
+			return NULL;
+		}
+	return "must be auto, on or off";
+}
+
 /* ---- tables ------------------------------------------------------------------------------- */
 
 struct key {
 	const char *name;
 	set_fn *set;
+	bool often; /* may be there more than once */
 };
 
 static const struct key pin_keys[] = {
@@ -260,7 +364,16 @@ static const struct key run_keys[] = {
 	{},
 };
 
-enum { PIN, RUN };
+static const struct key fence_keys[] = {
+	{"Device", set_fence_device},
+	{"Prefix", set_prefix, true},
+	{"Ethertype", set_ethertype, true},
+	{"Name", set_fence_name},
+	{"Nat", set_nat},
+	{},
+};
+
+enum { PIN, RUN, FENCE };
 
 static const struct {
 	const char *name;
@@ -268,6 +381,7 @@ static const struct {
 } sections[] = {
 	[PIN] = {"Pin", pin_keys},
 	[RUN] = {"Run", run_keys},
+	[FENCE] = {"Fence", fence_keys},
 };
 
 static int find_section(const char *name, size_t len)
@@ -297,7 +411,13 @@ static int on_key(void *ctx, const char *section, const char *name, const char *
 		complain(p, p->line, "no key \"%s\" in section [%s]", name, section);
 		return 1;
 	}
-	if (p->seen[s] >> i & 1)
+	if (s == FENCE && !p->config->fence) {
+		p->config->fence = calloc(1, sizeof(*p->config->fence));
+		p->no_memory |= !p->config->fence;
+	}
+	if (p->no_memory)
+		return 1;
+	if (p->seen[s] >> i & 1 && !sections[s].keys[i].often)
 		complain(p, p->line, "%s= is there twice", name);
 	else if (!*value)
 		complain(p, p->line, "%s= has no value", name);
@@ -423,15 +543,11 @@ static char *next_line(char *buf, int size, void *ctx)
 
 /* ---- the whole ---------------------------------------------------------------------------- */
 
-static void check_whole(struct parser *p)
+static void check_pin(struct parser *p)
 {
 	struct ifpin_config *c = p->config;
 	unsigned int pin = p->section_line[PIN], run = p->section_line[RUN];
 
-	if (!pin) {
-		complain(p, 0, "section [Pin] is missing");
-		return;
-	}
 	if (!(p->seen[PIN] & 1))
 		complain(p, pin, "Device= is missing");
 	if ((p->seen[PIN] & 6) == 6)
@@ -444,8 +560,54 @@ static void check_whole(struct parser *p)
 		complain(p, run, "[Run] lets nobody in: give AllowGroup= or AllowUser=");
 	if (run && p->run_loopback_set && c->run_loopback && !c->loopback)
 		complain(p, run, "[Run] cannot allow the loopback that [Pin] denies");
+	c->pin = true;
 	c->run = run != 0;
 	c->run_loopback = c->loopback && (c->run_loopback || !p->run_loopback_set);
+}
+
+/* What it does not say itself, the pin and the file's name say. */
+static void check_fence(struct parser *p)
+{
+	struct ifpin_config *c = p->config;
+	struct ifpin_config_fence *f = c->fence;
+	unsigned int line = p->section_line[FENCE];
+
+	if (!(p->seen[FENCE] & 6)) {
+		complain(p, line, "nothing is to be fenced: give Prefix= or Ethertype=");
+		return;
+	}
+	if (!(p->seen[FENCE] & 1) && c->device) {
+		f->device = strdup(c->device);
+		p->no_memory |= !f->device;
+	} else if (!(p->seen[FENCE] & 1) && !(p->seen[PIN] & 1)) {
+		complain(p, line, "Device= is missing");
+	}
+	if (p->seen[FENCE] & 8)
+		return;
+	if (!fence_name_ok(c->name))
+		complain(p, line,
+			"the file's name cannot be that of a fence (1 to 16 letters, digits, '-' or "
+			"'_'): give Name=");
+	else
+		strcpy(f->name, c->name);
+}
+
+static void check_whole(struct parser *p)
+{
+	bool pin = p->section_line[PIN], fence = p->section_line[FENCE];
+
+	if (!pin && (!fence || p->section_line[RUN])) {
+		complain(p, 0, "section [Pin] is missing");
+		return;
+	}
+	if (pin)
+		check_pin(p);
+#ifndef HAVE_FENCE
+	if (fence)
+		complain(p, p->section_line[FENCE], "this ifpin was built without fences");
+#endif
+	if (fence)
+		check_fence(p);
 }
 
 int ifp_config_parse(const char *text, size_t len, ifpin_config_error_fn *on_error, void *ctx,

@@ -8,6 +8,7 @@
 #include <ifpin/config.h>
 #include <ifpin/confine.h>
 #include <ifpin/control.h>
+#include <ifpin/fence.h>
 
 #include <stdarg.h>
 #include <stdbool.h>
@@ -45,6 +46,23 @@ struct pin {
 	char *problem; /* what was said last, so that it is said once */
 };
 
+enum fence_state {
+	FENCE_NEW,
+	FENCE_WAITS_DEVICE,
+	FENCE_HELD,
+	FENCE_FAILED, /* tried again after a while */
+};
+
+/* A fence that shall be. */
+struct fence {
+	const struct ifpin_config *config; /* the set's */
+	char name[IFPIN_FENCE_NAME_SIZE];
+	enum fence_state state;
+	uint32_t ifindex; /* what the device's name stood for; 0: nothing */
+	uint64_t retry_at, retry_delay;
+	char *problem; /* what was said last */
+};
+
 /* A command that was let in. */
 struct run {
 	struct source process; /* pidfd */
@@ -75,16 +93,22 @@ struct daemon {
 	struct ifpin_config_set *set;
 	struct pin *pins;
 	size_t n_pins;
+	struct ifpin_fence_watch *fence_watch;
+	struct source fence_source;
+	struct fence *fences;
+	size_t n_fences;
+	char (*kept)[IFPIN_FENCE_NAME_SIZE]; /* fences whose files have errors now */
+	size_t n_kept;
 	struct slice *slices;
 	size_t n_slices;
 	struct run *runs;
 	struct client *clients[MAX_CLIENTS];
 	int cgroup_root, spare_fd, lock_fd;
 
-	bool quit, reload, pins_changed;
+	bool quit, reload, pins_changed, fences_known;
 	uint64_t reconcile_at, retry_at, retry_delay, follower_retry_at, watchdog_at,
-		watchdog_every;
-	char status[160];
+		watchdog_every, fences_at;
+	char status[256];
 };
 
 /* ---- log.c ---- */
@@ -124,6 +148,34 @@ void pins_retry(struct daemon *d);
 struct pin *pins_find(struct daemon *d, const char *name);
 /* The cgroup of a pin for `ifpin run`, from the root of cgroup v2. */
 void pins_run_cgroup(const struct daemon *d, const char *name, char ret[IFPIN_CGROUP_PATH_SIZE]);
+
+/* Whether the file of this name has errors, so that what is in force for it stays. */
+bool pins_is_bad(const struct daemon *d, const char *name);
+/* How a device is named in a file, compared with one that is known: is that one meant? */
+bool pins_device_means(const char *spec, const struct ifpin_device *device);
+
+/* ---- fences.c ---- */
+
+#ifdef HAVE_FENCE
+/* Takes over what the files say, and makes it so. */
+void fences_reload(struct daemon *d);
+/* Compares the fences that shall be with those that are. */
+void fences_reconcile(struct daemon *d);
+void fences_close(struct daemon *d);
+#else /* a file that asks for one has errors then */
+static inline void fences_reload(struct daemon *d)
+{
+	(void)d;
+}
+static inline void fences_reconcile(struct daemon *d)
+{
+	d->fences_at = NEVER;
+}
+static inline void fences_close(struct daemon *d)
+{
+	(void)d;
+}
+#endif
 
 /* ---- wait.c: cgroups come and go ---- */
 

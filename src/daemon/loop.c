@@ -57,6 +57,7 @@ static int timeout(struct daemon *d)
 	earlier(&at, d->retry_at);
 	earlier(&at, d->follower_retry_at);
 	earlier(&at, d->watchdog_at);
+	earlier(&at, d->fences_at);
 	earlier(&at, control_deadline(d));
 	if (follower >= 0)
 		earlier(&at, now + (uint64_t)follower);
@@ -70,7 +71,7 @@ static int timeout(struct daemon *d)
 
 static void tell_status(struct daemon *d)
 {
-	size_t held = 0, waiting = 0, failed = 0;
+	size_t held = 0, waiting = 0, failed = 0, fences = 0;
 	char status[sizeof(d->status)];
 
 	for (size_t i = 0; i < d->n_pins; i++) {
@@ -82,6 +83,11 @@ static void tell_status(struct daemon *d)
 	snprintf(status, sizeof(status),
 		"%zu pins in force, %zu waiting for a cgroup or device, %zu failed, %zu files with errors",
 		held, waiting, failed, d->set ? d->set->n_bad : 0);
+	for (size_t i = 0; i < d->n_fences; i++)
+		fences += d->fences[i].state == FENCE_HELD;
+	if (d->n_fences)
+		snprintf(status + strlen(status), sizeof(status) - strlen(status),
+			", %zu of %zu fences in force", fences, d->n_fences);
 	if (!strcmp(status, d->status))
 		return;
 	if (notify("STATUS=%s", status))
@@ -116,6 +122,8 @@ static void due(struct daemon *d)
 		pins_reconcile(d);
 	if (d->retry_at <= now)
 		pins_retry(d);
+	if (d->fences_at <= now)
+		fences_reconcile(d);
 	pins_settle(d);
 	links_update(d);
 	control_expire(d);

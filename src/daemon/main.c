@@ -32,8 +32,8 @@ static const struct option options[] = {
 static const char help_text[] =
 	"Usage: ifpind [OPTIONS]\n"
 	"\n"
-	"Keep in force the pins that the files of a folder ask for, follow their devices, and let users\n"
-	"run commands in them. It stays in the foreground; SIGHUP reads the files anew. What is in force\n"
+	"Keep in force the pins and fences that the files of a folder ask for, follow their devices, and\n"
+	"let users run commands in pins. It stays in the foreground; SIGHUP reads the files anew. What is in force\n"
 	"is held by the kernel: it stays when ifpind ends, however that comes about.\n"
 	"\n"
 	"Options:\n"
@@ -223,6 +223,7 @@ static void finish(struct daemon *d)
 	notify("STOPPING=1");
 	source_drop(d, &d->follower_source);
 	ifpin_follower_close(d->follower);
+	fences_close(d);
 	wait_close(d);
 }
 
@@ -256,8 +257,8 @@ static int serve(struct daemon *d)
 		d->watchdog_every = notify_watchdog();
 		d->watchdog_at = d->watchdog_every == NEVER ? NEVER : now_ms();
 		notify("READY=1");
-		say(SAY_NOTICE, "ifpind " IFPIN_VERSION " serves %zu pins of %s", d->n_pins,
-			d->config_dir);
+		say(SAY_NOTICE, "ifpind " IFPIN_VERSION " serves %zu pins and %zu fences of %s",
+			d->n_pins, d->n_fences, d->config_dir);
 		r = loop_run(d);
 		if (r)
 			say(SAY_ERROR, "cannot go on: %s", strerror(-r));
@@ -279,6 +280,7 @@ static struct daemon daemon_state = {
 	.bpf.fd = -1,
 	.links.fd = -1,
 	.control.fd = -1,
+	.fence_source.fd = -1,
 	.metrics_listener = {{.fd = -1}, {.fd = -1}},
 	.exporter.fd = -1,
 	.cgroup_root = -1,
@@ -287,6 +289,7 @@ static struct daemon daemon_state = {
 	.retry_at = NEVER,
 	.follower_retry_at = NEVER,
 	.watchdog_at = NEVER,
+	.fences_at = NEVER,
 };
 
 int main(int argc, char **argv)

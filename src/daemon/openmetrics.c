@@ -4,6 +4,7 @@
 
 #include <ifpin/config.h>
 #include <ifpin/confine.h>
+#include <ifpin/fence.h>
 
 #include <errno.h>
 #include <inttypes.h>
@@ -106,6 +107,53 @@ static void write_counts(const struct all *a)
 	}
 }
 
+#ifdef HAVE_FENCE
+static void write_fence_counts(FILE *f, const struct ifpin_fence *fence)
+{
+	for (size_t i = 0; i < fence->n_counters; i++) {
+		if (!fence->counters[i].packets)
+			continue;
+		fputs("ifpin_fence_dropped_packets_total{", f);
+		label(f, "fence", fence->name);
+		putc(',', f);
+		label(f, "reason", fence->counters[i].reason);
+		fprintf(f, "} %" PRIu64 "\n", fence->counters[i].packets);
+	}
+}
+
+/* A kernel without nftables has none. */
+static int write_fences(FILE *f, struct ifpin_error *err)
+{
+	struct ifpin_fence *fences = NULL;
+	size_t n = 0;
+	int r = ifpin_fence_list(&fences, &n, err);
+
+	if (r && r != -EOPNOTSUPP)
+		return r;
+	head(f, "ifpin_fence", "info", "Fences of the network namespace.");
+	for (size_t i = 0; i < n; i++) {
+		fputs("ifpin_fence_info{", f);
+		label(f, "fence", fences[i].name);
+		putc(',', f);
+		label(f, "device", fences[i].device.name);
+		fprintf(f, ",configured=\"%s\"} 1\n", *fences[i].configured ? "yes" : "no");
+	}
+	head(f, "ifpin_fence_dropped_packets", "counter",
+		"What fences dropped, by reason; only reasons that occurred.");
+	for (size_t i = 0; i < n; i++)
+		write_fence_counts(f, &fences[i]);
+	ifpin_fence_free(fences, n);
+	return 0;
+}
+#else
+static int write_fences(FILE *f, struct ifpin_error *err)
+{
+	(void)f;
+	(void)err;
+	return 0;
+}
+#endif
+
 static void on_error(void *ctx, const char *path, unsigned int line, const char *text)
 {
 	(void)path;
@@ -122,8 +170,18 @@ static void write_configured(FILE *f, const char *config_dir)
 
 	ifpin_config_read_dir(config_dir, on_error, &errors, &set);
 	head(f, "ifpin_configured", "gauge", "Pins that a file asks for.");
-	for (size_t i = 0; set && i < set->n_pins; i++) {
-		sample(f, "ifpin_configured", set->pins[i]->name);
+	for (size_t i = 0; set && i < set->n_files; i++) {
+		if (!set->files[i]->pin)
+			continue;
+		sample(f, "ifpin_configured", set->files[i]->name);
+		fputs("} 1\n", f);
+	}
+	head(f, "ifpin_fence_configured", "gauge", "Fences that a file asks for.");
+	for (size_t i = 0; set && i < set->n_files; i++) {
+		if (!set->files[i]->fence)
+			continue;
+		fputs("ifpin_fence_configured{", f);
+		label(f, "fence", set->files[i]->fence->name);
 		fputs("} 1\n", f);
 	}
 	head(f, "ifpin_config_errors", "gauge", "Errors in these files.");
@@ -153,6 +211,9 @@ int metrics_write(FILE *f, const char *config_dir)
 		write_pins(&a);
 		write_counts(&a);
 		write_configured(f, config_dir);
+		r = write_fences(f, &err);
+		if (r)
+			fprintf(stderr, "ifpin-exporter: %s\n", err.text);
 		fputs("# EOF\n", f);
 		if (ferror(f))
 			r = -EIO;

@@ -24,7 +24,7 @@ void pins_run_cgroup(const struct daemon *d, const char *name, char ret[IFPIN_CG
 	snprintf(ret, IFPIN_CGROUP_PATH_SIZE, "/%s/%s", d->cgroup, name);
 }
 
-static bool is_bad(const struct daemon *d, const char *name)
+bool pins_is_bad(const struct daemon *d, const char *name)
 {
 	for (size_t i = 0; i < d->set->n_bad; i++)
 		if (!strcmp(d->set->bad[i], name))
@@ -132,8 +132,7 @@ static bool is_mac(const char *spec, const uint8_t *mac, size_t len)
 	return len && !strcasecmp(spec, text);
 }
 
-/* How a device is named in a file, compared with one that is known: is that one meant? */
-static bool spec_means(const char *spec, const struct ifpin_device *device)
+bool pins_device_means(const char *spec, const struct ifpin_device *device)
 {
 	char list[IFPIN_ALTNAMES_SIZE + 2], word[136];
 
@@ -214,7 +213,7 @@ static bool as_it_should_be(struct daemon *d, struct pin *p, const struct ifpin_
 		return false;
 	/* A device that is gone, or another that took its name: closed, until it comes back. */
 	if (i->state != IFPIN_PIN_HELD)
-		return spec_means(p->config->device, &i->device);
+		return pins_device_means(p->config->device, &i->device);
 	return !ifpin_device_resolve(p->config->device, &device, NULL) &&
 	       device.ifindex == i->device.ifindex;
 }
@@ -260,7 +259,7 @@ static bool is_left_over(struct daemon *d, const struct ifpin_pin_info *i)
 	char own[IFPIN_CGROUP_PATH_SIZE];
 
 	if (!i->attached || !i->configured || !strncmp(i->name, "run.", 4) ||
-		pins_find(d, i->name) || is_bad(d, i->name))
+		pins_find(d, i->name) || pins_is_bad(d, i->name))
 		return false;
 	pins_run_cgroup(d, i->name, own);
 	if (strcmp(own, i->cgroup) != 0)
@@ -447,32 +446,38 @@ int pins_reload(struct daemon *d)
 {
 	struct ifpin_config_set *set = NULL;
 	struct pin *pins;
+	size_t n = 0;
 	int r = ifpin_config_read_dir(d->config_dir, on_config_error, NULL, &set);
 
 	if (r) {
-		say(SAY_ERROR, "%s: cannot be read; all pins stay as they are", d->config_dir);
+		say(SAY_ERROR, "%s: cannot be read; all pins stay as they are, and all fences",
+			d->config_dir);
 		return r;
 	}
-	pins = calloc(set->n_pins + 1, sizeof(*pins));
+	pins = calloc(set->n_files + 1, sizeof(*pins));
 	if (!pins) {
 		ifpin_config_set_free(set);
-		say(SAY_ERROR, "out of memory; all pins stay as they are");
+		say(SAY_ERROR, "out of memory; all pins stay as they are, and all fences");
 		return -ENOMEM;
 	}
-	for (size_t i = 0; i < set->n_pins; i++) {
-		pins[i].config = set->pins[i];
-		pins[i].wd = -1;
-		take_known(d, &pins[i]);
+	for (size_t i = 0; i < set->n_files; i++) {
+		if (!set->files[i]->pin)
+			continue;
+		pins[n].config = set->files[i];
+		pins[n].wd = -1;
+		take_known(d, &pins[n++]);
 	}
 	for (size_t i = 0; i < set->n_bad; i++)
-		say(SAY_ERROR, "pin \"%s\": its file has errors; it stays as it is", set->bad[i]);
+		say(SAY_ERROR, "%s.conf has errors; what is in force for it stays as it is",
+			set->bad[i]);
 	free_pins(d->pins, d->n_pins);
 	ifpin_config_set_free(d->set);
 	d->set = set;
 	d->pins = pins;
-	d->n_pins = set->n_pins;
+	d->n_pins = n;
 	d->retry_at = NEVER;
 	d->retry_delay = FIRST_RETRY_MS;
 	pins_reconcile(d);
+	fences_reload(d);
 	return 0;
 }

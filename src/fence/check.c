@@ -183,10 +183,11 @@ static void check_sets(
 
 	for (size_t i = 0; i < c->fence->n_prefixes; i++)
 		(*(ifp_prefix_is_v4(&c->fence->prefixes[i]) ? &four : &six))++;
-	if (elements(items, "p4") != four ||
-		(strcmp(family, "arp") != 0 && elements(items, "p6") != six) ||
-		(!strcmp(family, "inet") && elements(items, "n6") != six) ||
-		(!strcmp(family, "inet") && elements(items, "covered") != plan->n_covered) ||
+	if ((strcmp(family, "ip6") != 0 && elements(items, "p4") != four) ||
+		(strcmp(family, "arp") != 0 && strcmp(family, "ip") != 0 &&
+			elements(items, "p6") != six) ||
+		(!strcmp(family, "ip6") && elements(items, "n6") != six) ||
+		(!strncmp(family, "ip", 2) && elements(items, "covered") != plan->n_covered) ||
 		(!strcmp(family, "bridge") && elements(items, "types") != c->fence->n_ethertypes))
 		say(c, IFPIN_FINDING_BROKEN,
 			"the sets of table %s do not hold what those of the others do", family);
@@ -230,7 +231,7 @@ static int check_table(struct check *c, const struct plan *plan, struct chains *
 
 static int check_rules(struct check *c, const struct plan *plan, struct ifpin_error *err)
 {
-	static const char *const families[] = {"inet", "netdev", "bridge", "arp"};
+	static const char *const families[] = {"ip", "ip6", "netdev", "bridge", "arp"};
 	_cleanup_free_ char *text = ifp_plan_text(plan);
 	struct chains chains = {};
 	int r = text ? read_plan(text, &chains) : -ENOMEM;
@@ -321,27 +322,36 @@ static void check_xdp_sockets(struct check *c)
 			"passes no rule");
 }
 
+static void check_guard_at(struct check *c, const struct port *port, bool in)
+{
+	bool overtaken;
+	int64_t id = ifp_guard_find(c->fence->name, port->ifindex, in, &overtaken);
+
+	if (id <= 0)
+		say(c, IFPIN_FINDING_BROKEN,
+			"the fence's program for traffic control is not at %s on the way %s: apply the "
+			"fence again, or use --follow",
+			port->name, in ? "in" : "out");
+	else if (overtaken)
+		say(c, IFPIN_FINDING_BROKEN,
+			"a program of somebody else comes before the fence's at %s on the way %s: end it, "
+			"or remove the fence and apply it again",
+			port->name, in ? "in" : "out");
+}
+
 /* Before Linux 6.6 there is no place for the program, at any device. */
 static void check_guard(struct check *c, const struct ports *covered)
 {
-	uint32_t id;
-	int n = 0;
-
-	for (size_t i = 0; i < covered->n; i++) {
-		n = ifp_guard_find(c->fence->name, covered->list[i].ifindex, &id, 1);
-		if (n < 0)
-			break;
-		if (n)
-			continue;
-		say(c, IFPIN_FINDING_BROKEN,
-			"the fence's program for traffic control is not at %s: apply the fence again, "
-			"or use --follow",
-			covered->list[i].name);
-	}
-	if (n < 0)
+	if (!ifp_guard_has_place()) {
 		say(c, IFPIN_FINDING_BEYOND,
 			"this kernel has no place for the fence's program in traffic control (tcx, "
 			"Linux 6.6); what that redirects passes no rule");
+		return;
+	}
+	for (size_t i = 0; i < covered->n; i++) {
+		check_guard_at(c, &covered->list[i], false);
+		check_guard_at(c, &covered->list[i], true);
+	}
 }
 
 /* What runs before the fence on the way in, or might run after it on the way out. */
@@ -406,8 +416,11 @@ static int check_all(
 		.n_prefixes = f->n_prefixes,
 		.ethertypes = f->ethertypes,
 		.n_ethertypes = f->n_ethertypes,
+		.configured = *f->configured ? f->configured : NULL,
+		.asked = f->asked,
 		.nat = f->nat,
-		.bridge = f->bridge};
+		.bridge = f->bridge,
+		.guarded = f->guarded};
 	bool nat;
 	int r = check_rules(c, &plan, err) ?: check_device(c, err) ?: ifp_host_has_nat(&nat, err);
 
@@ -415,7 +428,7 @@ static int check_all(
 		return r;
 	check_carriers(c, carriers);
 	check_guard(c, covered);
-	if (nat && !f->nat)
+	if (nat && !f->nat && f->asked == IFPIN_FENCE_NAT_AUTO)
 		say(c, IFPIN_FINDING_BROKEN,
 			"the host translates addresses now and did not when the fence was applied: "
 			"apply it again");

@@ -10,6 +10,8 @@
 /* Devices may come and go between the look at them and the transaction. */
 #define MAX_TRIES 8
 
+#define WORD "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
+
 static void end_guard(struct ifp_guard **g)
 {
 	ifp_guard_end(*g);
@@ -24,9 +26,7 @@ int ifp_fence_name_check(const char *name, struct ifpin_error *err)
 {
 	size_t len = strlen(name);
 
-	if (!len || len > 16 ||
-		strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") !=
-			len)
+	if (!len || len > 16 || strspn(name, WORD) != len)
 		return ifp_fail(err, -EINVAL,
 			"the name of a fence has 1 to 16 letters, digits, '-' or '_', "
 			"and \"%s\" has not: give it another one (--name)",
@@ -95,7 +95,7 @@ static bool is_off(const char *name)
 	_cleanup_free_ char *text = NULL;
 	char command[80];
 
-	snprintf(command, sizeof(command), "list table inet " TABLE_PREFIX "%s", name);
+	snprintf(command, sizeof(command), "list table netdev " TABLE_PREFIX "%s", name);
 	return !ifp_nft_text(command, &text, NULL) && ifp_nft_dormant(text) &&
 	       strstr(text, "\"ifpin fence 1\"");
 }
@@ -145,6 +145,9 @@ static int check_opts(const struct ifpin_fence_opts *o, struct ifpin_error *err)
 		if (o->ethertypes[i] < 0x600)
 			return ifp_fail(err, -EINVAL, "0x%04x is a length and no ethertype",
 				o->ethertypes[i]);
+	if (o->configured && (strlen(o->configured) >= IFPIN_FENCE_FILE_SIZE ||
+				     strspn(o->configured, WORD ".") != strlen(o->configured)))
+		return ifp_fail(err, -EINVAL, "a file with such a name cannot ask for a fence");
 	return ifp_fence_name_check(o->name ?: o->device.name, err)
 		       ?: ifp_port_name_check(o->device.name, err);
 }
@@ -152,6 +155,19 @@ static int check_opts(const struct ifpin_fence_opts *o, struct ifpin_error *err)
 static bool has_bridges(void)
 {
 	return !ifp_nft_run("add table bridge " TABLE_PREFIX "probe", true, NULL);
+}
+
+/*
+ * Whether rules may leave frames to the program in traffic control. Realms of routes are an option
+ * of the kernel.
+ */
+static bool is_guarded(void)
+{
+	return ifp_guard_has_place() &&
+	       !ifp_nft_run("add table netdev " TABLE_PREFIX "probe\n"
+			    "add chain netdev " TABLE_PREFIX "probe c\n"
+			    "add rule netdev " TABLE_PREFIX "probe c " IFP_HAS_ROUTE,
+		       true, NULL);
 }
 
 static int explain(int r, struct ifpin_error *err)
@@ -171,11 +187,11 @@ static int explain(int r, struct ifpin_error *err)
 }
 
 /* Ties the program to the devices in turn. ret_tied: also on failure. */
-static int tie_guard(const struct plan *plan, const struct ifp_guard *g, int *former,
+static int tie_guard(const struct plan *plan, const struct ifp_guard *g, int (*former)[2],
 	size_t *ret_tied, struct ifpin_error *err)
 {
 	for (size_t i = 0; i < plan->n_covered; i++) {
-		int r = ifp_guard_attach(g, plan->name, &plan->covered[i], &former[i]);
+		int r = ifp_guard_attach(g, plan->name, &plan->covered[i], former[i]);
 
 		if (r == -ENODEV)
 			r = -ENOENT; /* gone meanwhile: look again */
@@ -195,7 +211,7 @@ static int tie_guard(const struct plan *plan, const struct ifp_guard *g, int *fo
 static int swap_guard(const struct plan *plan, const char *text, struct ifpin_error *err)
 {
 	_cleanup_(end_guard) struct ifp_guard *g = NULL;
-	_cleanup_free_ int *former = calloc(plan->n_covered + 1, sizeof(*former));
+	_cleanup_free_ int(*former)[2] = calloc(plan->n_covered + 1, sizeof(*former));
 	size_t tied = 0;
 	int r;
 
@@ -214,14 +230,14 @@ static int swap_guard(const struct plan *plan, const char *text, struct ifpin_er
 		if (r)
 			ifp_guard_restore(g, &plan->covered[i], former[i]);
 		else /* more than one are left where somebody was killed */
-			ifp_guard_detach(plan->name, plan->covered[i].ifindex,
-				ifp_guard_id(g, true), ifp_guard_id(g, false));
-		ifp_closep(&former[i]);
+			ifp_guard_detach(plan->name, plan->covered[i].ifindex, g);
+		ifp_closep(&former[i][0]);
+		ifp_closep(&former[i][1]);
 	}
 	for (size_t i = 0; !r && i < plan->n_carriers; i++)
-		ifp_guard_detach(plan->name, plan->carriers[i].ifindex, 0, 0);
+		ifp_guard_detach(plan->name, plan->carriers[i].ifindex, NULL);
 	if (!r)
-		ifp_guard_detach(plan->name, plan->device.ifindex, 0, 0);
+		ifp_guard_detach(plan->name, plan->device.ifindex, NULL);
 	return r;
 }
 
@@ -264,6 +280,7 @@ static int put_up(struct plan *plan, bool dry, char **ret_text, struct ifpin_err
 	if (r)
 		return explain(r, err);
 	plan->bridge = has_bridges();
+	plan->guarded = is_guarded();
 	for (int i = 0; i < MAX_TRIES; i++) {
 		r = try_apply(plan, dry, ret_text, err);
 		if (r != -ENOENT && r != -ENODEV)
@@ -276,7 +293,8 @@ static int apply(
 	const struct ifpin_fence_opts *o, bool dry, char **ret_text, struct ifpin_error *err)
 {
 	_cleanup_free_ struct ifpin_prefix *prefixes = NULL;
-	struct plan plan = {.nat = o->nat == IFPIN_FENCE_NAT_ON};
+	struct plan plan = {
+		.nat = o->nat == IFPIN_FENCE_NAT_ON, .asked = o->nat, .configured = o->configured};
 	int r = check_opts(o, err);
 
 	if (!r)
@@ -319,6 +337,8 @@ int ifp_fence_again(
 		.n_prefixes = was->n_prefixes,
 		.ethertypes = was->ethertypes,
 		.n_ethertypes = was->n_ethertypes,
+		.configured = *was->configured ? was->configured : NULL,
+		.asked = was->asked,
 		.nat = was->nat};
 
 	return put_up(&plan, false, NULL, err);
@@ -361,6 +381,61 @@ int ifpin_fence_list(struct ifpin_fence **ret_fences, size_t *ret_n, struct ifpi
 	return 0;
 }
 
+static int by_number(const void *a, const void *b)
+{
+	return (int)*(const uint16_t *)a - (int)*(const uint16_t *)b;
+}
+
+/* Without order, and without what is there twice. */
+static bool same_types(const uint16_t *a, size_t n, const uint16_t *b, size_t m)
+{
+	uint16_t x[IFPIN_FENCE_MAX_ETHERTYPES] = {}, y[IFPIN_FENCE_MAX_ETHERTYPES] = {};
+	size_t i = 0, k = 0;
+
+	if (n > ARRAY_SIZE(x) || m > ARRAY_SIZE(y))
+		return false;
+	if (n)
+		memcpy(x, a, n * sizeof(*a));
+	if (m)
+		memcpy(y, b, m * sizeof(*b));
+	qsort(x, n, sizeof(*x), by_number);
+	qsort(y, m, sizeof(*y), by_number);
+	while (i < n && k < m && x[i] == y[k]) {
+		uint16_t type = x[i];
+
+		while (i < n && x[i] == type)
+			i++;
+		while (k < m && y[k] == type)
+			k++;
+	}
+	return i == n && k == m;
+}
+
+static bool same_prefixes(
+	const struct ifpin_prefix *a, size_t n, const struct ifpin_prefix *b, size_t m)
+{
+	_cleanup_free_ struct ifpin_prefix *x = calloc(n + 1, sizeof(*x));
+	_cleanup_free_ struct ifpin_prefix *y = calloc(m + 1, sizeof(*y));
+
+	if (!x || !y)
+		return false;
+	if (n)
+		memcpy(x, a, n * sizeof(*a));
+	if (m)
+		memcpy(y, b, m * sizeof(*b));
+	n = ifp_prefix_merge(x, n);
+	m = ifp_prefix_merge(y, m);
+	return n == m && !memcmp(x, y, n * sizeof(*x));
+}
+
+bool ifpin_fence_matches(const struct ifpin_fence *fence, const struct ifpin_fence_opts *opts)
+{
+	return fence->asked == opts->nat && !strcmp(fence->configured, opts->configured ?: "") &&
+	       same_types(fence->ethertypes, fence->n_ethertypes, opts->ethertypes,
+		       opts->n_ethertypes) &&
+	       same_prefixes(fence->prefixes, fence->n_prefixes, opts->prefixes, opts->n_prefixes);
+}
+
 void ifpin_fence_free(struct ifpin_fence *fences, size_t n)
 {
 	for (size_t i = 0; fences && i < n; i++)
@@ -394,6 +469,6 @@ int ifpin_fence_remove(const char *name, struct ifpin_error *ret_error)
 		return r;
 	/* Programs stay where somebody has flushed all rules. */
 	for (size_t i = 0; i < all.n; i++)
-		any |= ifp_guard_detach(name, all.list[i].ifindex, 0, 0) > 0;
+		any |= ifp_guard_detach(name, all.list[i].ifindex, NULL) > 0;
 	return any ? 0 : ifp_fail(ret_error, -ENOENT, "there is no fence \"%s\"", name);
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * What traffic control redirects or mirrors to a device passes no rule of nftables there: the
- * kernel marks it so (nf_skip_egress, net/core/dev.c). This program comes before all others at the
- * device's egress and looks at the same addresses.
+ * Reads every frame of a device, both ways, before all other programs there. On its way out it sees
+ * what passes no rule of nftables, too: what traffic control has redirected or mirrored is marked
+ * so by the kernel (nf_skip_egress, net/core/dev.c). It does not see what packet sockets send past
+ * the queueing discipline.
  *
  * UAPI headers only: with a vmlinux.h libbpf would parse the kernel's whole BTF at each start.
  */
@@ -16,12 +17,14 @@
 #define DROP 2	/* TC_ACT_SHOT */
 #define NEXT -1 /* TCX_NEXT */
 #define MAX_TAGS 3
+#define OUT 0
+#define IN 1
 
 const volatile struct ifpin_guard_about about;
 
 /* The first 16 bits of all networks: for most packets there is nothing more to look up. */
 __u8 first4[65536 / 8], first6[65536 / 8];
-__u64 dropped_packets, dropped_bytes;
+struct ifpin_guard_counts dropped;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
@@ -39,10 +42,21 @@ struct {
 	__type(value, __u8);
 } networks6 SEC(".maps");
 
-static __always_inline int deny(struct __sk_buff *skb)
+/* What the frames of nearly all packets look like, in one piece and without tags. */
+struct plain4 {
+	__u8 before[12];
+	__u32 source, destination;
+};
+
+struct plain6 {
+	__u8 before[6], next, hops;
+	__u32 source[4], destination[4];
+};
+
+static __always_inline int deny(struct __sk_buff *skb, int in, enum ifpin_guard_reason reason)
 {
-	__sync_fetch_and_add(&dropped_packets, 1);
-	__sync_fetch_and_add(&dropped_bytes, skb->len);
+	__sync_fetch_and_add(&dropped.of[in][reason].packets, 1);
+	__sync_fetch_and_add(&dropped.of[in][reason].bytes, skb->len);
 	return DROP;
 }
 
@@ -56,43 +70,57 @@ static __always_inline __u32 two_bytes(const __u8 *p)
 	return n;
 }
 
-static __always_inline int is_fenced4(struct __sk_buff *skb, __u32 at)
+/* Where to count from: the first byte, or where the packet of the network layer begins. */
+enum base { FRAME, PACKET };
+
+static __always_inline long load(
+	struct __sk_buff *skb, enum base base, __u32 at, void *to, __u32 len)
+{
+	return base == FRAME ? bpf_skb_load_bytes(skb, at, to, len)
+			     : bpf_skb_load_bytes_relative(skb, at, to, len, BPF_HDR_START_NET);
+}
+
+static __always_inline int is_fenced4(struct __sk_buff *skb, enum base base, __u32 at)
 {
 	struct ifpin_guard_key4 key = {.prefixlen = 32};
 	__u32 first;
 
-	if (bpf_skb_load_bytes(skb, at, key.addr, sizeof(key.addr)))
+	if (load(skb, base, at, key.addr, sizeof(key.addr)))
 		return 0;
 	first = two_bytes(key.addr);
 	return first4[first / 8 & 8191] >> (first & 7) & 1 && bpf_map_lookup_elem(&networks4, &key);
 }
 
-static __always_inline int is_fenced6(struct __sk_buff *skb, __u32 at)
+static __always_inline int is_fenced6(struct __sk_buff *skb, enum base base, __u32 at)
 {
 	struct ifpin_guard_key6 key = {.prefixlen = 128};
 	__u32 first;
 
-	if (bpf_skb_load_bytes(skb, at, key.addr, sizeof(key.addr)))
+	if (load(skb, base, at, key.addr, sizeof(key.addr)))
 		return 0;
 	first = two_bytes(key.addr);
 	return first6[first / 8 & 8191] >> (first & 7) & 1 && bpf_map_lookup_elem(&networks6, &key);
 }
 
-static __always_inline int packet4(struct __sk_buff *skb, __u32 at)
+static __always_inline int packet4(struct __sk_buff *skb, int in, enum base base, __u32 at)
 {
-	return is_fenced4(skb, at + 12) || is_fenced4(skb, at + 16) ? deny(skb) : NEXT;
+	if (is_fenced4(skb, base, at + 12))
+		return deny(skb, in, IFPIN_GUARD_SOURCE);
+	return is_fenced4(skb, base, at + 16) ? deny(skb, in, IFPIN_GUARD_DESTINATION) : NEXT;
 }
 
-static __always_inline int packet6(struct __sk_buff *skb, __u32 at)
+static __always_inline int packet6(struct __sk_buff *skb, int in, enum base base, __u32 at)
 {
 	__u8 next = 0, type = 0;
 
-	if (is_fenced6(skb, at + 8) || is_fenced6(skb, at + 24))
-		return deny(skb);
-	bpf_skb_load_bytes(skb, at + 6, &next, 1);
-	bpf_skb_load_bytes(skb, at + 40, &type, 1);
-	if (next == 58 && type >= 135 && type <= 137 && is_fenced6(skb, at + 48))
-		return deny(skb);
+	if (is_fenced6(skb, base, at + 8))
+		return deny(skb, in, IFPIN_GUARD_SOURCE);
+	if (is_fenced6(skb, base, at + 24))
+		return deny(skb, in, IFPIN_GUARD_DESTINATION);
+	load(skb, base, at + 6, &next, 1);
+	load(skb, base, at + 40, &type, 1);
+	if (next == 58 && type >= 135 && type <= 137 && is_fenced6(skb, base, at + 48))
+		return deny(skb, in, IFPIN_GUARD_DISCOVERY);
 	return NEXT;
 }
 
@@ -104,46 +132,56 @@ static __always_inline int is_fenced_type(__u16 type)
 	return 0;
 }
 
-static __always_inline int judge(struct __sk_buff *skb, __u16 type, __u32 at)
+static __always_inline int judge(
+	struct __sk_buff *skb, int in, __u16 type, enum base base, __u32 at)
 {
 	if (is_fenced_type(type))
-		return deny(skb);
+		return deny(skb, in, IFPIN_GUARD_ETHERTYPE);
 	switch (type) {
 	case 0x0800:
-		return packet4(skb, at);
+		return packet4(skb, in, base, at);
 	case 0x86dd:
-		return packet6(skb, at);
+		return packet6(skb, in, base, at);
 	case 0x0806:
-		return is_fenced4(skb, at + 14) || is_fenced4(skb, at + 24) ? deny(skb) : NEXT;
+		return is_fenced4(skb, base, at + 14) || is_fenced4(skb, base, at + 24)
+			       ? deny(skb, in, IFPIN_GUARD_ARP)
+			       : NEXT;
 	case 0x8100:
 	case 0x88a8:
 	case 0x9100: /* deeper than is looked */
-		return deny(skb);
+		return deny(skb, in, IFPIN_GUARD_NESTED);
 	}
 	return NEXT;
 }
 
-SEC("tc")
-int ifpin_wire(struct __sk_buff *skb)
+static __always_inline int is_tag(__be16 type)
+{
+	return type == bpf_htons(0x8100) || type == bpf_htons(0x88a8) || type == bpf_htons(0x9100);
+}
+
+/* The whole way, for any frame. */
+static __always_inline int read_wire(struct __sk_buff *skb, int in)
 {
 	__be16 type = 0;
 	__u32 at = 14;
 
+	/* The outermost tag may be beside the frame already, or yet. */
+	if (skb->vlan_present && is_fenced_type(bpf_ntohs((__be16)skb->vlan_proto)))
+		return deny(skb, in, IFPIN_GUARD_ETHERTYPE);
 	if (bpf_skb_load_bytes(skb, 12, &type, sizeof(type)))
 		return NEXT;
 	for (int i = 0; i < MAX_TAGS; i++) {
-		if (type != bpf_htons(0x8100) && type != bpf_htons(0x88a8) &&
-			type != bpf_htons(0x9100))
+		if (!is_tag(type))
 			break;
 		if (is_fenced_type(bpf_ntohs(type)))
-			return deny(skb);
+			return deny(skb, in, IFPIN_GUARD_ETHERTYPE);
 		if (bpf_skb_load_bytes(skb, at + 2, &type, sizeof(type)))
 			return NEXT;
 		at += 4;
 	}
 	if (type == bpf_htons(0x8864)) {
 		if (is_fenced_type(0x8864))
-			return deny(skb);
+			return deny(skb, in, IFPIN_GUARD_ETHERTYPE);
 		if (bpf_skb_load_bytes(skb, at + 6, &type, sizeof(type)))
 			return NEXT;
 		type = type == bpf_htons(0x0021)   ? bpf_htons(0x0800)
@@ -151,18 +189,82 @@ int ifpin_wire(struct __sk_buff *skb)
 						   : 0;
 		at += 8;
 	}
-	return judge(skb, bpf_ntohs(type), at);
+	return judge(skb, in, bpf_ntohs(type), FRAME, at);
 }
 
-/* A device without link addresses. */
-SEC("tc")
-int ifpin_bare(struct __sk_buff *skb)
+static __always_inline int read_bare(struct __sk_buff *skb, int in, enum base base)
 {
 	__u8 first = 0;
 
-	if (bpf_skb_load_bytes(skb, 0, &first, 1))
+	if (load(skb, base, 0, &first, 1))
 		return NEXT;
-	return judge(skb, first >> 4 == 4 ? 0x0800 : first >> 4 == 6 ? 0x86dd : 0, 0);
+	return judge(skb, in, first >> 4 == 4 ? 0x0800 : first >> 4 == 6 ? 0x86dd : 0, base, 0);
+}
+
+static __always_inline int is_harmless4(const void *p, const void *end)
+{
+	const struct plain4 *ip = p;
+
+	return (const void *)(ip + 1) <= end && (ip->source & about.mask4) != about.bits4 &&
+	       (ip->destination & about.mask4) != about.bits4;
+}
+
+static __always_inline int is_harmless6(const void *p, const void *end)
+{
+	const struct plain6 *ip = p;
+
+	return (const void *)(ip + 1) <= end && ip->next != 58 &&
+	       (ip->source[0] & about.mask6) != about.bits6 &&
+	       (ip->destination[0] & about.mask6) != about.bits6;
+}
+
+/* IP that has not even the first bits of a fenced network: some comparisons, and no call. */
+static __always_inline int wire(struct __sk_buff *skb, int in)
+{
+	const __u8 *frame = (const void *)(unsigned long)skb->data;
+	const void *end = (const void *)(unsigned long)skb->data_end;
+
+	if ((const void *)(frame + 14) <= end && !about.ip_types && !skb->vlan_present) {
+		__be16 type = *(const __be16 *)(frame + 12);
+
+		if (type == bpf_htons(0x0800) && is_harmless4(frame + 14, end))
+			return NEXT;
+		if (type == bpf_htons(0x86dd) && is_harmless6(frame + 14, end))
+			return NEXT;
+	}
+	return read_wire(skb, in);
+}
+
+/* A device that is no Ethernet: whether it has a link header, the kernel knows. */
+static __always_inline int bare(struct __sk_buff *skb, int in)
+{
+	int verdict = read_bare(skb, in, PACKET);
+
+	return verdict == NEXT ? read_bare(skb, in, FRAME) : verdict;
+}
+
+SEC("tc")
+int ifpin_wire_out(struct __sk_buff *skb)
+{
+	return wire(skb, OUT);
+}
+
+SEC("tc")
+int ifpin_wire_in(struct __sk_buff *skb)
+{
+	return wire(skb, IN);
+}
+
+SEC("tc")
+int ifpin_bare_out(struct __sk_buff *skb)
+{
+	return bare(skb, OUT);
+}
+
+SEC("tc")
+int ifpin_bare_in(struct __sk_buff *skb)
+{
+	return bare(skb, IN);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: MIT
-/* The program of the fence in traffic control: tied to devices, and found again there. */
+/* The programs of the fence in traffic control: tied to devices, and found again there. */
 #include "guard.h"
 
 #include "internal.h"
 
 #include "guard.skel.h"
 
+#include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <linux/if_arp.h>
 #include <string.h>
 
 /* Linux 6.6; not in the headers of older systems. An attachment lives as long as the device. */
+#define TCX_INGRESS 46
 #define TCX_EGRESS 47
 #define BEFORE_ALL (1U << 3)
 #define MAX_PROGRAMS 64
+
+static const int places[2] = {TCX_EGRESS, TCX_INGRESS};
 
 struct ifp_guard {
 	struct guard_bpf *skel;
@@ -28,6 +32,8 @@ void ifp_guard_end(struct ifp_guard *g)
 	free(g);
 }
 
+/* ---- what they are told ---- */
+
 static void note_first(uint8_t bits[8192], const uint8_t *addr, unsigned int len)
 {
 	unsigned int from = (unsigned int)addr[0] << 8 | addr[1];
@@ -37,54 +43,96 @@ static void note_first(uint8_t bits[8192], const uint8_t *addr, unsigned int len
 		bits[i / 8] |= (uint8_t)(1 << i % 8);
 }
 
+/* All networks of a family in one call. */
+static int put(const struct bpf_map *map, const void *keys, uint32_t n)
+{
+	_cleanup_free_ uint8_t *ones = malloc(n + 1);
+	uint32_t done = n;
+
+	if (!ones)
+		return -ENOMEM;
+	memset(ones, 1, n);
+	if (!n || !bpf_map_update_batch(bpf_map__fd(map), keys, ones, &done, NULL))
+		return 0;
+	return -errno;
+}
+
 static int fill(struct guard_bpf *skel, const struct plan *plan)
 {
-	uint8_t one = 1;
-	int r = 0;
+	_cleanup_free_ struct ifpin_guard_key4 *four = calloc(plan->n_prefixes + 1, sizeof(*four));
+	_cleanup_free_ struct ifpin_guard_key6 *six = calloc(plan->n_prefixes + 1, sizeof(*six));
+	uint32_t n4 = 0, n6 = 0;
 
-	for (size_t i = 0; i < plan->n_prefixes && !r; i++) {
+	if (!four || !six)
+		return -ENOMEM;
+	for (size_t i = 0; i < plan->n_prefixes; i++) {
 		const struct ifpin_prefix *p = &plan->prefixes[i];
 
 		if (ifp_prefix_is_v4(p)) {
-			struct ifpin_guard_key4 key = {.prefixlen = p->prefixlen - 96u};
-
-			memcpy(key.addr, p->addr + 12, 4);
-			note_first(skel->bss->first4, key.addr, key.prefixlen);
-			r = bpf_map__update_elem(
-				skel->maps.networks4, &key, sizeof(key), &one, 1, BPF_ANY);
+			four[n4].prefixlen = p->prefixlen - 96u;
+			memcpy(four[n4].addr, p->addr + 12, 4);
+			note_first(skel->bss->first4, four[n4].addr, four[n4].prefixlen);
+			n4++;
 		} else {
-			struct ifpin_guard_key6 key = {.prefixlen = p->prefixlen};
-
-			memcpy(key.addr, p->addr, 16);
-			note_first(skel->bss->first6, key.addr, key.prefixlen);
-			r = bpf_map__update_elem(
-				skel->maps.networks6, &key, sizeof(key), &one, 1, BPF_ANY);
+			six[n6].prefixlen = p->prefixlen;
+			memcpy(six[n6].addr, p->addr, 16);
+			note_first(skel->bss->first6, six[n6].addr, six[n6].prefixlen);
+			n6++;
 		}
 	}
-	return r;
+	return put(skel->maps.networks4, four, n4) ?: put(skel->maps.networks6, six, n6);
+}
+
+static void tell(struct ifpin_guard_about *about, const struct plan *plan)
+{
+	struct ifp_common c;
+
+	ifp_prefix_common(plan->prefixes, plan->n_prefixes, &c);
+	about->mask4 = htonl(c.mask4);
+	about->bits4 = htonl(c.bits4);
+	about->mask6 = htonl(c.mask6);
+	about->bits6 = htonl(c.bits6);
+	snprintf(about->fence, sizeof(about->fence), "%s", plan->name);
+	about->n_types = (uint32_t)plan->n_ethertypes;
+	for (size_t i = 0; i < plan->n_ethertypes; i++) {
+		about->types[i] = plan->ethertypes[i];
+		about->ip_types |= plan->ethertypes[i] == 0x0800 || plan->ethertypes[i] == 0x86dd;
+	}
 }
 
 static int set_up(struct guard_bpf *skel, const struct plan *plan)
 {
 	uint32_t room = plan->n_prefixes ? (uint32_t)plan->n_prefixes : 1;
 
-	snprintf(skel->rodata->about.fence, sizeof(skel->rodata->about.fence), "%s", plan->name);
-	skel->rodata->about.n_types = (uint32_t)plan->n_ethertypes;
-	for (size_t i = 0; i < plan->n_ethertypes; i++)
-		skel->rodata->about.types[i] = plan->ethertypes[i];
+	tell(&skel->rodata->about, plan);
 	return bpf_map__set_max_entries(skel->maps.networks4, room) ?:
 	       bpf_map__set_max_entries(skel->maps.networks6, room) ?:
 	       guard_bpf__load(skel)				    ?:
 	       fill(skel, plan);
 }
 
-static int program_for(const struct ifp_guard *g, const struct port *port)
+/* ---- ties ---- */
+
+static int program_for(const struct ifp_guard *g, bool ether, bool in)
 {
-	return bpf_program__fd(
-		port->type == ARPHRD_ETHER ? g->skel->progs.ifpin_wire : g->skel->progs.ifpin_bare);
+	const struct bpf_program *p;
+
+	if (ether)
+		p = in ? g->skel->progs.ifpin_wire_in : g->skel->progs.ifpin_wire_out;
+	else
+		p = in ? g->skel->progs.ifpin_bare_in : g->skel->progs.ifpin_bare_out;
+	return bpf_program__fd(p);
 }
 
-static int tie(int prog, uint32_t ifindex, int instead_of)
+static uint32_t id_of(int prog)
+{
+	struct bpf_prog_info info = {};
+	uint32_t len = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(prog, &info, &len) ? 0 : info.id;
+}
+
+static int tie(int prog, uint32_t ifindex, bool in, int instead_of)
 {
 	LIBBPF_OPTS(bpf_prog_attach_opts, o, .flags = BEFORE_ALL);
 
@@ -92,41 +140,57 @@ static int tie(int prog, uint32_t ifindex, int instead_of)
 		o.flags = BPF_F_REPLACE;
 		o.replace_prog_fd = instead_of;
 	}
-	return bpf_prog_attach_opts(prog, (int)ifindex, TCX_EGRESS, &o);
+	return bpf_prog_attach_opts(prog, (int)ifindex, places[in], &o);
 }
 
-int ifp_guard_attach(
-	const struct ifp_guard *g, const char *fence, const struct port *port, int *ret_former)
+static void untie(const struct ifp_guard *g, const struct port *port, bool in, int former)
+{
+	int prog = program_for(g, port->type == ARPHRD_ETHER, in);
+
+	if (former < 0)
+		bpf_prog_detach2(prog, (int)port->ifindex, places[in]);
+	else
+		tie(former, port->ifindex, in, prog);
+}
+
+static int attach_one(const struct ifp_guard *g, const char *fence, const struct port *port,
+	bool in, int *ret_former)
 {
 	_cleanup_close_ int former = -1;
-	uint32_t id;
-	int r = ifp_guard_find(fence, port->ifindex, &id, 1);
+	int64_t id = ifp_guard_find(fence, port->ifindex, in, NULL);
+	int r;
 
-	if (r < 0)
-		return r;
-	if (r)
-		former = bpf_prog_get_fd_by_id(id);
-	r = tie(program_for(g, port), port->ifindex, former);
+	if (id < 0)
+		return (int)id;
+	if (id)
+		former = bpf_prog_get_fd_by_id((uint32_t)id);
+	r = tie(program_for(g, port->type == ARPHRD_ETHER, in), port->ifindex, in, former);
 	if (!r)
 		*ret_former = ifp_take_fd(&former);
 	return r;
 }
 
-void ifp_guard_restore(const struct ifp_guard *g, const struct port *port, int former)
+int ifp_guard_attach(
+	const struct ifp_guard *g, const char *fence, const struct port *port, int ret_former[2])
 {
-	if (former < 0)
-		bpf_prog_detach2(program_for(g, port), (int)port->ifindex, TCX_EGRESS);
-	else
-		tie(former, port->ifindex, program_for(g, port));
+	int former[2] = {-1, -1}, r = attach_one(g, fence, port, false, &former[0]);
+
+	if (r)
+		return r;
+	r = attach_one(g, fence, port, true, &former[1]);
+	if (r) {
+		untie(g, port, false, former[0]);
+		ifp_closep(&former[0]);
+		return r;
+	}
+	memcpy(ret_former, former, sizeof(former));
+	return 0;
 }
 
-uint32_t ifp_guard_id(const struct ifp_guard *g, bool ether)
+void ifp_guard_restore(const struct ifp_guard *g, const struct port *port, int former[2])
 {
-	struct bpf_prog_info info = {};
-	uint32_t len = sizeof(info);
-	const struct bpf_program *p = ether ? g->skel->progs.ifpin_wire : g->skel->progs.ifpin_bare;
-
-	return bpf_obj_get_info_by_fd(bpf_program__fd(p), &info, &len) ? 0 : info.id;
+	for (int in = 0; in < 2; in++)
+		untie(g, port, in, former[in]);
 }
 
 /* ---- those that are there ---- */
@@ -204,9 +268,9 @@ int ifp_guard_load(const struct plan *plan, struct ifp_guard **ret)
 	g->skel = guard_bpf__open();
 	r = g->skel ? set_up(g->skel, plan) : -errno;
 	/* What could not be found again could not be taken away. */
-	if (!r && (!is_ours(bpf_program__fd(g->skel->progs.ifpin_wire), plan->name) ||
-			  !is_ours(bpf_program__fd(g->skel->progs.ifpin_bare), plan->name)))
-		r = -ENODATA;
+	for (int i = 0; i < 4 && !r; i++)
+		if (!is_ours(program_for(g, i & 1, i & 2), plan->name))
+			r = -ENODATA;
 	if (r) {
 		ifp_guard_end(g);
 		return r;
@@ -215,63 +279,100 @@ int ifp_guard_load(const struct plan *plan, struct ifp_guard **ret)
 	return 0;
 }
 
-int ifp_guard_find(const char *fence, uint32_t ifindex, uint32_t *ret_ids, size_t max)
+static bool is_any_fences(int prog)
 {
-	uint32_t ids[MAX_PROGRAMS], n = ARRAY_SIZE(ids);
-	size_t found = 0;
+	struct bpf_prog_info info = {};
+	uint32_t len = sizeof(info);
 
-	if (bpf_prog_query((int)ifindex, TCX_EGRESS, 0, NULL, ids, &n))
-		return -errno;
-	for (uint32_t i = 0; i < n && found < max; i++) {
-		_cleanup_close_ int fd = bpf_prog_get_fd_by_id(ids[i]);
-
-		if (fd >= 0 && is_ours(fd, fence))
-			ret_ids[found++] = ids[i];
-	}
-	return (int)found;
+	return !bpf_obj_get_info_by_fd(prog, &info, &len) &&
+	       (!strncmp(info.name, "ifpin_wire", 10) || !strncmp(info.name, "ifpin_bare", 10));
 }
 
-int ifp_guard_detach(const char *fence, uint32_t ifindex, uint32_t keep_a, uint32_t keep_b)
+int64_t ifp_guard_find(const char *fence, uint32_t ifindex, bool in, bool *ret_overtaken)
 {
-	uint32_t ids[MAX_PROGRAMS];
-	int n = ifp_guard_find(fence, ifindex, ids, ARRAY_SIZE(ids));
+	uint32_t ids[MAX_PROGRAMS], n = ARRAY_SIZE(ids);
+	bool overtaken = false;
 
-	for (int i = 0; i < n; i++) {
-		_cleanup_close_ int fd =
-			ids[i] == keep_a || ids[i] == keep_b ? -1 : bpf_prog_get_fd_by_id(ids[i]);
+	if (bpf_prog_query((int)ifindex, places[in], 0, NULL, ids, &n))
+		return -errno;
+	for (uint32_t i = 0; i < n; i++) {
+		_cleanup_close_ int fd = bpf_prog_get_fd_by_id(ids[i]);
 
-		if (fd >= 0)
-			bpf_prog_detach2(fd, (int)ifindex, TCX_EGRESS);
+		if (fd >= 0 && is_ours(fd, fence)) {
+			if (ret_overtaken)
+				*ret_overtaken = overtaken;
+			return ids[i];
+		}
+		overtaken |= fd < 0 || !is_any_fences(fd);
 	}
-	return n;
+	return 0;
+}
+
+static bool is_of(const struct ifp_guard *g, uint32_t id)
+{
+	for (int i = 0; g && i < 4; i++)
+		if (id_of(program_for(g, i & 1, i & 2)) == id)
+			return true;
+	return false;
+}
+
+static int detach_one(const char *fence, uint32_t ifindex, bool in, const struct ifp_guard *but)
+{
+	uint32_t ids[MAX_PROGRAMS], n = ARRAY_SIZE(ids);
+	int found = 0;
+
+	if (bpf_prog_query((int)ifindex, places[in], 0, NULL, ids, &n))
+		return -errno;
+	for (uint32_t i = 0; i < n; i++) {
+		_cleanup_close_ int fd = bpf_prog_get_fd_by_id(ids[i]);
+
+		if (fd < 0 || !is_ours(fd, fence))
+			continue;
+		found++;
+		if (!is_of(but, ids[i]))
+			bpf_prog_detach2(fd, (int)ifindex, places[in]);
+	}
+	return found;
+}
+
+int ifp_guard_detach(const char *fence, uint32_t ifindex, const struct ifp_guard *but)
+{
+	int out = detach_one(fence, ifindex, false, but), in;
+
+	if (out < 0)
+		return out;
+	in = detach_one(fence, ifindex, true, but);
+	return in < 0 ? in : out + in;
 }
 
 int ifp_guard_extend(const char *fence, uint32_t from, const struct port *to)
 {
-	uint32_t id;
-	_cleanup_close_ int fd = -1;
+	int r = 0;
 
-	if (ifp_guard_find(fence, from, &id, 1) != 1)
-		return -ENOENT;
-	fd = bpf_prog_get_fd_by_id(id);
-	return fd < 0 ? -errno : bpf_prog_attach(fd, (int)to->ifindex, TCX_EGRESS, BEFORE_ALL);
+	for (int in = 0; in < 2 && !r; in++) {
+		int64_t id = ifp_guard_find(fence, from, in, NULL);
+		_cleanup_close_ int fd = id > 0 ? bpf_prog_get_fd_by_id((uint32_t)id) : -1;
+
+		if (id <= 0)
+			return -ENOENT;
+		if (fd < 0)
+			return -errno;
+		/* Half of it may be there from a try before. */
+		if (ifp_guard_find(fence, to->ifindex, in, NULL) <= 0)
+			r = tie(fd, to->ifindex, in, -1);
+	}
+	return r;
 }
 
-bool ifp_guard_count(
-	const char *fence, uint32_t ifindex, uint64_t *ret_packets, uint64_t *ret_bytes)
+bool ifp_guard_counts(const char *fence, uint32_t ifindex, struct ifpin_guard_counts *ret)
 {
-	struct guard_bpf__bss *bss;
-	uint32_t id;
-	_cleanup_close_ int fd = -1;
+	int64_t id = ifp_guard_find(fence, ifindex, false, NULL);
+	_cleanup_close_ int fd = id > 0 ? bpf_prog_get_fd_by_id((uint32_t)id) : -1;
+	struct guard_bpf__bss *bss = fd < 0 ? NULL : variables(fd, ".bss", sizeof(*bss));
 
-	if (ifp_guard_find(fence, ifindex, &id, 1) != 1)
-		return false;
-	fd = bpf_prog_get_fd_by_id(id);
-	bss = fd < 0 ? NULL : variables(fd, ".bss", sizeof(*bss));
 	if (!bss)
 		return false;
-	*ret_packets = bss->dropped_packets;
-	*ret_bytes = bss->dropped_bytes;
+	*ret = bss->dropped;
 	free(bss);
 	return true;
 }

@@ -5,6 +5,7 @@
 #include <ifpin/fence.h>
 
 #include "base/base.h"
+#include "guard.h"
 
 #include <json-c/json.h>
 
@@ -38,13 +39,25 @@ struct plan {
 	size_t n_prefixes;
 	const uint16_t *ethertypes;
 	size_t n_ethertypes;
+	const char *configured;
+	enum ifpin_fence_nat asked;
 	bool nat, bridge;
+	bool guarded; /* the program in traffic control reads every frame of these devices */
+};
+
+/*
+ * The bits that all networks of a family begin with, of the first 32: of interest is only what has
+ * (address & mask) == bits. In a family without networks nothing is.
+ */
+struct ifp_common {
+	uint32_t mask4, bits4, mask6, bits6;
 };
 
 /* ---- prefix.c ---- */
 bool ifp_prefix_is_v4(const struct ifpin_prefix *p);
 /* Sorts, and leaves out those inside others. Return: how many are left. */
 size_t ifp_prefix_merge(struct ifpin_prefix *list, size_t n);
+void ifp_prefix_common(const struct ifpin_prefix *list, size_t n, struct ifp_common *ret);
 /* First and last address as decimal numbers, which nft takes for integers of any size. */
 void ifp_prefix_range(const struct ifpin_prefix *p, char ret_first[48], char ret_last[48]);
 
@@ -59,11 +72,15 @@ int ifp_ports_split(const struct ports *all, const struct ifpin_device *device,
 int ifp_port_name_check(const char *name, struct ifpin_error *err);
 
 /* ---- plan.c ---- */
+/* Whether a packet has a route, as rules ask: there is no realm that is not this number or another.
+ */
+#define IFP_HAS_ROUTE "meta rtclassid != 0xffffffff"
 /* The transaction. Return: text, to be released with free(); NULL: no memory. */
 char *ifp_plan_text(const struct plan *plan);
 /* Those chains of a device that the plan has, alone. */
 void ifp_plan_cover(FILE *f, const struct plan *plan, const struct port *port);
 
+/* ---- sets.c ---- */
 /* Elements of the set of covered devices. */
 void ifp_plan_covered(FILE *f, const struct plan *plan);
 
@@ -110,18 +127,23 @@ bool ifp_guard_has_place(void);
 /* Return: 0; errno of bpf(2). */
 int ifp_guard_load(const struct plan *plan, struct ifp_guard **ret);
 void ifp_guard_end(struct ifp_guard *g);
-/* Before all other programs of the device's egress, or in place of the fence's former one, which is
- * given out. Return: 0; -errno. */
+/*
+ * Before all other programs of the device, on both ways, or in place of the fence's former ones,
+ * which are given out (-1: there was none). Return: 0; -errno, and nothing is changed.
+ */
 int ifp_guard_attach(
-	const struct ifp_guard *g, const char *fence, const struct port *port, int *ret_former);
+	const struct ifp_guard *g, const char *fence, const struct port *port, int ret_former[2]);
 /* Undoes that. */
-void ifp_guard_restore(const struct ifp_guard *g, const struct port *port, int former);
-uint32_t ifp_guard_id(const struct ifp_guard *g, bool ether);
-/* Programs of a fence at a device. Return: how many; -errno. */
-int ifp_guard_find(const char *fence, uint32_t ifindex, uint32_t *ret_ids, size_t max);
-/* Takes those of a fence off a device, but for two. Return: how many there were; -errno. */
-int ifp_guard_detach(const char *fence, uint32_t ifindex, uint32_t keep_a, uint32_t keep_b);
-/* Ties the program of one device to another of the same type. Return: 0; -ENOENT; -errno. */
+void ifp_guard_restore(const struct ifp_guard *g, const struct port *port, int former[2]);
+/*
+ * The program of a fence at a device. ret_overtaken: somebody else's comes before it. Return: its
+ * id; 0: there is none; -errno.
+ */
+int64_t ifp_guard_find(const char *fence, uint32_t ifindex, bool in, bool *ret_overtaken);
+/* Takes those of a fence off a device, but for the new ones. Return: how many there were; -errno.
+ */
+int ifp_guard_detach(const char *fence, uint32_t ifindex, const struct ifp_guard *but);
+/* Ties the programs of one device to another of the same type. Return: 0; -ENOENT; -errno. */
 int ifp_guard_extend(const char *fence, uint32_t from, const struct port *to);
-bool ifp_guard_count(
-	const char *fence, uint32_t ifindex, uint64_t *ret_packets, uint64_t *ret_bytes);
+/* What the programs of a fence have dropped, by a device where they are. */
+bool ifp_guard_counts(const char *fence, uint32_t ifindex, struct ifpin_guard_counts *ret);

@@ -2,14 +2,60 @@
 /* libnftables: text in, JSON out; the nft(8) binary is not needed. */
 #include "internal.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <nftables/libnftables.h>
 #include <string.h>
 
-static void free_ctx(struct nft_ctx **ctx)
+/*
+ * It is loaded when a fence is asked for, and stays. The daemon does mostly without
+ * it, and it brings six more libraries and 0.8 MiB.
+ */
+#define LIBRARY "libnftables.so.1"
+
+struct nft {
+	struct nft_ctx *ctx;
+	struct nft_ctx *(*new)(uint32_t flags);
+	void (*free)(struct nft_ctx *ctx);
+	int (*buffer_output)(struct nft_ctx *ctx);
+	int (*buffer_error)(struct nft_ctx *ctx);
+	const char *(*output)(struct nft_ctx *ctx);
+	const char *(*error)(struct nft_ctx *ctx);
+	void (*set_flags)(struct nft_ctx *ctx, unsigned int flags);
+	void (*set_dry)(struct nft_ctx *ctx, bool dry);
+	int (*run)(struct nft_ctx *ctx, const char *text);
+};
+
+static void end_nft(struct nft *n)
 {
-	if (*ctx)
-		nft_ctx_free(*ctx);
+	if (n->ctx)
+		n->free(n->ctx);
+}
+
+static int load(struct nft *n, struct ifpin_error *err)
+{
+	const struct {
+		void **to;
+		const char *name;
+	} symbols[] = {
+		{(void **)&n->new, "nft_ctx_new"},
+		{(void **)&n->free, "nft_ctx_free"},
+		{(void **)&n->buffer_output, "nft_ctx_buffer_output"},
+		{(void **)&n->buffer_error, "nft_ctx_buffer_error"},
+		{(void **)&n->output, "nft_ctx_get_output_buffer"},
+		{(void **)&n->error, "nft_ctx_get_error_buffer"},
+		{(void **)&n->set_flags, "nft_ctx_output_set_flags"},
+		{(void **)&n->set_dry, "nft_ctx_set_dry_run"},
+		{(void **)&n->run, "nft_run_cmd_from_buffer"},
+	};
+	void *lib = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+
+	for (size_t i = 0; lib && i < ARRAY_SIZE(symbols); i++) {
+		*symbols[i].to = dlsym(lib, symbols[i].name);
+		if (!*symbols[i].to)
+			lib = NULL;
+	}
+	return lib ? 0 : ifp_fail(err, -ENOPKG, "fences need " LIBRARY ": %s", dlerror());
 }
 
 /* The library returns -1 whatever happened; the errno stands in its text. */
@@ -25,27 +71,27 @@ static int code_of(const char *text)
 	return -EIO;
 }
 
-static int open_ctx(struct nft_ctx **ret, unsigned int flags, struct ifpin_error *err)
+static int begin(struct nft *n, unsigned int flags, struct ifpin_error *err)
 {
-	struct nft_ctx *ctx = nft_ctx_new(NFT_CTX_DEFAULT);
+	int r = load(n, err);
 
-	if (!ctx || nft_ctx_buffer_output(ctx) || nft_ctx_buffer_error(ctx)) {
-		free_ctx(&ctx);
+	if (r)
+		return r;
+	n->ctx = n->new (NFT_CTX_DEFAULT);
+	if (!n->ctx || n->buffer_output(n->ctx) || n->buffer_error(n->ctx))
 		return ifp_fail(err, -ENOMEM, "cannot start libnftables");
-	}
-	nft_ctx_output_set_flags(ctx, flags);
-	*ret = ctx;
+	n->set_flags(n->ctx, flags);
 	return 0;
 }
 
-static int run(struct nft_ctx *ctx, const char *text, struct ifpin_error *err)
+static int run(const struct nft *n, const char *text, struct ifpin_error *err)
 {
 	const char *said;
 	int code;
 
-	if (!nft_run_cmd_from_buffer(ctx, text))
+	if (!n->run(n->ctx, text))
 		return 0;
-	said = nft_ctx_get_error_buffer(ctx);
+	said = n->error(n->ctx);
 	code = code_of(said);
 	if (!strncmp(said, "internal:0:0-0: ", 16))
 		said += 16;
@@ -54,31 +100,31 @@ static int run(struct nft_ctx *ctx, const char *text, struct ifpin_error *err)
 
 int ifp_nft_run(const char *text, bool dry, struct ifpin_error *err)
 {
-	_cleanup_(free_ctx) struct nft_ctx *ctx = NULL;
-	int r = open_ctx(&ctx, 0, err);
+	_cleanup_(end_nft) struct nft n = {};
+	int r = begin(&n, 0, err);
 
 	if (r)
 		return r;
-	nft_ctx_set_dry_run(ctx, dry);
-	return run(ctx, text, err);
+	n.set_dry(n.ctx, dry);
+	return run(&n, text, err);
 }
 
 int ifp_nft_list(const char *command, json_object **ret, struct ifpin_error *err)
 {
-	_cleanup_(free_ctx) struct nft_ctx *ctx = NULL;
+	_cleanup_(end_nft) struct nft n = {};
 	json_object *root, *array;
 	/* Only in whole tables the elements of sets are of interest; reading them takes long. */
 	bool whole = !strncmp(command, "list table ", 11);
-	int r = open_ctx(&ctx,
+	int r = begin(&n,
 		NFT_CTX_OUTPUT_JSON | NFT_CTX_OUTPUT_NUMERIC_ALL |
 			(whole ? 0 : NFT_CTX_OUTPUT_TERSE),
 		err);
 
 	if (!r)
-		r = run(ctx, command, err);
+		r = run(&n, command, err);
 	if (r)
 		return r;
-	root = json_tokener_parse(nft_ctx_get_output_buffer(ctx));
+	root = json_tokener_parse(n.output(n.ctx));
 	if (!root || !json_object_object_get_ex(root, "nftables", &array)) {
 		json_object_put(root);
 		return ifp_fail(err, -EIO, "nftables: no list came for \"%s\"", command);
@@ -91,15 +137,15 @@ int ifp_nft_list(const char *command, json_object **ret, struct ifpin_error *err
 
 int ifp_nft_text(const char *command, char **ret, struct ifpin_error *err)
 {
-	_cleanup_(free_ctx) struct nft_ctx *ctx = NULL;
-	int r = open_ctx(&ctx, NFT_CTX_OUTPUT_TERSE, err);
+	_cleanup_(end_nft) struct nft n = {};
+	int r = begin(&n, NFT_CTX_OUTPUT_TERSE, err);
 	char *text;
 
 	if (!r)
-		r = run(ctx, command, err);
+		r = run(&n, command, err);
 	if (r)
 		return r;
-	text = strdup(nft_ctx_get_output_buffer(ctx));
+	text = strdup(n.output(n.ctx));
 	if (!text)
 		return ifp_fail(err, -ENOMEM, "no memory for a list");
 	*ret = text;

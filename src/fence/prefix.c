@@ -89,6 +89,37 @@ size_t ifp_prefix_merge(struct ifpin_prefix *list, size_t n)
 	return kept;
 }
 
+static void narrow(uint32_t *mask, uint32_t *bits, uint32_t first, unsigned int len)
+{
+	uint32_t own = len < 32 ? ~(UINT32_MAX >> len) : UINT32_MAX;
+	uint32_t differ = (*bits ^ first) & *mask & own;
+
+	*mask &= own;
+	if (differ)
+		*mask &= ~(UINT32_MAX >> __builtin_clz(differ));
+	*bits &= *mask;
+}
+
+void ifp_prefix_common(const struct ifpin_prefix *list, size_t n, struct ifp_common *ret)
+{
+	struct ifp_common c = {.bits4 = 1, .bits6 = 1};
+
+	for (size_t i = 0; i < n; i++) {
+		bool four = ifp_prefix_is_v4(&list[i]);
+		const uint8_t *a = list[i].addr + (four ? 12 : 0);
+		uint32_t first =
+			(uint32_t)a[0] << 24 | (uint32_t)a[1] << 16 | (uint32_t)a[2] << 8 | a[3];
+		uint32_t *mask = four ? &c.mask4 : &c.mask6, *bits = four ? &c.bits4 : &c.bits6;
+
+		if (!*mask && *bits) { /* the first one */
+			*mask = UINT32_MAX;
+			*bits = first;
+		}
+		narrow(mask, bits, first, list[i].prefixlen - (four ? 96u : 0));
+	}
+	*ret = c;
+}
+
 static void decimal(const uint8_t *addr, size_t len, char ret[48])
 {
 	uint8_t number[16];

@@ -2,8 +2,13 @@
 /* Reads a fence back from the kernel; there is no other copy. */
 #include "internal.h"
 
+#include "base/nl.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <string.h>
 
 static void putp(json_object **o)
@@ -72,6 +77,12 @@ static int read_about(const char *text, struct ifpin_fence *f)
 		f->nat = *value == '1';
 	else if (IS("bridge"))
 		f->bridge = *value == '1';
+	else if (IS("configured"))
+		snprintf(f->configured, sizeof(f->configured), "%s", value);
+	else if (IS("asked"))
+		f->asked = (enum ifpin_fence_nat)strtoul(value, NULL, 10);
+	else if (IS("guarded"))
+		f->guarded = *value == '1';
 	else if (IS("carrier")) {
 		r = grow(&f->carriers, f->n_carriers, sizeof(*f->carriers));
 		if (r)
@@ -118,7 +129,7 @@ static int read_set(json_object *set, const char *family, struct ifpin_fence *f)
 	bool types = !strcmp(family, "netdev") && !strcmp(name, "types");
 	int r = 0;
 
-	if (!elems || (!types && (strcmp(family, "inet") != 0 || name[0] != 'p')))
+	if (!elems || (!types && (strncmp(family, "ip", 2) != 0 || name[0] != 'p')))
 		return 0;
 	for (size_t i = 0; i < json_object_array_length(elems) && !r; i++) {
 		json_object *e = json_object_array_get_idx(elems, i);
@@ -155,15 +166,24 @@ static int read_counter(json_object *o, struct ifpin_fence *f)
 		(uint64_t)ifp_nft_int(o, "bytes"));
 }
 
-/* One program serves all devices of a type, with one pair of variables for both types. */
+/* The programs of all devices have one set of counters. */
 static int read_guard(struct ifpin_fence *f)
 {
-	uint64_t packets, bytes;
+	static const char *const reasons[IFPIN_GUARD_REASONS] = {
+		"source", "destination", "arp", "discovery", "ethertype", "nested"};
+	struct ifpin_guard_counts c;
+	size_t at = 0;
+	int r = 0;
 
-	for (size_t i = 0; i < f->n_covered; i++)
-		if (ifp_guard_count(f->name, f->covered[i], &packets, &bytes))
-			return count(f, "out-redirected", packets, bytes);
-	return 0;
+	while (at < f->n_covered && !ifp_guard_counts(f->name, f->covered[at], &c))
+		at++;
+	for (int i = 0; at < f->n_covered && i < 2 * IFPIN_GUARD_REASONS && !r; i++) {
+		char name[IFPIN_FENCE_REASON_SIZE];
+
+		snprintf(name, sizeof(name), "%s-%s", i % 2 ? "in" : "out", reasons[i / 2]);
+		r = count(f, name, c.of[i % 2][i / 2].packets, c.of[i % 2][i / 2].bytes);
+	}
+	return r;
 }
 
 /* A chain out5 stands for the device with that index. */
@@ -213,7 +233,7 @@ static int read_list(
 
 int ifp_state_read(const char *name, struct ifpin_fence *ret, struct ifpin_error *err)
 {
-	static const char *const families[] = {"inet", "netdev", "bridge", "arp"};
+	static const char *const families[] = {"netdev", "ip", "ip6", "bridge", "arp", "inet"};
 	_cleanup_(ifp_state_clear) struct ifpin_fence f = {};
 	bool any = false;
 	char command[80];
@@ -254,8 +274,8 @@ int ifp_state_read_devices(const char *name, struct ifpin_fence *ret, struct ifp
 	int r;
 
 	snprintf(f.name, sizeof(f.name), "%s", name);
-	snprintf(command, sizeof(command), "list chain inet " TABLE_PREFIX "%s about", name);
-	r = read_list(command, "inet", &f, err);
+	snprintf(command, sizeof(command), "list chain netdev " TABLE_PREFIX "%s about", name);
+	r = read_list(command, "netdev", &f, err);
 	if (!r)
 		r = read_list("list chains netdev", "netdev", &f, err);
 	if (r == -ENOENT)
@@ -267,28 +287,81 @@ int ifp_state_read_devices(const char *name, struct ifpin_fence *ret, struct ifp
 	return 0;
 }
 
+struct tables {
+	struct fence_table *list;
+	size_t n;
+};
+
+static const char *family_name(uint8_t family)
+{
+	switch (family) {
+	case NFPROTO_INET:
+		return "inet";
+	case NFPROTO_IPV4:
+		return "ip";
+	case NFPROTO_ARP:
+		return "arp";
+	case NFPROTO_NETDEV:
+		return "netdev";
+	case NFPROTO_BRIDGE:
+		return "bridge";
+	case NFPROTO_IPV6:
+		return "ip6";
+	}
+	return "unknown";
+}
+
+static int on_table(const struct nlmsghdr *nlh, void *data)
+{
+	const struct nfgenmsg *gen = mnl_nlmsg_get_payload(nlh);
+	const char *name = "";
+	struct tables *t = data;
+	const struct nlattr *a;
+	int r;
+
+	mnl_attr_for_each (a, nlh, sizeof(*gen))
+		if (mnl_attr_get_type(a) == NFTA_TABLE_NAME)
+			name = mnl_attr_get_str(a);
+	if (strncmp(name, TABLE_PREFIX, strlen(TABLE_PREFIX)) != 0)
+		return 0;
+	name += strlen(TABLE_PREFIX);
+	/* A dump that is read again shows a table twice. */
+	for (size_t i = 0; i < t->n; i++)
+		if (!strcmp(t->list[i].fence, name) &&
+			!strcmp(t->list[i].family, family_name(gen->nfgen_family)))
+			return 0;
+	if (strlen(name) >= sizeof(t->list->fence))
+		return 0; /* somebody else's: no fence has such a name */
+	r = grow(&t->list, t->n, sizeof(*t->list));
+	if (r)
+		return r;
+	snprintf(t->list[t->n].family, sizeof(t->list->family), "%s",
+		family_name(gen->nfgen_family));
+	strcpy(t->list[t->n++].fence, name);
+	return 0;
+}
+
+/* Asked without libnftables: where there are no fences, a daemon does without its memory, too. */
 int ifp_state_tables(struct fence_table **ret, size_t *ret_n, struct ifpin_error *err)
 {
-	_cleanup_free_ char *text = NULL;
-	struct fence_table *list = NULL, t;
-	size_t n = 0;
-	int r = ifp_nft_text("list tables", &text, err), used;
+	struct tables t = {};
+	char buf[512];
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+	struct nfgenmsg *gen;
+	int r;
 
-	for (const char *p = text; !r && p; p = strchr(p, '\n'), p += p ? 1 : 0) {
-		used = 0;
-		if (sscanf(p, "table %7s " TABLE_PREFIX "%23[^\n]%n", t.family, t.fence, &used) !=
-				2 ||
-			(p[used] && p[used] != '\n'))
-			continue;
-		r = grow(&list, n, sizeof(*list));
-		if (!r)
-			list[n++] = t;
-	}
+	nlh->nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE;
+	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	gen = mnl_nlmsg_put_extra_header(nlh, sizeof(*gen));
+	*gen = (struct nfgenmsg){.nfgen_family = NFPROTO_UNSPEC, .version = NFNETLINK_V0};
+	r = ifp_nl_talk_on(NETLINK_NETFILTER, nlh, on_table, &t);
 	if (r) {
-		free(list);
-		return r;
+		free(t.list);
+		/* -EINVAL: nobody serves these messages. */
+		r = r == -EINVAL ? -EOPNOTSUPP : r;
+		return ifp_fail_errno(err, r, "cannot list the tables of nftables");
 	}
-	*ret = list;
-	*ret_n = n;
+	*ret = t.list;
+	*ret_n = t.n;
 	return 0;
 }

@@ -6,21 +6,57 @@
 #include "device/device.h"
 
 #include <errno.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <linux/rtnetlink.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
 struct ifpin_fence_watch {
-	struct mnl_socket *nl;
+	struct mnl_socket *links, *rules;
+	int epoll; /* both, for who polls one descriptor */
 };
+
+static int open_rules(struct mnl_socket **ret)
+{
+	struct mnl_socket *nl = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int r;
+
+	if (!nl)
+		return -errno;
+	if (!mnl_socket_bind(nl, 1U << (NFNLGRP_NFTABLES - 1), MNL_SOCKET_AUTOPID)) {
+		*ret = nl;
+		return 0;
+	}
+	r = -errno;
+	mnl_socket_close(nl);
+	return r;
+}
+
+static int watch_also(const struct ifpin_fence_watch *w, const struct mnl_socket *nl)
+{
+	struct epoll_event ev = {.events = EPOLLIN};
+
+	return epoll_ctl(w->epoll, EPOLL_CTL_ADD, mnl_socket_get_fd(nl), &ev) ? -errno : 0;
+}
 
 int ifpin_fence_watch_open(struct ifpin_fence_watch **ret_watch, struct ifpin_error *ret_error)
 {
 	struct ifpin_fence_watch *w = calloc(1, sizeof(*w));
-	int r = w ? ifp_nl_listen(RTMGRP_LINK, &w->nl) : -ENOMEM;
+	int r = w ? 0 : -ENOMEM;
 
+	if (!r) {
+		w->epoll = epoll_create1(EPOLL_CLOEXEC);
+		r = w->epoll < 0 ? -errno : 0;
+	}
+	if (!r)
+		r = ifp_nl_listen(RTMGRP_LINK, &w->links) ?: watch_also(w, w->links);
+	if (!r)
+		r = open_rules(&w->rules) ?: watch_also(w, w->rules);
 	if (r) {
-		free(w);
-		return ifp_fail_errno(ret_error, r, "cannot hear of interfaces");
+		ifpin_fence_watch_close(w);
+		return ifp_fail_errno(ret_error, r, "cannot hear of interfaces and rules");
 	}
 	*ret_watch = w;
 	return 0;
@@ -28,30 +64,58 @@ int ifpin_fence_watch_open(struct ifpin_fence_watch **ret_watch, struct ifpin_er
 
 int ifpin_fence_watch_fd(const struct ifpin_fence_watch *watch)
 {
-	return mnl_socket_get_fd(watch->nl);
+	return watch->epoll;
 }
 
-static int on_message(const struct nlmsghdr *nlh, void *data)
+static int on_link(const struct nlmsghdr *nlh, void *data)
 {
 	*(bool *)data |= nlh->nlmsg_type == RTM_NEWLINK || nlh->nlmsg_type == RTM_DELLINK;
 	return 0;
 }
 
+/* The first attribute of all is the name of the table, but for what tells of generations. */
+static int on_rule(const struct nlmsghdr *nlh, void *data)
+{
+	uint16_t type = nlh->nlmsg_type & 0xff;
+	const struct nlattr *a;
+
+	if (type == NFT_MSG_NEWCHAIN || type == NFT_MSG_DELCHAIN)
+		*(bool *)data = true;
+	if (type == NFT_MSG_NEWGEN)
+		return 0;
+	mnl_attr_for_each (a, nlh, sizeof(struct nfgenmsg))
+		if (mnl_attr_get_type(a) == NFTA_TABLE_NAME &&
+			!mnl_attr_validate(a, MNL_TYPE_NUL_STRING) &&
+			!strncmp(mnl_attr_get_str(a), TABLE_PREFIX, strlen(TABLE_PREFIX)))
+			*(bool *)data = true;
+	return 0;
+}
+
 int ifpin_fence_watch_step(struct ifpin_fence_watch *watch)
 {
-	bool changed = false;
-	int r = ifp_nl_drain(watch->nl, on_message, &changed);
+	bool links = false, rules = false;
+	int r = ifp_nl_drain(watch->links, on_link, &links);
 
-	if (r == -ENOBUFS)
-		return 1;
-	return r ?: changed;
+	if (r && r != -ENOBUFS)
+		return r;
+	links |= r == -ENOBUFS;
+	r = ifp_nl_drain(watch->rules, on_rule, &rules);
+	if (r && r != -ENOBUFS)
+		return r;
+	rules |= r == -ENOBUFS;
+	return (links ? IFPIN_FENCE_DEVICES : 0) | (rules ? IFPIN_FENCE_RULES : 0);
 }
 
 void ifpin_fence_watch_close(struct ifpin_fence_watch *watch)
 {
 	if (!watch)
 		return;
-	mnl_socket_close(watch->nl);
+	if (watch->links)
+		mnl_socket_close(watch->links);
+	if (watch->rules)
+		mnl_socket_close(watch->rules);
+	if (watch->epoll >= 0)
+		close(watch->epoll);
 	free(watch);
 }
 
@@ -74,7 +138,7 @@ static bool needs_all(const struct ifpin_fence *f, const struct ports *carriers)
 	return false;
 }
 
-/* The program of a device that is covered already goes to the new ones. */
+/* The programs of a device that is covered already go to the new ones. */
 static int extend_guard(
 	const struct ifpin_fence *f, const struct ports *covered, struct ifpin_error *err)
 {
@@ -95,12 +159,47 @@ static int extend_guard(
 	return 0;
 }
 
+/* Last of all: from then on IP trusts that each frame of these devices is read. */
+static int note_covered(
+	const struct ifpin_fence *f, const struct plan *plan, struct ifpin_error *err)
+{
+	_cleanup_free_ struct fence_table *tables = NULL;
+	_cleanup_free_ char *text = NULL;
+	size_t n, size;
+	FILE *out;
+	int r = ifp_state_tables(&tables, &n, err);
+
+	if (r)
+		return r;
+	out = open_memstream(&text, &size);
+	if (!out)
+		return ifp_fail(err, -ENOMEM, "no memory for the rules");
+	for (size_t i = 0; i < n; i++) {
+		const char *family = tables[i].family;
+
+		if (strcmp(tables[i].fence, f->name) != 0 || strncmp(family, "ip", 2) != 0)
+			continue;
+		fprintf(out, "flush set %s " TABLE_PREFIX "%s covered\n", family, f->name);
+		if (!plan->n_covered)
+			continue;
+		fprintf(out, "add element %s " TABLE_PREFIX "%s covered { ", family, f->name);
+		ifp_plan_covered(out, plan);
+		fputs(" }\n", out);
+	}
+	if (fclose(out))
+		return ifp_fail(err, -ENOMEM, "no memory for the rules");
+	return ifp_nft_run(text, false, err);
+}
+
 /* The quick way for what happens most: devices more, devices less. */
 static int cover_changes(const struct ifpin_fence *f, const struct ports *covered,
 	unsigned int *ret_changed, struct ifpin_error *err)
 {
 	_cleanup_free_ char *text = NULL;
-	struct plan plan = {.name = f->name, .covered = covered->list, .n_covered = covered->n};
+	struct plan plan = {.name = f->name,
+		.covered = covered->list,
+		.n_covered = covered->n,
+		.guarded = f->guarded};
 	unsigned int changed = 0;
 	size_t size;
 	FILE *out = open_memstream(&text, &size);
@@ -132,16 +231,11 @@ static int cover_changes(const struct ifpin_fence *f, const struct ports *covere
 				f->covered[i]);
 		changed++;
 	}
-	fprintf(out, "flush set inet " TABLE_PREFIX "%s covered\n", f->name);
-	if (covered->n) {
-		fprintf(out, "add element inet " TABLE_PREFIX "%s covered { ", f->name);
-		ifp_plan_covered(out, &plan);
-		fputs(" }\n", out);
-	}
 	if (fclose(out))
 		r = ifp_fail(err, -ENOMEM, "no memory for the rules");
 	if (!r && changed)
-		r = ifp_nft_run(text, false, err) ?: extend_guard(f, covered, err);
+		r = ifp_nft_run(text, false, err) ?: extend_guard(f, covered, err)
+						   ?: note_covered(f, &plan, err);
 	if (!r)
 		*ret_changed = changed;
 	return r;

@@ -16,6 +16,15 @@ static void hear(void *ctx, const char *path, unsigned int line, const char *tex
 
 static void check(const struct ifpin_config *c)
 {
+	const struct ifpin_config_fence *f = c->fence;
+
+	if (f && (!f->device || !strncmp(f->device, "index:", 6) || !*f->name ||
+			 strlen(f->name) > 16 || !(f->n_prefixes + f->n_ethertypes)))
+		__builtin_trap();
+	if (!c->pin && !f)
+		__builtin_trap();
+	if (!c->pin)
+		return;
 	if (!c->device || !strncmp(c->device, "index:", 6) || (c->cgroup && c->unit))
 		__builtin_trap();
 	if (!c->cgroup && !c->unit && !c->run)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The fence: what it holds, whom it leaves alone, and what becomes of it."""
+import contextlib
 import ctypes
 import json
 import os
@@ -277,12 +278,12 @@ class Applying(FenceLab):
 class Checking(FenceLab):
     def test_what_others_did(self):
         for command in ("flush ruleset", "delete table netdev ifpin_in0", "delete table arp ifpin_in0",
-                        "flush chain inet ifpin_in0 out", "flush table inet ifpin_in0",
-                        "flush set netdev ifpin_in0 p4", "flush set inet ifpin_in0 covered",
-                        "insert rule inet ifpin_in0 before accept",
+                        "flush chain ip ifpin_in0 out", "flush table ip6 ifpin_in0",
+                        "flush set netdev ifpin_in0 p4", "flush set ip ifpin_in0 covered",
+                        "insert rule ip ifpin_in0 before accept",
                         "insert rule netdev ifpin_in0 out_wire_12 accept",
-                        "add table inet ifpin_in0 { flags dormant; }",
-                        'add chain inet ifpin_in0 x { type filter hook input priority 0; }'):
+                        "add table ip ifpin_in0 { flags dormant; }",
+                        'add chain ip ifpin_in0 x { type filter hook input priority 0; }'):
             with self.subTest(command):
                 self.apply()
                 self.assertIn("holds", self.check())
@@ -387,6 +388,27 @@ class Holding(FenceLab):
         self.assertEqual(dropped, 2)
         must(IFPIN, "fence", "remove")
         self.assertEqual(self.leaked(), 0)
+
+    def test_packet_sockets(self):
+        """Every way by which a packet socket sends, whatever it says that its frame is."""
+        tagged = self.frame()
+        tagged = tagged[:12] + b"\x81\x00\x00\x07" + tagged[12:]
+        ways = [(bypass, protocol, frame) for bypass in (0, 1)
+                for protocol in (0, 3, 0x0800, 0x8100, 0x88b6) for frame in (self.frame(), tagged)]
+
+        def send(bypass, protocol, frame):
+            with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as s:
+                s.setsockopt(263, 20, bypass)
+                with contextlib.suppress(OSError):
+                    s.sendto(frame, ("out0", protocol))
+            return self.leaked()
+        for way in ways:
+            self.assertEqual(send(*way), 1, way)
+        self.apply()
+        for way in ways:
+            with self.subTest(way):
+                self.assertEqual(send(*way), 0, way)
+        self.assertIn("holds", self.check())
 
     def test_incoming(self):
         """Spoofed sources, and the host's fenced addresses, on a device that is not theirs."""

@@ -282,6 +282,47 @@ static void files(void **state)
 	assert_null(c);
 }
 
+#ifdef HAVE_FENCE
+static void fences(void **state)
+{
+	static const struct {
+		const char *text, *said;
+	} wrong[] = {
+		{"[Fence]\nDevice=eth1\n",
+			"1: nothing is to be fenced: give Prefix= or Ethertype=\n"},
+		{"[Fence]\nPrefix=10.0.1.0/24\nName=x\n", "1: Device= is missing\n"},
+		{"[Run]\nAllowUser=0\n[Fence]\nPrefix=10.0.1.0/24\n",
+			"0: section [Pin] is missing\n"},
+		{"[Fence]\nDevice=index:2\nName=x\nEthertype=0x88b5\n",
+			"2: Device=index:2: an index is no identity: give a name, an alternative name or "
+			"mac:\n"},
+		{"[Fence]\nDevice=eth1\nEthertype=64 0x88b5\nName=x\n",
+			"3: Ethertype=: a number from 0x0600 to 0xffff, not \"64\"\n"},
+	};
+	static const char text[] = "[Fence]\nPrefix=10.0.1.0/24, fd01::/64\nPrefix=192.0.2.0/24\n"
+				   "Ethertype=0x88b5\nName=x\nNat=off\n[Pin]\nDevice=eth1\nCgroup=/a\n";
+	struct said said;
+	int r;
+	struct ifpin_config *c;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		c = parse(wrong[i].text, strlen(wrong[i].text), &said, &r);
+		assert_int_equal(r, -EINVAL);
+		assert_string_equal(said.text, wrong[i].said);
+		ifpin_config_free(c);
+	}
+	c = parse(text, strlen(text), &said, &r);
+	assert_int_equal(r, 0);
+	assert_true(c->pin);
+	assert_int_equal(c->fence->n_prefixes, 3);
+	assert_int_equal(c->fence->n_ethertypes, 1);
+	assert_int_equal(c->fence->nat, IFPIN_FENCE_NAT_OFF);
+	assert_string_equal(c->fence->device, "eth1");
+	ifpin_config_free(c);
+}
+#endif
+
 static void folders(void **state)
 {
 	struct ifpin_config_set *set = NULL;
@@ -296,9 +337,9 @@ static void folders(void **state)
 	put(".f.conf", "rubbish\n", 0644);
 	put("README", "rubbish\n", 0644);
 	assert_int_equal(ifpin_config_read_dir(dir, hear, &said, &set), 0);
-	assert_int_equal(set->n_pins, 2);
-	assert_string_equal(set->pins[0]->name, "a");
-	assert_string_equal(set->pins[1]->name, "d");
+	assert_int_equal(set->n_files, 2);
+	assert_string_equal(set->files[0]->name, "a");
+	assert_string_equal(set->files[1]->name, "d");
 	assert_int_equal(set->n_bad, 2);
 	assert_string_equal(set->bad[0], "b");
 	assert_string_equal(set->bad[1], "c");
@@ -322,6 +363,9 @@ int main(void)
 		cmocka_unit_test(all_errors_are_told),
 		cmocka_unit_test(long_lines),
 		cmocka_unit_test_setup_teardown(files, make_dir, remove_dir),
+#ifdef HAVE_FENCE
+		cmocka_unit_test(fences),
+#endif
 		cmocka_unit_test_setup_teardown(folders, make_dir, remove_dir),
 	};
 

@@ -166,6 +166,31 @@ static void merged_networks(void **state)
 	assert_int_equal(ifp_prefix_merge(NULL, 0), 0);
 }
 
+static void common_bits(void **state)
+{
+	struct ifpin_prefix list[] = {network("10.0.1.0/24"), network("10.0.2.0/23"),
+		network("fd01:2::/64"), network("fd01::/16"), network("192.0.2.0/24"),
+		network("64.0.0.0/2")};
+	struct ifp_common c;
+
+	(void)state;
+	ifp_prefix_common(list, 3, &c);
+	assert_int_equal(c.mask4, 0xfffffc00);
+	assert_int_equal(c.bits4, 0x0a000000);
+	assert_int_equal(c.mask6, 0xffffffff);
+	assert_int_equal(c.bits6, 0xfd010002);
+	ifp_prefix_common(list, 4, &c);
+	assert_int_equal(c.mask6, 0xffff0000);
+	assert_int_equal(c.bits6, 0xfd010000);
+	/* Nothing in common: each address may be one; no network of a family: none is. */
+	ifp_prefix_common(list, 6, &c);
+	assert_int_equal(c.mask4, 0);
+	assert_int_equal(c.bits4, 0);
+	ifp_prefix_common(list, 2, &c);
+	assert_int_equal(c.mask6, 0);
+	assert_int_equal(c.bits6, 1);
+}
+
 static void ranges(void **state)
 {
 	static const char *const want[][3] = {
@@ -199,6 +224,7 @@ int main(void)
 #ifdef HAVE_FENCE
 		cmocka_unit_test(networks),
 		cmocka_unit_test(merged_networks),
+		cmocka_unit_test(common_bits),
 		cmocka_unit_test(ranges),
 #endif
 	};
