@@ -21,6 +21,10 @@ extern "C" {
  * @colour: whether the table may be coloured
  * @json: file to write a JSON report to, or NULL
  * @junit: file to write a JUnit report to, or NULL
+ * @html: file to write a report for people to, or NULL
+ * @pcapng: file to write all captured frames to, or NULL
+ * @compare: file with an earlier JSON report to compare with, or NULL
+ * @command: the words behind `ifpin prove`, @n_command of them, for the reports
  * @with: options to give to `ifpin run` as well, @n_with of them
  */
 struct ifpin_prove_opts {
@@ -30,6 +34,11 @@ struct ifpin_prove_opts {
 	bool colour;
 	const char *json;
 	const char *junit;
+	const char *html;
+	const char *pcapng;
+	const char *compare;
+	const char *const *command;
+	size_t n_command;
 	const char *const *with;
 	size_t n_with;
 };
@@ -40,8 +49,10 @@ struct ifpin_prove_opts {
  * @out: where the table goes
  * @ret_error: written on failure
  *
- * Return: 0: nothing leaked under ifpin; 1: something did, or an attempt is broken; -ENOENT:
- * @opts->only matches nothing; or the errno of the step of the laboratory that failed.
+ * Return: 0: nothing leaked under ifpin; 1: something did, an attempt is broken, or something is
+ * worse than in @opts->compare; -ENOENT: @opts->only matches nothing; -EBADMSG: @opts->compare is
+ * no report; -EPROTONOSUPPORT: it is one of another version; -ENOBUFS: the capture lost frames; or
+ * the errno of the step of the laboratory, or of the report, that failed.
  */
 IFPIN_API int ifpin_prove_run(
 	const struct ifpin_prove_opts *opts, FILE *out, struct ifpin_error *ret_error);

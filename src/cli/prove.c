@@ -8,11 +8,24 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { OPT_JSON = 256, OPT_JUNIT, OPT_ONLY, OPT_LIST, OPT_WITH, OPT_ATTEMPT };
+enum {
+	OPT_JSON = 256,
+	OPT_JUNIT,
+	OPT_HTML,
+	OPT_PCAPNG,
+	OPT_COMPARE,
+	OPT_ONLY,
+	OPT_LIST,
+	OPT_WITH,
+	OPT_ATTEMPT
+};
 
 static const struct option options[] = {
 	{"json", required_argument, NULL, OPT_JSON},
 	{"junit", required_argument, NULL, OPT_JUNIT},
+	{"html", required_argument, NULL, OPT_HTML},
+	{"pcapng", required_argument, NULL, OPT_PCAPNG},
+	{"compare", required_argument, NULL, OPT_COMPARE},
 	{"only", required_argument, NULL, OPT_ONLY},
 	{"with", required_argument, NULL, OPT_WITH},
 	{"list", no_argument, NULL, OPT_LIST},
@@ -35,10 +48,14 @@ static const char help_text[] =
 	"  --list             list the attempts and what they rest on\n"
 	"  --json=FILE        also write a JSON report\n"
 	"  --junit=FILE       also write a JUnit report\n"
+	"  --html=FILE        also write a page for people, with all that was and was not held, and why\n"
+	"  --pcapng=FILE      also write every captured frame, for Wireshark\n"
+	"  --compare=OLD      also tell what has changed since the JSON report OLD\n"
 	"  -h, --help         this text\n"
 	"\n"
 	"Exit status: 0 if nothing leaked under ifpin run, through libifpin or through the fence, but for\n"
-	"what is reported as not held on this kernel; 1 if something did or an attempt is broken; 125 if nothing could be proved.\n";
+	"what is reported as not held on this kernel; 1 if something did, an attempt is broken, or something\n"
+	"is worse than in OLD; 125 if nothing could be proved.\n";
 
 static int attempt(const char *name)
 {
@@ -66,6 +83,8 @@ int cmd_prove(int argc, char **argv)
 		.size = sizeof(o),
 		.self = self,
 		.with = with,
+		.command = (const char *const *)argv + 1,
+		.n_command = (size_t)argc - 1,
 		.colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR"),
 	};
 	int c;
@@ -77,6 +96,15 @@ int cmd_prove(int argc, char **argv)
 			break;
 		case OPT_JUNIT:
 			o.junit = optarg;
+			break;
+		case OPT_HTML:
+			o.html = optarg;
+			break;
+		case OPT_PCAPNG:
+			o.pcapng = optarg;
+			break;
+		case OPT_COMPARE:
+			o.compare = optarg;
 			break;
 		case OPT_ONLY:
 			o.only = optarg;

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <sys/socket.h>
 #include <sys/types.h>
+#include <time.h>
 
 /*
  * The chassis: host "h" with in0 (the device) and out0 (the other one, with the default route);
@@ -112,12 +113,19 @@ enum outcome {
 	OUT_COUNT
 };
 
+/* The first counted frame, as it was on the wire; a long one without its end. */
+struct evidence {
+	size_t len, kept;
+	uint8_t bytes[192];
+};
+
 struct result {
 	unsigned int frames;
 	unsigned int fenced; /* those of them that have a fenced address */
 	int err;
 	enum outcome outcome;
 	const char *lacking; /* what would hold it, where it is not held; static */
+	struct evidence first;
 };
 
 /* ---- battery.c ---- */
@@ -165,6 +173,34 @@ extern const struct attempt ifp_battery_route[], ifp_battery_pktinfo[], ifp_batt
 	ifp_battery_join[], ifp_battery_packet[], ifp_battery_reflect[], ifp_battery_escape[],
 	ifp_battery_host[], ifp_battery_host_net[];
 
+/* ---- pcapng.c: everything that was captured, as a file for Wireshark ---- */
+enum side { SIDE_OUT, SIDE_IN, SIDE_COUNT };
+
+/* What a capture socket received. The kernel keeps a VLAN tag apart from the bytes. */
+struct captured {
+	const uint8_t *bytes;
+	size_t len;
+	uint32_t ifindex;
+	bool own; /* sent by the namespace itself */
+	bool tagged;
+	uint16_t tpid, tci;
+	struct timespec at;
+};
+
+struct pcapng;
+
+/* The frame with its tag. Return: bytes written, at most room; the length of all in ret_len. */
+size_t ifp_captured_wire(const struct captured *c, uint8_t *buf, size_t room, size_t *ret_len);
+/* Return: 0; errno of open, write. */
+int ifp_pcapng_open(const char *path, struct pcapng **ret, struct ifpin_error *err);
+/* socket: of the namespace that c was captured in. Return: 0; -ENFILE: too many devices; errno of
+ * write, ioctl. */
+int ifp_pcapng_frame(struct pcapng *f, enum side side, int socket, const struct captured *c,
+	const char *comment);
+/* With what the capture lost on each side. path: for the error. Return: 0; errno of write. */
+int ifp_pcapng_close(struct pcapng **f, const unsigned int lost[SIDE_COUNT], const char *path,
+	struct ifpin_error *err);
+
 /* ---- lab.c ---- */
 struct lab {
 	int ns_host, ns_in, ns_out;
@@ -173,8 +209,9 @@ struct lab {
 	int capture_in; /* and at the one behind in0 */
 	pid_t giver, poor;
 	int giver_fd;
-	int loose_fd; /* a UDP socket of the host that nothing protects */
-	bool mptcp;   /* an endpoint on out0 for further subflows is set */
+	int loose_fd;	     /* a UDP socket of the host that nothing protects */
+	bool mptcp;	     /* an endpoint on out0 for further subflows is set */
+	struct pcapng *file; /* where all captured frames go, or NULL */
 };
 
 /* Makes the chassis; the caller is in the host's namespace then. Return: 0; -errno. */
@@ -188,21 +225,27 @@ int ifp_lab_probe(void);
 int ifp_lab_join(const struct lab *lab, const uint8_t g4[4], const uint8_t g6[16], bool six);
 
 /* ---- capture.c ---- */
-/* Counts marked frames until the sentinel has come. Return: 0; -ETIMEDOUT; -errno. */
+/* Counts marked frames until the sentinel has come, and keeps the first. Return: 0; -ETIMEDOUT;
+ * -errno. */
 int ifp_capture_count(
 	const struct lab *lab, const struct env *e, const struct attempt *a, struct result *ret);
+/* Frames that found no room in a capture socket since it was opened. To be asked once. Return: 0;
+ * errno of getsockopt. */
+int ifp_capture_lost(const struct lab *lab, unsigned int ret[SIDE_COUNT]);
 
-/* ---- report.c ---- */
+/* ---- names.c ---- */
+extern const char *const ifp_protection_names[PROT_COUNT];
+extern const char *const ifp_outcome_names[OUT_COUNT];
+
+/* ---- prove.c ---- */
 struct proof {
+	const struct ifpin_prove_opts *opts;
 	size_t n;
 	const struct attempt **attempts;
 	struct result (*results)[PROT_COUNT];
+	time_t began;
 	double seconds;
 	struct ifpin_error no_fence; /* why none could be put up, or code 0 */
 };
-extern const char *const ifp_protection_names[PROT_COUNT];
-void ifp_report_table(const struct proof *p, FILE *out, bool colour);
-int ifp_report_json(const struct proof *p, const char *path, struct ifpin_error *err);
-int ifp_report_junit(const struct proof *p, const char *path, struct ifpin_error *err);
-/* Return: number of attempts that leaked under ifpin or are broken. */
-unsigned int ifp_report_failures(const struct proof *p);
+/* Whether programs can be put into traffic control with links (tcx). */
+bool ifp_has_tcx(void);

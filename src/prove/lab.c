@@ -292,13 +292,15 @@ static int open_capture(const struct lab *lab, int ns)
 	struct sockaddr_ll ll = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL)};
 	struct timeval tv = {.tv_sec = 5};
 	_cleanup_close_ int fd = -1;
-	int size = 8 << 20;
+	int size = 8 << 20, on = 1;
 
 	if (setns(ns, CLONE_NEWNET))
 		return -errno;
 	fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) ||
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) ||
+		setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on)) ||
+		setsockopt(fd, SOL_PACKET, PACKET_AUXDATA, &on, sizeof(on)) ||
 		bind(fd, (struct sockaddr *)&ll, sizeof(ll)) || setns(lab->ns_host, CLONE_NEWNET))
 		return -errno;
 	return ifp_take_fd(&fd);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "internal.h"
+#include "report.h"
 
 #include "confine/scope.h"
 
@@ -136,7 +136,7 @@ static void make_attempt(
 	_exit(NOTHING_RAN);
 }
 
-static bool has_tcx(void)
+bool ifp_has_tcx(void)
 {
 	uint32_t n = 0;
 
@@ -146,7 +146,7 @@ static bool has_tcx(void)
 /* What would have to be there for an attempt to be held, and is not here. */
 static const char *lacking(const struct attempt *a, enum protection prot)
 {
-	if (prot == PROT_FENCE && (a->flags & NEEDS_TC) && !has_tcx())
+	if (prot == PROT_FENCE && (a->flags & NEEDS_TC) && !ifp_has_tcx())
 		return "a place for programs in traffic control (tcx), Linux 6.6";
 	if (prot == PROT_FENCE && (a->flags & PAST_RULES))
 		return "a rule that AF_XDP passes, and there is none";
@@ -310,6 +310,26 @@ static int prove_fence(const struct ifpin_prove_opts *opts, const struct lab *la
 	return r;
 }
 
+/* What was captured is whole, or it proves nothing. */
+static int end_capture(
+	const struct ifpin_prove_opts *opts, struct lab *lab, int r, struct ifpin_error *err)
+{
+	unsigned int lost[SIDE_COUNT] = {};
+	int q = ifp_capture_lost(lab, lost);
+	int closed = ifp_pcapng_close(&lab->file, lost, opts->pcapng, r ? NULL : err);
+
+	if (r)
+		return r;
+	if (q)
+		return ifp_fail_errno(err, q, "cannot ask what the capture lost");
+	if (lost[SIDE_OUT] + lost[SIDE_IN])
+		return ifp_fail(err, -ENOBUFS,
+			"the capture lost %u frames, so nothing is proved (try again with less "
+			"load)",
+			lost[SIDE_OUT] + lost[SIDE_IN]);
+	return closed;
+}
+
 static int prove_all(const struct ifpin_prove_opts *opts, struct proof *p, struct ifpin_error *err)
 {
 	struct lab lab;
@@ -318,19 +338,35 @@ static int prove_all(const struct ifpin_prove_opts *opts, struct proof *p, struc
 	if (r)
 		return r;
 	r = try_options(opts, err);
+	if (!r && opts->pcapng)
+		r = ifp_pcapng_open(opts->pcapng, &lab.file, err);
 	for (size_t i = 0; i < p->n && !r; i++)
 		for (int k = 0; k < PROT_FENCE && !r; k++)
 			r = prove_under(opts, &lab, p, i, (enum protection)k, err);
 	if (!r)
 		r = prove_fence(opts, &lab, p, err);
+	r = end_capture(opts, &lab, r, err);
 	ifp_lab_end(&lab);
 	return r;
 }
 
+static int prove_and_report(const struct ifpin_prove_opts *opts, struct proof *p, FILE *out,
+	const struct report *old, struct ifpin_error *err)
+{
+	double start = now();
+	int r;
+
+	choose(opts->only, p->attempts);
+	p->began = time(NULL);
+	r = prove_all(opts, p, err);
+	p->seconds = now() - start;
+	return r ?: ifp_report_write(p, out, old, err);
+}
+
 int ifpin_prove_run(const struct ifpin_prove_opts *opts, FILE *out, struct ifpin_error *ret_error)
 {
-	struct proof p = {.n = choose(opts->only, NULL)};
-	double start = now();
+	_cleanup_(ifp_report_free) struct report old = {};
+	struct proof p = {.opts = opts, .n = choose(opts->only, NULL)};
 	int r;
 
 	if (opts->size != sizeof(*opts))
@@ -341,22 +377,15 @@ int ifpin_prove_run(const struct ifpin_prove_opts *opts, FILE *out, struct ifpin
 	if (!p.n)
 		return ifp_fail(ret_error, -ENOENT, "no attempt and no class \"%s\" (see --list)",
 			opts->only);
+	r = opts->compare ? ifp_report_load(opts->compare, &old, ret_error) : 0;
+	if (r)
+		return r;
 	p.attempts = calloc(p.n, sizeof(*p.attempts));
 	p.results = calloc(p.n, sizeof(*p.results));
-	r = p.attempts && p.results ? 0 : ifp_fail(ret_error, -ENOMEM, "out of memory");
-	if (!r) {
-		choose(opts->only, p.attempts);
-		r = prove_all(opts, &p, ret_error);
-	}
-	p.seconds = now() - start;
-	if (!r)
-		ifp_report_table(&p, out, opts->colour);
-	if (!r && opts->json)
-		r = ifp_report_json(&p, opts->json, ret_error);
-	if (!r && opts->junit)
-		r = ifp_report_junit(&p, opts->junit, ret_error);
-	if (!r)
-		r = ifp_report_failures(&p) ? 1 : 0;
+	if (p.attempts && p.results)
+		r = prove_and_report(opts, &p, out, opts->compare ? &old : NULL, ret_error);
+	else
+		r = ifp_fail(ret_error, -ENOMEM, "out of memory");
 	free(p.attempts);
 	free(p.results);
 	return r;
