@@ -44,13 +44,13 @@ _ifpin() {
 		return ;;
 	prove)
 		case $prev in
-		--json | --junit) _filedir; return ;;
+		--json | --junit | --html | --pcapng | --compare) _filedir; return ;;
 		--only)
 			mapfile -t COMPREPLY < <(compgen -W \
 				"$(ifpin prove --list 2>/dev/null | awk '{print $1; print $2}' | sort -u)" -- "$cur")
 			return ;;
 		esac
-		mapfile -t COMPREPLY < <(compgen -W "--only= --with= --list --json= --junit= --help" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "--only= --with= --list --json= --junit= --html= --pcapng= --compare= --help" -- "$cur")
 		[[ ${COMPREPLY-} == *= ]] && compopt -o nospace
 		return ;;
 	audit)
