@@ -93,6 +93,12 @@ check-kernels: packages
 	$(MAKE) --no-print-directory all
 	tests/vm/kernels.py --build $(BUILD) --write $(KERNELS)
 
+# The README's picture of the proof, out of a proof.
+pictures: packages
+	$(MAKE) --no-print-directory all
+	$(SUDO) $(BUILD)/ifpin prove --json=$(BUILD)/proof.json
+	docs/pictures.py $(BUILD)/proof.json docs
+
 install: all
 	meson install -C $(BUILD)
 
