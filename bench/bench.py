@@ -14,6 +14,7 @@ import statistics
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -23,7 +24,7 @@ from lab import Chassis, Peer, enter, must, run  # noqa: E402
 from links import Links  # noqa: E402
 
 SECONDS = "0.25"
-PARTS = ("start", "sockets", "list", "lib", "many", "watch", "pins", "attached", "audit", "fence")
+PARTS = ("start", "sockets", "list", "lib", "many", "watch", "pins", "attached", "audit", "fence", "report")
 
 
 def paired(a, b, pairs):
@@ -564,6 +565,25 @@ os.read(0, 1)
                  self.reactions(links, sockets, 2 * self.pairs), True,
                  f"with 2 pins {statistics.median(first):.2f} ms", "ms")
         must(self.ifpin, "detach", *[f"many{n}" for n in range(count - 2)])
+
+    def report(self, times=3):
+        """What the reports of a whole proof cost beyond it; and that the capture lost nothing."""
+        beyond, size, lost = [], [], []
+        with tempfile.TemporaryDirectory() as d:
+            for _ in range(times):
+                began = time.perf_counter()
+                p = run(self.ifpin, "prove", f"--html={d}/r.html", f"--json={d}/r.json",
+                        f"--pcapng={d}/r.pcapng", timeout=240)
+                took = time.perf_counter() - began
+                lost.append("the capture lost" in p.stderr)
+                if p.returncode:
+                    continue
+                with open(f"{d}/r.json") as f:
+                    beyond.append(took - json.load(f)["seconds"])
+                size.append(os.path.getsize(f"{d}/r.html") / 1024)
+        self.row("reports of a proof", "the proof without them", 1.0, beyond, True, unit="s")
+        self.row("page of a proof", "nothing", 600, size, True, unit="KiB")
+        self.row("proofs whose capture lost frames", "all of them", 0, [sum(lost)], True, unit="proofs")
 
 
 def main():
