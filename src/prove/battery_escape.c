@@ -23,7 +23,7 @@
 /* The plainest leak there is, through the per-datagram option that no binding stops. */
 static int leak(const struct env *e)
 {
-	struct target t = ifp_target(LAB_PEER4, e->port, 0);
+	struct target t = ifp_target(e->at.peer4, e->port, 0);
 	struct in_pktinfo info = {.ipi_ifindex = (int)e->out_index};
 	_cleanup_close_ int fd = ifp_sock(e, AF_INET, SOCK_DGRAM, 0);
 
@@ -156,7 +156,7 @@ static int enter_netns(const struct env *e, int arg)
  */
 static int send_by(const struct env *e, int *fd)
 {
-	struct target t = ifp_target(LAB_PEER4, e->port, 0);
+	struct target t = ifp_target(e->at.peer4, e->port, 0);
 	struct ip_mreqn none = {};
 	int zero = 0, r = e->prot == PROT_LIBIFPIN ? ifp_protect(e, fd, AF_INET, false) : 0;
 
@@ -246,7 +246,7 @@ static int uring_submit(const struct io_uring_sqe *sqe)
 
 static int uring_pktinfo(const struct env *e, int arg)
 {
-	struct target t = ifp_target(LAB_PEER4, e->port, 0);
+	struct target t = ifp_target(e->at.peer4, e->port, 0);
 	struct in_pktinfo info = {.ipi_ifindex = (int)e->out_index};
 	uint8_t control[CMSG_SPACE(sizeof(info))] __attribute__((aligned(8))) = {};
 	struct iovec iov = {.iov_base = (void *)e->magic, .iov_len = MAGIC_LEN};
@@ -278,7 +278,7 @@ static int uring_socket(const struct env *e, int arg)
 {
 	struct io_uring_sqe sqe = {
 		.opcode = 45 /* IORING_OP_SOCKET */, .fd = AF_INET, .off = SOCK_DGRAM};
-	struct target t = ifp_target(LAB_PEER4, e->port, 0);
+	struct target t = ifp_target(e->at.peer4, e->port, 0);
 	struct in_pktinfo info = {.ipi_ifindex = (int)e->out_index};
 	_cleanup_close_ int fd = uring_submit(&sqe);
 	int r = fd < 0 ? fd : ifp_protect(e, &fd, AF_INET, false);

@@ -13,8 +13,8 @@ enum { BY_INDEX, BY_ADDRESS, BY_ROUTE };
 /* What the library has for all of these: the other device is named, or none at all. */
 static int by_library(const struct env *e, int fd, bool six, const char *source, bool names_device)
 {
-	struct ifpin_device dev = ifp_device(names_device ? LAB_OUT : LAB_IN);
-	struct target src = ifp_target(six ? LAB_PEER6 : LAB_PEER4, 0, 0), group = src;
+	struct ifpin_device dev = ifp_device(names_device ? e->at.out : e->at.in);
+	struct target src = ifp_target(six ? e->at.peer6 : e->at.peer4, 0, 0), group = src;
 
 	if (source)
 		src = ifp_target(source, 0, 0);
@@ -37,7 +37,7 @@ static int join4(const struct env *e, int how)
 		return by_library(e, fd, false, NULL, how != BY_ROUTE);
 	memcpy(&m.imr_multiaddr, e->group4, 4);
 	if (how == BY_ADDRESS)
-		inet_pton(AF_INET, LAB_OUT4, &m.imr_address);
+		inet_pton(AF_INET, e->at.out4, &m.imr_address);
 	return setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &m, how == BY_INDEX ? sizeof(m) : 8)
 		       ? -errno
 		       : 0;
@@ -52,10 +52,10 @@ static int join4_source(const struct env *e, int arg)
 	if (fd < 0)
 		return fd;
 	if (e->prot == PROT_LIBIFPIN)
-		return by_library(e, fd, false, LAB_PEER4, true);
+		return by_library(e, fd, false, e->at.peer4, true);
 	memcpy(&m.imr_multiaddr, e->group4, 4);
-	inet_pton(AF_INET, LAB_OUT4, &m.imr_interface);
-	inet_pton(AF_INET, LAB_PEER4, &m.imr_sourceaddr);
+	inet_pton(AF_INET, e->at.out4, &m.imr_interface);
+	inet_pton(AF_INET, e->at.peer4, &m.imr_sourceaddr);
 	return setsockopt(fd, IPPROTO_IP, IP_ADD_SOURCE_MEMBERSHIP, &m, sizeof(m)) ? -errno : 0;
 }
 
@@ -66,13 +66,14 @@ static int join_group(const struct env *e, int arg)
 	struct group_req g = {.gr_interface = e->out_index};
 	_cleanup_close_ int fd =
 		ifp_sock(e, six ? AF_INET6 : AF_INET, arg & 4 ? SOCK_STREAM : SOCK_DGRAM, 0);
-	struct target src = ifp_target(six ? LAB_PEER6 : LAB_PEER4, 0, 0), grp = src;
+	struct target src = ifp_target(six ? e->at.peer6 : e->at.peer4, 0, 0), grp = src;
 	int level = six ? IPPROTO_IPV6 : IPPROTO_IP, r;
 
 	if (fd < 0)
 		return fd;
 	if (e->prot == PROT_LIBIFPIN)
-		return by_library(e, fd, six, source ? (six ? LAB_PEER6 : LAB_PEER4) : NULL, true);
+		return by_library(
+			e, fd, six, source ? (six ? e->at.peer6 : e->at.peer4) : NULL, true);
 	if (six)
 		memcpy(&((struct sockaddr_in6 *)&grp.ss)->sin6_addr, e->group6, 16);
 	else

@@ -12,8 +12,9 @@
 static int pktinfo4(const struct env *e, int arg)
 {
 	int type = arg & 7, proto = arg >> 3 & 255, family = arg & 1 << 12 ? AF_INET6 : AF_INET;
-	const char *dst = family == AF_INET6 ? "::ffff:" LAB_PEER4 : LAB_PEER4;
-	struct target t = ifp_target(dst, type == SOCK_RAW ? 0 : e->port, 0);
+	uint16_t port = type == SOCK_RAW ? 0 : e->port;
+	struct target t = family == AF_INET6 ? ifp_target_mapped(e->at.peer4, port)
+					     : ifp_target(e->at.peer4, port, 0);
 	struct in_pktinfo info = {.ipi_ifindex = (int)e->out_index};
 	_cleanup_close_ int fd = socket(family, type | SOCK_CLOEXEC, proto);
 	int r = fd < 0 ? -errno : ifp_protect(e, &fd, family, true);
@@ -23,7 +24,7 @@ static int pktinfo4(const struct env *e, int arg)
 
 static int pktinfo4_nobody(const struct env *e, int arg)
 {
-	struct target t = ifp_target(LAB_PEER4, e->port, 0);
+	struct target t = ifp_target(e->at.peer4, e->port, 0);
 	struct in_pktinfo info = {.ipi_ifindex = (int)e->out_index};
 	_cleanup_close_ int fd = ifp_sock(e, AF_INET, SOCK_DGRAM, 0);
 
@@ -37,7 +38,7 @@ static int pktinfo4_nobody(const struct env *e, int arg)
 
 static int pktinfo4_mmsg(const struct env *e, int arg)
 {
-	struct target t = ifp_target(LAB_PEER4, e->port, 0);
+	struct target t = ifp_target(e->at.peer4, e->port, 0);
 	_cleanup_close_ int fd = ifp_sock(e, AF_INET, SOCK_DGRAM, 0);
 	struct iovec iov = {.iov_base = (void *)e->magic, .iov_len = MAGIC_LEN};
 	struct in_pktinfo info = {.ipi_ifindex = (int)e->out_index};
@@ -62,7 +63,7 @@ static int pktinfo4_mmsg(const struct env *e, int arg)
 
 static int pktinfo4_ping(const struct env *e, int arg)
 {
-	struct target t = ifp_target(LAB_PEER4, 0, 0);
+	struct target t = ifp_target(e->at.peer4, 0, 0);
 	struct in_pktinfo info = {.ipi_ifindex = (int)e->out_index};
 	_cleanup_close_ int fd = ifp_sock(e, AF_INET, SOCK_DGRAM, IPPROTO_ICMP);
 	struct env echo = *e;
@@ -79,12 +80,12 @@ static int pktinfo4_ping(const struct env *e, int arg)
 
 static int pktinfo4_hdrincl(const struct env *e, int arg)
 {
-	struct target t = ifp_target(LAB_PEER4, 0, 0);
+	struct target t = ifp_target(e->at.peer4, 0, 0);
 	struct in_pktinfo info = {.ipi_ifindex = (int)e->out_index};
 	_cleanup_close_ int fd = ifp_sock(e, AF_INET, SOCK_RAW, IPPROTO_RAW);
 	uint8_t buf[128] __attribute__((aligned(4)));
 	struct iovec iov = {
-		.iov_base = buf, .iov_len = ifp_udp4_packet(e, buf, LAB_IN4, LAB_PEER4)};
+		.iov_base = buf, .iov_len = ifp_udp4_packet(e, buf, e->at.in4, e->at.peer4)};
 
 	(void)arg;
 	if (fd < 0)
@@ -94,7 +95,7 @@ static int pktinfo4_hdrincl(const struct env *e, int arg)
 
 static int pktinfo6(const struct env *e, int type)
 {
-	struct target t = ifp_target(LAB_PEER6, type == SOCK_RAW ? 0 : e->port, 0);
+	struct target t = ifp_target(e->at.peer6, type == SOCK_RAW ? 0 : e->port, 0);
 	struct in6_pktinfo info = {.ipi6_ifindex = e->out_index};
 	_cleanup_close_ int fd = ifp_sock(e, AF_INET6, type, type == SOCK_RAW ? 253 : 0);
 
@@ -105,7 +106,7 @@ static int pktinfo6(const struct env *e, int type)
 
 static int sticky6(const struct env *e, int arg)
 {
-	struct target t = ifp_target(LAB_PEER6, e->port, 0);
+	struct target t = ifp_target(e->at.peer6, e->port, 0);
 	struct in6_pktinfo info = {.ipi6_ifindex = e->out_index};
 	_cleanup_close_ int fd = ifp_sock(e, AF_INET6, SOCK_DGRAM, 0);
 
@@ -121,8 +122,8 @@ static int scoped(const struct env *e, int arg)
 {
 	int type = arg & 7;
 	bool connected = arg & 8;
-	struct target t = ifp_target(
-		arg & 16 ? "ff02::1" : LAB_PEER_LL, type == SOCK_RAW ? 0 : e->port, e->out_index);
+	struct target t = ifp_target(arg & 16 ? e->at.many_ll : e->at.peer_ll,
+		type == SOCK_RAW ? 0 : e->port, e->out_index);
 	_cleanup_close_ int fd =
 		socket(AF_INET6, type | SOCK_CLOEXEC | SOCK_NONBLOCK, type == SOCK_RAW ? 253 : 0);
 	int r = fd < 0 ? -errno : 0;

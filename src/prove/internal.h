@@ -7,6 +7,7 @@
 
 #include "base/base.h"
 
+#include <net/if.h>
 #include <netinet/in.h>
 #include <stddef.h>
 #include <sys/socket.h>
@@ -62,9 +63,28 @@ enum protection {
 
 #define MAGIC_LEN 16
 
+/*
+ * Where an attempt is made: in the laboratory, or on a host as it is. Addresses are text; "" where
+ * there is none. What is "peer" or "far" is behind the other device, and only asked for.
+ */
+struct place {
+	char in[IF_NAMESIZE], out[IF_NAMESIZE]; /* the device, and the other one */
+	char in4[INET_ADDRSTRLEN], out4[INET_ADDRSTRLEN];
+	char peer_in4[INET_ADDRSTRLEN], peer4[INET_ADDRSTRLEN], far4[INET_ADDRSTRLEN];
+	char marked4[INET_ADDRSTRLEN];				  /* where a mark leads elsewhere */
+	char broadcast4[INET_ADDRSTRLEN], many4[INET_ADDRSTRLEN]; /* of its network; a group */
+	char in6[INET6_ADDRSTRLEN], peer_in6[INET6_ADDRSTRLEN];
+	char peer6[INET6_ADDRSTRLEN], far6[INET6_ADDRSTRLEN];
+	char peer_ll[INET6_ADDRSTRLEN], many_ll[INET6_ADDRSTRLEN]; /* of the link; a group of it */
+	uint8_t out_mac[6], peer_mac[6];
+	uint32_t mark;
+	uint8_t hops; /* of what is sent; 0: as the host has it */
+};
+
 /* What an attempt knows. Travels to the confined process in an environment variable. */
 struct env {
 	enum protection prot;
+	struct place at;
 	uint32_t in_index, out_index;
 	uint16_t port;		    /* destination port of connections: marks a SYN */
 	uint8_t magic[MAGIC_LEN];   /* payload: marks everything else */
@@ -134,6 +154,11 @@ struct target {
 	socklen_t len;
 };
 
+/* A socket that nothing protects, whose packets go as far as the place has it. Return: descriptor;
+ * -errno. */
+int ifp_open(const struct env *e, int family, int type, int proto);
+/* Lets a socket's packets go as far as the place has it. Return: 0; -errno. */
+int ifp_limit_hops(const struct env *e, int fd, int family);
 /* A socket under the protection that is to be tried. Return: descriptor; -errno. */
 int ifp_sock(const struct env *e, int family, int type, int proto);
 /* Ties a socket by the protection, or closes it. mapped: an IPv6 socket that will talk IPv4. */
@@ -147,6 +172,8 @@ int ifp_sendto(const struct env *e, int fd, const void *buf, size_t len, int fla
 /* The device as libifpin has it. */
 struct ifpin_device ifp_device(const char *name);
 struct target ifp_target(const char *addr, uint16_t port, uint32_t scope);
+/* An IPv4 address as an IPv6 socket has it. */
+struct target ifp_target_mapped(const char *addr4, uint16_t port);
 /* Sends the marked payload. Return: 0; -errno. */
 int ifp_send(const struct env *e, int fd, const struct target *t);
 /* Sends the marked payload with one control message. Return: 0; -errno. */
@@ -180,6 +207,8 @@ struct lab {
 /* Makes the chassis; the caller is in the host's namespace then. Return: 0; -errno. */
 int ifp_lab_make(struct lab *ret, struct ifpin_error *err);
 void ifp_lab_end(struct lab *lab);
+/* The laboratory, as attempts see it. */
+extern const struct place ifp_lab_place;
 /* A multipath TCP server behind in0. Return: descriptor of the listener; -errno. */
 int ifp_lab_serve(const struct lab *lab, uint16_t port);
 /* A look-up by the laboratory itself, whose probe follows that of an attempt. */

@@ -27,6 +27,28 @@
 
 #define MARK_TABLE 77
 
+const struct place ifp_lab_place = {
+	.in = LAB_IN,
+	.out = LAB_OUT,
+	.in4 = LAB_IN4,
+	.out4 = LAB_OUT4,
+	.peer_in4 = LAB_PEER_IN4,
+	.peer4 = LAB_PEER4,
+	.far4 = LAB_FAR4,
+	.marked4 = LAB_MARKED4,
+	.broadcast4 = "10.0.2.255",
+	.many4 = "239.9.9.9",
+	.in6 = LAB_IN6,
+	.peer_in6 = LAB_PEER_IN6,
+	.peer6 = LAB_PEER6,
+	.far6 = LAB_FAR6,
+	.peer_ll = LAB_PEER_LL,
+	.many_ll = "ff02::1",
+	.out_mac = {2, 0, 0, 0, 2, 1},
+	.peer_mac = {2, 0, 0, 0, 2, 2},
+	.mark = LAB_MARK,
+};
+
 static struct nlmsghdr *request(char *buf, uint16_t type, uint16_t flags, void *body, size_t len)
 {
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);

@@ -31,6 +31,7 @@ static int fresh_env(
 {
 	struct env e = {
 		.prot = prot,
+		.at = ifp_lab_place,
 		.in_index = lab->in_index,
 		.out_index = lab->out_index,
 		.port = (uint16_t)(20000 + serial % 40000),
