@@ -304,7 +304,7 @@ const struct attempt ifp_battery_escape[] = {
 	{"clone-into-cgroup", CLASS, "a child that starts in the root cgroup", "clone(2)",
 		clone_into, 0, PAST_LIBRARY},
 	{"enter-netns", CLASS, "another network namespace", "setns(2)", enter_netns, 0,
-		FROM_PEER | PAST_LIBRARY},
+		FROM_PEER | PAST_LIBRARY, "no device of another namespace is watched"},
 	{"inherited-socket", CLASS, "a socket that was open before", "execve(2)", inherited, 0,
 		INHERITS},
 	{"passed-socket", CLASS, "a socket that a process outside hands over", "unix(7)", passed, 0,

@@ -142,21 +142,21 @@ static int xdp(const struct env *e, int arg)
 }
 
 #define CLASS "packet"
+#define RAW (PAST_LIBRARY | EACH_DEVICE | WHOLE_FRAME | NEEDS_RUN)
+#define UNSEEN "passes the place where frames are watched, so a leak would not be seen"
 const struct attempt ifp_battery_packet[] = {
-	{"packet-raw", CLASS, "AF_PACKET with a whole frame", "packet(7)", packet, 1, PAST_LIBRARY},
-	{"packet-dgram", CLASS, "AF_PACKET with a cooked frame", "packet(7)", packet, 0,
-		PAST_LIBRARY},
+	{"packet-raw", CLASS, "AF_PACKET with a whole frame", "packet(7)", packet, 1, RAW},
+	{"packet-dgram", CLASS, "AF_PACKET with a cooked frame", "packet(7)", packet, 0, RAW},
 	{"packet-raw-bypass", CLASS, "AF_PACKET with a whole frame past the queueing discipline",
-		"packet(7)", packet, 3, PAST_LIBRARY},
+		"packet(7)", packet, 3, RAW, UNSEEN},
 	{"packet-dgram-bypass", CLASS, "AF_PACKET with a cooked frame past the queueing discipline",
-		"packet(7)", packet, 2, PAST_LIBRARY},
-	{"packet-tx-ring", CLASS, "AF_PACKET by a shared ring", "packet(7)", tx_ring, 0,
-		PAST_LIBRARY},
+		"packet(7)", packet, 2, RAW, UNSEEN},
+	{"packet-tx-ring", CLASS, "AF_PACKET by a shared ring", "packet(7)", tx_ring, 0, RAW},
 	{"sock-packet", CLASS, "SOCK_PACKET, the oldest form", "packet(7)", sock_packet, AF_PACKET,
-		PAST_LIBRARY},
+		RAW},
 	{"sock-packet-inet", CLASS, "SOCK_PACKET in disguise of AF_INET", "net/socket.c",
-		sock_packet, AF_INET, PAST_LIBRARY},
+		sock_packet, AF_INET, RAW},
 	{"xdp", CLASS, "AF_XDP in copy mode", "Documentation/networking/af_xdp.rst", xdp, 0,
-		PAST_LIBRARY | PAST_RULES},
+		RAW | PAST_RULES, UNSEEN},
 	{},
 };

@@ -183,6 +183,7 @@ static int corked(const struct env *e, int arg)
 }
 
 #define CLASS "route"
+#define NO_HOPS "a multipath socket takes no hop limit"
 const struct attempt ifp_battery_route[] = {
 	{"udp4-sendto", CLASS, "a datagram to the other device's network", "udp(7)", plain,
 		HOW(PEER4, 0, SOCK_DGRAM, 0), 0},
@@ -201,9 +202,10 @@ const struct attempt ifp_battery_route[] = {
 	{"udp-mapped-connected", CLASS, "an IPv6 socket connected to an IPv4-mapped address",
 		"RFC 4291 2.5.5.2", plain, HOW(MAPPED, 1, SOCK_DGRAM, 0), 0},
 	{"udp4-subnet-broadcast", CLASS, "a broadcast to the other device's network", "ip(7)",
-		plain, HOW(SUBNET, 0, SOCK_DGRAM, 0), 0},
+		plain, HOW(SUBNET, 0, SOCK_DGRAM, 0), 0,
+		"its destination is no documentation address"},
 	{"udp4-limited-broadcast", CLASS, "a broadcast to 255.255.255.255", "ip(7)", plain,
-		HOW(LIMITED, 0, SOCK_DGRAM, 0), 0},
+		HOW(LIMITED, 0, SOCK_DGRAM, 0), 0, "its destination is no documentation address"},
 	{"udp4-multicast", CLASS, "a multicast that the default route takes", "ip(7)", plain,
 		HOW(GROUP, 0, SOCK_DGRAM, 0), 0},
 	{"udplite4", CLASS, "UDP-Lite has its own protocol operations", "udplite(7)", plain,
@@ -236,9 +238,9 @@ const struct attempt ifp_battery_route[] = {
 	{"tcp6-fast-open", CLASS, "an IPv6 connection opened by sendto", "tcp(7)", fast_open, PEER6,
 		0},
 	{"mptcp", CLASS, "a multipath connection", "RFC 8684", tcp, HOW(PEER4, 1, 0, IPPROTO_MPTCP),
-		0},
+		0, NO_HOPS},
 	{"mptcp-join", CLASS, "a second path that the kernel adds to a multipath connection",
-		"RFC 8684 3.2, ip-mptcp(8)", mptcp_join, 0, NEEDS_SERVER},
+		"RFC 8684 3.2, ip-mptcp(8)", mptcp_join, 0, NEEDS_SERVER, NO_HOPS},
 	{"udp4-sendmmsg", CLASS, "several datagrams in one call", "sendmmsg(2)", sendmmsg_two, 0,
 		0},
 	{"udp6-sendmmsg", CLASS, "several IPv6 datagrams in one call", "sendmmsg(2)", sendmmsg_two,

@@ -109,9 +109,14 @@ enum attempt_flags {
 	HOST = 256,   /* by the host itself, or whoever is not confined: only a fence is for that */
 	AT_IN = 512,  /* the leak is what arrives behind in0 */
 	TELLS = 1024, /* ARP or neighbour discovery that tells of a fenced address */
-	NEEDS_TC = 2048,    /* passes no rule of nftables */
-	PAST_RULES = 4096,  /* passes nftables and traffic control */
-	PAST_LIBRARY = 128, /* no program that opens its sockets by libifpin does it by accident */
+	NEEDS_TC = 2048,     /* passes no rule of nftables */
+	PAST_RULES = 4096,   /* passes nftables and traffic control */
+	EACH_DEVICE = 8192,  /* names the other device: on a host, one for each of them */
+	BY_OUT4 = 16384,     /* names it by its IPv4 address */
+	WHOLE_FRAME = 32768, /* writes an Ethernet header */
+	BY_MARK = 65536,     /* one for each mark that the host's rules know */
+	NEEDS_RUN = 131072,  /* by who has privileges; a pin of `ifpin attach` takes none away */
+	PAST_LIBRARY = 128,  /* no program that opens its sockets by libifpin does it by accident */
 };
 
 struct attempt {
@@ -119,6 +124,7 @@ struct attempt {
 	int (*fn)(const struct env *e, int arg);
 	int arg;
 	unsigned int flags;
+	const char *not_here; /* why not on a host as it is, or NULL */
 };
 
 enum outcome {
@@ -129,6 +135,7 @@ enum outcome {
 	OUT_UNAVAILABLE,
 	OUT_OF_REACH,
 	OUT_NOT_APPLICABLE,
+	OUT_NOT_TRIED,
 	OUT_COUNT
 };
 
@@ -216,6 +223,33 @@ int ifp_lab_probe(void);
 /* A join by the laboratory itself, whose report follows those of an attempt. */
 int ifp_lab_join(const struct lab *lab, const uint8_t g4[4], const uint8_t g6[16], bool six);
 
+/* The processes that attempts look for outside, and the socket that nothing protects; all are in
+ * lab. Return: 0; -errno. */
+int ifp_lab_helpers(struct lab *lab, struct ifpin_error *err);
+
+/* ---- prove.c ---- */
+struct ifp_run_args {
+	const char *argv[IFPIN_PROVE_MAX_WITH + 10];
+	char self[32];
+};
+/*
+ * `ifpin run` with the options that are asked for, and a command behind it. The command is
+ * ourselves by an open descriptor: the path may be in a folder that --isolate hides.
+ */
+void ifp_run_args(const struct ifpin_prove_opts *opts, const char *device,
+	const char *const *command, struct ifp_run_args *ret);
+/* An option that ifpin run refuses would make all attempts look alike; it says itself what is
+ * wrong. Return: 0; -errno. */
+int ifp_try_options(
+	const struct ifpin_prove_opts *opts, const char *device, struct ifpin_error *err);
+/* What would have to be there for an attempt to be held, and is not here; NULL: nothing. */
+const char *ifp_lacking(const struct attempt *a, enum protection prot);
+
+/* ---- here.c: the same battery on a host as it is ---- */
+struct proof;
+int ifp_prove_here(
+	const struct ifpin_prove_opts *opts, struct proof *p, FILE *out, struct ifpin_error *err);
+
 /* ---- capture.c ---- */
 /* Counts marked frames until the sentinel has come. Return: 0; -ETIMEDOUT; -errno. */
 int ifp_capture_count(
@@ -228,8 +262,11 @@ struct proof {
 	struct result (*results)[PROT_COUNT];
 	double seconds;
 	struct ifpin_error no_fence; /* why none could be put up, or code 0 */
+	struct here *here;	     /* where it was on a host as it is; else NULL */
 };
 extern const char *const ifp_protection_names[PROT_COUNT];
+extern const char *const ifp_outcome_names[OUT_COUNT];
+void ifp_report_cell(FILE *out, const struct result *r, bool colour);
 void ifp_report_table(const struct proof *p, FILE *out, bool colour);
 int ifp_report_json(const struct proof *p, const char *path, struct ifpin_error *err);
 int ifp_report_junit(const struct proof *p, const char *path, struct ifpin_error *err);

@@ -333,7 +333,7 @@ static void give(int listener, int fd, int ns)
 	struct iovec iov = {.iov_base = &byte, .iov_len = 1};
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (setns(ns, CLONE_NEWNET))
+	if (ns >= 0 && setns(ns, CLONE_NEWNET))
 		_exit(1);
 	for (;;) {
 		uint8_t control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8))) = {};
@@ -413,6 +413,18 @@ static int start_poor(struct lab *lab)
 	return lab->poor < 0 ? -EAGAIN : 0;
 }
 
+int ifp_lab_helpers(struct lab *lab, struct ifpin_error *err)
+{
+	int r;
+
+	lab->loose_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	r = lab->loose_fd < 0 ? -errno : start_giver(lab);
+	if (r)
+		return ifp_fail_errno(err, r, "cannot start the process that hands out sockets");
+	r = start_poor(lab);
+	return r ? ifp_fail_errno(err, r, "cannot start a process without capabilities") : 0;
+}
+
 int ifp_lab_make(struct lab *ret, struct ifpin_error *err)
 {
 	struct lab lab = {.ns_host = -1,
@@ -439,13 +451,9 @@ int ifp_lab_make(struct lab *ret, struct ifpin_error *err)
 	if (lab.capture < 0 || lab.capture_in < 0)
 		return ifp_fail_errno(err, lab.capture < 0 ? lab.capture : lab.capture_in,
 			"cannot capture at the far end");
-	lab.loose_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	r = lab.loose_fd < 0 ? -errno : start_giver(&lab);
+	r = ifp_lab_helpers(&lab, err);
 	if (r)
-		return ifp_fail_errno(err, r, "cannot start the process that hands out sockets");
-	r = start_poor(&lab);
-	if (r)
-		return ifp_fail_errno(err, r, "cannot start a process without capabilities");
+		return r;
 	r = add_probed(lab.out_index);
 	if (r)
 		return ifp_fail_errno(err, r, "cannot add routes to the laboratory");

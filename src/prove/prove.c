@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "internal.h"
+#include "here.h"
 
 #include "confine/scope.h"
 
@@ -15,7 +15,6 @@
 #include <time.h>
 
 #define NOTHING_RAN 125
-#define MAX_ARGS (IFPIN_PROVE_MAX_WITH + 9)
 
 static double now(void)
 {
@@ -62,17 +61,8 @@ static void be_quiet(void)
 	dup2(null, STDOUT_FILENO);
 }
 
-struct args {
-	const char *argv[MAX_ARGS + 1];
-	char self[32];
-};
-
-/*
- * `ifpin run` with the options that are asked for, and a command behind it. The command is
- * ourselves by an open descriptor: the path may be in a folder that --isolate hides.
- */
-static void run_args(
-	const struct ifpin_prove_opts *opts, const char *const *command, struct args *ret)
+void ifp_run_args(const struct ifpin_prove_opts *opts, const char *device,
+	const char *const *command, struct ifp_run_args *ret)
 {
 	size_t n = 0;
 
@@ -81,7 +71,7 @@ static void run_args(
 	ret->argv[n++] = "--dns=system";
 	for (size_t i = 0; i < opts->n_with; i++)
 		ret->argv[n++] = opts->with[i];
-	ret->argv[n++] = LAB_IN;
+	ret->argv[n++] = device;
 	ret->argv[n++] = "--";
 	snprintf(ret->self, sizeof(ret->self), "/proc/self/fd/%d", open(opts->self, O_RDONLY));
 	ret->argv[n++] = ret->self;
@@ -90,9 +80,8 @@ static void run_args(
 	ret->argv[n] = NULL;
 }
 
-/* An option that ifpin run refuses would make all attempts look alike; it says itself what is
- * wrong. */
-static int try_options(const struct ifpin_prove_opts *opts, struct ifpin_error *err)
+int ifp_try_options(
+	const struct ifpin_prove_opts *opts, const char *device, struct ifpin_error *err)
 {
 	int status;
 	pid_t pid = opts->n_with ? fork() : 0;
@@ -100,9 +89,9 @@ static int try_options(const struct ifpin_prove_opts *opts, struct ifpin_error *
 	if (!opts->n_with)
 		return 0;
 	if (!pid) {
-		struct args args;
+		struct ifp_run_args args;
 
-		run_args(opts, (const char *const[]){"--version", NULL}, &args);
+		ifp_run_args(opts, device, (const char *const[]){"--version", NULL}, &args);
 		if (!freopen("/dev/null", "w", stdout))
 			_exit(NOTHING_RAN);
 		execv(opts->self, (char *const *)args.argv);
@@ -120,9 +109,10 @@ static int try_options(const struct ifpin_prove_opts *opts, struct ifpin_error *
 static void make_attempt(
 	const struct ifpin_prove_opts *opts, const struct attempt *a, struct env *e, int loose_fd)
 {
-	struct args args;
+	struct ifp_run_args args;
 
-	run_args(opts, (const char *const[]){"prove", "--attempt", a->name, NULL}, &args);
+	ifp_run_args(
+		opts, LAB_IN, (const char *const[]){"prove", "--attempt", a->name, NULL}, &args);
 	be_quiet();
 	fcntl(e->report_fd, F_SETFD, 0);
 	if (a->flags & INHERITS) {
@@ -144,8 +134,7 @@ static bool has_tcx(void)
 	return !bpf_prog_query(1, 47 /* BPF_TCX_EGRESS */, 0, NULL, NULL, &n);
 }
 
-/* What would have to be there for an attempt to be held, and is not here. */
-static const char *lacking(const struct attempt *a, enum protection prot)
+const char *ifp_lacking(const struct attempt *a, enum protection prot)
 {
 	if (prot == PROT_FENCE && (a->flags & NEEDS_TC) && !has_tcx())
 		return "a place for programs in traffic control (tcx), Linux 6.6";
@@ -171,7 +160,7 @@ static enum outcome judge(
 	if (prot == PROT_FENCE && r->frames && !r->fenced && !(a->flags & HOST))
 		return OUT_OF_REACH;
 	if (r->frames)
-		return lacking(a, prot) ? OUT_NOT_HELD : OUT_LEAKED;
+		return ifp_lacking(a, prot) ? OUT_NOT_HELD : OUT_LEAKED;
 	if (prot == PROT_NONE)
 		return r->err == EPROTONOSUPPORT || r->err == EAFNOSUPPORT || r->err == ENOSYS
 			       ? OUT_UNAVAILABLE
@@ -227,7 +216,7 @@ static int one(const struct ifpin_prove_opts *opts, const struct lab *lab, const
 	if (r)
 		return r;
 	ret->outcome = judge(a, prot, ret, made);
-	ret->lacking = ret->outcome == OUT_NOT_HELD ? lacking(a, prot) : NULL;
+	ret->lacking = ret->outcome == OUT_NOT_HELD ? ifp_lacking(a, prot) : NULL;
 	return 0;
 }
 
@@ -318,7 +307,7 @@ static int prove_all(const struct ifpin_prove_opts *opts, struct proof *p, struc
 
 	if (r)
 		return r;
-	r = try_options(opts, err);
+	r = ifp_try_options(opts, LAB_IN, err);
 	for (size_t i = 0; i < p->n && !r; i++)
 		for (int k = 0; k < PROT_FENCE && !r; k++)
 			r = prove_under(opts, &lab, p, i, (enum protection)k, err);
@@ -347,7 +336,8 @@ int ifpin_prove_run(const struct ifpin_prove_opts *opts, FILE *out, struct ifpin
 	r = p.attempts && p.results ? 0 : ifp_fail(ret_error, -ENOMEM, "out of memory");
 	if (!r) {
 		choose(opts->only, p.attempts);
-		r = prove_all(opts, &p, ret_error);
+		r = opts->here ? ifp_prove_here(opts, &p, out, ret_error)
+			       : prove_all(opts, &p, ret_error);
 	}
 	p.seconds = now() - start;
 	if (!r)
@@ -358,6 +348,9 @@ int ifpin_prove_run(const struct ifpin_prove_opts *opts, FILE *out, struct ifpin
 		r = ifp_report_junit(&p, opts->junit, ret_error);
 	if (!r)
 		r = ifp_report_failures(&p) ? 1 : 0;
+	if (p.here)
+		ifp_here_free(p.here);
+	free(p.here);
 	free(p.attempts);
 	free(p.results);
 	return r;

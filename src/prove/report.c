@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "internal.h"
+#include "here.h"
 
 #include "confine/scope.h"
 
@@ -10,21 +10,21 @@
 
 const char *const ifp_protection_names[PROT_COUNT] = {
 	"none", "bind", "SO_BINDTODEVICE", "libifpin", "ifpin run", "fence"};
-static const char *const words[] = {
-	"held", "leaked", "not held", "broken", "unavailable", "out of reach", "n/a"};
+const char *const ifp_outcome_names[OUT_COUNT] = {
+	"held", "leaked", "not held", "broken", "unavailable", "out of reach", "n/a", "not tried"};
 
-static void cell(FILE *out, const struct result *r, bool colour)
+void ifp_report_cell(FILE *out, const struct result *r, bool colour)
 {
-	static const char *const colours[] = {
-		"\033[32m", "\033[31m", "\033[33m", "\033[35m", "\033[90m", "\033[90m", "\033[90m"};
+	static const char *const colours[] = {"\033[32m", "\033[31m", "\033[33m", "\033[35m",
+		"\033[90m", "\033[90m", "\033[90m", "\033[90m"};
 	char text[32];
 
 	if (r->outcome == OUT_LEAKED || r->outcome == OUT_NOT_HELD)
 		snprintf(text, sizeof(text), "%s %u",
 			r->outcome == OUT_LEAKED ? "LEAK" : "not held", r->frames);
 	else
-		snprintf(
-			text, sizeof(text), "%s", r->outcome == OUT_HELD ? "." : words[r->outcome]);
+		snprintf(text, sizeof(text), "%s",
+			r->outcome == OUT_HELD ? "." : ifp_outcome_names[r->outcome]);
 	fprintf(out, "%s%-16s%s", colour ? colours[r->outcome] : "", text, colour ? "\033[0m" : "");
 }
 
@@ -41,7 +41,7 @@ static void totals(const struct proof *p, FILE *out)
 			fprintf(out, ", %u of them cannot be held on this kernel", n[OUT_NOT_HELD]);
 		for (int o = OUT_BROKEN; o < OUT_NOT_APPLICABLE; o++)
 			if (n[o])
-				fprintf(out, ", %u %s", n[o], words[o]);
+				fprintf(out, ", %u %s", n[o], ifp_outcome_names[o]);
 		fputc('\n', out);
 	}
 }
@@ -65,6 +65,10 @@ void ifp_report_table(const struct proof *p, FILE *out, bool colour)
 {
 	struct utsname u;
 
+	if (p->here) {
+		ifp_here_table(p, out, colour);
+		return;
+	}
 	fprintf(out, "%-10s %-26s", "CLASS", "ATTEMPT");
 	for (int k = 0; k < PROT_SHOWN; k++)
 		fprintf(out, "%-16s", ifp_protection_names[k]);
@@ -72,7 +76,7 @@ void ifp_report_table(const struct proof *p, FILE *out, bool colour)
 	for (size_t i = 0; i < p->n; i++) {
 		fprintf(out, "%-10s %-26s", p->attempts[i]->class, p->attempts[i]->name);
 		for (int k = 0; k < PROT_SHOWN; k++)
-			cell(out, &p->results[i][k], colour);
+			ifp_report_cell(out, &p->results[i][k], colour);
 		fputc('\n', out);
 	}
 	fputs("\n\".\": no frame; LEAK, not held: frames that arrived at the far end of the other device;\n"
@@ -108,10 +112,14 @@ static json_object *results_of(const struct proof *p, size_t i)
 		const struct result *r = &p->results[i][k];
 		json_object *o = json_object_new_object();
 
-		json_object_object_add(o, "outcome", json_object_new_string(words[r->outcome]));
+		json_object_object_add(
+			o, "outcome", json_object_new_string(ifp_outcome_names[r->outcome]));
 		json_object_object_add(o, "frames", json_object_new_int((int)r->frames));
 		json_object_object_add(o, "errno", json_object_new_int(r->err));
-		json_object_object_add(all, ifp_protection_names[k], o);
+		json_object_object_add(all,
+			p->here && k == PROT_IFPIN ? ifp_here_column(p->here)
+						   : ifp_protection_names[k],
+			o);
 	}
 	return all;
 }
@@ -124,6 +132,8 @@ int ifp_report_json(const struct proof *p, const char *path, struct ifpin_error 
 
 	uname(&u);
 	json_object_object_add(root, "kernel", json_object_new_string(u.release));
+	if (p->here)
+		json_object_object_add(root, "here", ifp_here_json(p));
 	json_object_object_add(root, "seconds", json_object_new_double(p->seconds));
 	json_object_object_add(root, "failures", json_object_new_int((int)ifp_report_failures(p)));
 	for (size_t i = 0; i < p->n; i++) {
@@ -181,10 +191,10 @@ int ifp_report_junit(const struct proof *p, const char *path, struct ifpin_error
 		fprintf(f, "  <testcase classname=\"%s\" name=\"%s\">", p->attempts[i]->class,
 			p->attempts[i]->name);
 		if (failed(p->results[i]))
-			fprintf(f, "<failure message=\"%s, %u frames\"/>", words[r->outcome],
-				r->frames);
+			fprintf(f, "<failure message=\"%s, %u frames\"/>",
+				ifp_outcome_names[r->outcome], r->frames);
 		else if (r->outcome != OUT_HELD)
-			fprintf(f, "<skipped message=\"%s\"/>", words[r->outcome]);
+			fprintf(f, "<skipped message=\"%s\"/>", ifp_outcome_names[r->outcome]);
 		fputs("</testcase>\n", f);
 	}
 	fputs("</testsuite>\n", f);
