@@ -147,7 +147,7 @@ const struct attempt ifp_battery_join[] = {
 		"RFC 3678 5.1", join_group, 3, WAITS_FOR_REPORT | EACH_DEVICE},
 #ifdef __x86_64__
 	{"join4-compat", CLASS, "a join by the 32-bit system call", "net/socket.c", join4_compat, 0,
-		WAITS_FOR_REPORT | EACH_DEVICE | PAST_LIBRARY},
+		WAITS_FOR_REPORT | EACH_DEVICE | PAST_LIBRARY | NEEDS_RUN},
 #endif
 	{},
 };

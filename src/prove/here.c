@@ -216,7 +216,7 @@ static int run_phases(struct here *h, struct proof *p, struct ifpin_error *err)
 		r = make_all(h, p, i, err);
 	if (r)
 		return r;
-	r = linger(h);
+	r = linger(h) ?: ifp_here_gateways(h);
 	if (r)
 		return ifp_fail_errno(err, r, "cannot listen to the devices");
 	if (h->unseen)

@@ -47,6 +47,7 @@ struct here_device {
 	struct ifpin_device dev;
 	char addr4[INET_ADDRSTRLEN]; /* or "" */
 	bool below;		     /* frames of the device leave by it */
+	bool silent;		     /* a gateway there does not answer */
 	struct here_count *counts;   /* by number of attempt */
 };
 
@@ -78,6 +79,8 @@ struct here {
 /* ---- here_host.c ---- */
 /* Reads what the attempts need to know. Return: 0; -errno. */
 int ifp_here_read(struct here *h, struct ifpin_error *err);
+/* After the attempts: whether what leaked could have left. Return: 0; -errno. */
+int ifp_here_gateways(struct here *h);
 void ifp_here_free(struct here *h);
 /* Where an attempt is made that names that one of the others. */
 void ifp_here_place(

@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_arp.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <string.h>
 
@@ -213,6 +214,59 @@ int ifp_here_read(struct here *h, struct ifpin_error *err)
 	read_marks(h, &s);
 	find_main(h);
 	return h->opts->pin ? find_pin(h, err) : 0;
+}
+
+struct gateways {
+	struct here *h;
+	struct snapshot s;
+};
+
+static bool is_gateway(const struct snapshot *s, uint32_t ifindex, const uint8_t addr[16])
+{
+	for (size_t i = 0; i < s->routes.n; i++)
+		if (s->routes.v[i].has_gateway && s->routes.v[i].ifindex == ifindex &&
+			!memcmp(s->routes.v[i].gateway, addr, 16))
+			return true;
+	return false;
+}
+
+static int on_neighbour(const struct nlmsghdr *nlh, void *data)
+{
+	const struct ndmsg *ndm = mnl_nlmsg_get_payload(nlh);
+	const struct nlattr *tb[NDA_DST + 1];
+	struct gateways *g = data;
+	uint8_t addr[16];
+
+	if (nlh->nlmsg_type != RTM_NEWNEIGH || mnl_nlmsg_get_payload_len(nlh) < sizeof(*ndm) ||
+		!(ndm->ndm_state & (NUD_INCOMPLETE | NUD_FAILED)))
+		return 0;
+	ifp_attrs(mnl_nlmsg_get_payload_offset(nlh, sizeof(*ndm)),
+		mnl_nlmsg_get_payload_len(nlh) - MNL_ALIGN(sizeof(*ndm)), tb, NDA_DST);
+	if (!ifp_attr_addr(tb[NDA_DST], addr) ||
+		!is_gateway(&g->s, (uint32_t)ndm->ndm_ifindex, addr))
+		return 0;
+	for (size_t i = 0; i < g->h->n_others; i++)
+		if (g->h->others[i].dev.ifindex == (uint32_t)ndm->ndm_ifindex)
+			g->h->others[i].silent = true;
+	return 0;
+}
+
+int ifp_here_gateways(struct here *h)
+{
+	_cleanup_(ifp_nl_closep) struct mnl_socket *nl = NULL;
+	struct gateways g = {.h = h};
+	struct ndmsg ndm = {.ndm_family = AF_UNSPEC};
+	char buf[128];
+	int r = ifp_nl_open(NETLINK_ROUTE, &nl);
+
+	if (!r)
+		r = ifp_read_routes(nl, &g.s);
+	if (!r)
+		r = ifp_nl_ask(nl, ifp_request(buf, RTM_GETNEIGH, NLM_F_DUMP, &ndm, sizeof(ndm)),
+			on_neighbour, &g);
+	ifp_snapshot_free(&g.s);
+	/* What changed under the dump is of no matter. */
+	return r == -EINTR ? 0 : r;
 }
 
 void ifp_here_free(struct here *h)

@@ -102,25 +102,25 @@ static void rows(const struct proof *p, FILE *out, bool colour)
 }
 
 /* Each reason once, with all whose reason it is. */
-static void not_tried(const struct proof *p, FILE *out)
+static void by_reason(const struct proof *p, enum outcome o, const char *title, FILE *out)
 {
 	bool any = false;
 
 	for (size_t i = 0; i < p->n; i++) {
 		const char *why = p->results[i][PROT_IFPIN].lacking;
-		bool first = p->results[i][PROT_IFPIN].outcome == OUT_NOT_TRIED;
+		bool first = p->results[i][PROT_IFPIN].outcome == o;
 
 		for (size_t k = 0; k < i && first; k++)
-			first = p->results[k][PROT_IFPIN].outcome != OUT_NOT_TRIED ||
+			first = p->results[k][PROT_IFPIN].outcome != o ||
 				strcmp(p->results[k][PROT_IFPIN].lacking, why) != 0;
 		if (!first)
 			continue;
 		if (!any)
-			fputs("\nNot tried here:\n", out);
+			fprintf(out, "\n%s:\n", title);
 		any = true;
 		fprintf(out, "  %s:", why);
 		for (size_t k = i; k < p->n; k++)
-			if (p->results[k][PROT_IFPIN].outcome == OUT_NOT_TRIED &&
+			if (p->results[k][PROT_IFPIN].outcome == o &&
 				!strcmp(p->results[k][PROT_IFPIN].lacking, why))
 				fprintf(out, " %s", p->attempts[k]->name);
 		fputc('\n', out);
@@ -134,6 +134,18 @@ static unsigned int own_frames(const struct here *h)
 	for (unsigned int i = 0; i < h->known.n; i++)
 		n += h->self.counts[i].frames;
 	return n;
+}
+
+/* Nothing leaves for a gateway that does not answer but the question for it, and anybody asks that.
+ */
+static void print_silent(const struct here *h, FILE *out)
+{
+	for (size_t i = 0; i < h->n_others; i++)
+		if (h->others[i].silent)
+			fprintf(out,
+				"Not seen: what leaks by %s to its gateway, which does not answer: of that "
+				"only the question for the gateway leaves, which others ask, too.\n",
+				h->others[i].dev.name);
 }
 
 static void total(const struct proof *p, enum protection k, const char *name, FILE *out)
@@ -162,11 +174,8 @@ void ifp_here_table(const struct proof *p, FILE *out, bool colour)
 	rows(p, out, colour);
 	fputs("\n\".\": no frame; LEAK, not held: frames that another device was given to send\n",
 		out);
-	for (size_t i = 0; i < p->n; i++)
-		if (p->results[i][PROT_IFPIN].outcome == OUT_NOT_HELD)
-			fprintf(out, "\nNot held: %s: %s (would need %s)\n", p->attempts[i]->name,
-				p->attempts[i]->sentence, p->results[i][PROT_IFPIN].lacking);
-	not_tried(p, out);
+	by_reason(p, OUT_NOT_HELD, "Not held so, and what it would need", out);
+	by_reason(p, OUT_NOT_TRIED, "Not tried here, and why", out);
 	fprintf(out, "\nWatched: ");
 	print_others(h, out);
 	fprintf(out, "; %u frames looked at, of which %u were the attempts' own, by %s\n", h->seen,
@@ -174,6 +183,7 @@ void ifp_here_table(const struct proof *p, FILE *out, bool colour)
 	for (size_t i = 0; i < h->n_down; i++)
 		fprintf(out, "%s%s%s", i ? ", " : "Switched off: ", h->down[i],
 			i + 1 == h->n_down ? "\n" : "");
+	print_silent(h, out);
 	if (!own_frames(h))
 		fprintf(out,
 			"No attempt has sent anything by %s, so this shows little: is there a "
@@ -232,15 +242,20 @@ json_object *ifp_here_json(const struct proof *p)
 {
 	const struct here *h = p->here;
 	json_object *o = json_object_new_object(), *watched = json_object_new_array();
+	json_object *silent = json_object_new_array();
 
-	for (size_t i = 0; i < h->n_others; i++)
+	for (size_t i = 0; i < h->n_others; i++) {
 		json_object_array_add(watched, text(h->others[i].dev.name));
+		if (h->others[i].silent)
+			json_object_array_add(silent, text(h->others[i].dev.name));
+	}
 	json_object_object_add(o, "device", text(h->self.dev.name));
 	json_object_object_add(o, "ifindex", json_object_new_int64(h->self.dev.ifindex));
 	json_object_object_add(o, "pin", text(h->opts->pin));
 	json_object_object_add(o, "against", text(h->opts->against));
 	json_object_object_add(o, "control", json_object_new_boolean(h->opts->control));
 	json_object_object_add(o, "watched", watched);
+	json_object_object_add(o, "unsure", silent);
 	json_object_object_add(o, "made", json_object_new_int64(h->made));
 	json_object_object_add(o, "own_frames", json_object_new_int64(own_frames(h)));
 	json_object_object_add(o, "leaks", leaks_of(p));
