@@ -50,13 +50,13 @@ check: packages
 	$(SUDO) env BUILD=$(BUILD) tests/run.sh $(TESTS)
 
 # Not part of check: each target ends when its time is over, or at the first crash.
-FUZZERS := text netlink options host denied audit config control
+FUZZERS := text netlink options host denied audit config control marks
 FUZZ_SOURCES := src/base/base.c src/base/nl.c src/device/device.c src/device/link.c src/device/route.c \
 	src/device/nameservers.c src/socket/deaf.c src/socket/inspect.c src/socket/open.c src/socket/reach.c \
 	src/socket/source.c src/confine/denied.c src/confine/privileges.c src/confine/seccomp.c \
 	src/config/config.c src/config/parse.c src/control/control.c \
 	src/host/cgroup.c src/host/processes.c src/host/sock_parse.c src/host/sockets.c \
-	src/audit/accepted.c src/audit/audit.c src/audit/snapshot.c $(wildcard src/audit/check_*.c src/audit/read_*.c)
+	src/prove/here_marks.c src/audit/accepted.c src/audit/audit.c src/audit/snapshot.c $(wildcard src/audit/check_*.c src/audit/read_*.c)
 
 fuzz: packages
 	$(MAKE) --no-print-directory -j2 $(FUZZERS:%=fuzz-%)
