@@ -202,6 +202,7 @@ static void judge(const struct here *h, struct proof *p, int phase)
 			continue;
 		r->lacking = phase == HERE_CONTROL ? NULL : lacking(h, p->attempts[i]);
 		r->outcome = r->lacking ? OUT_NOT_HELD : OUT_LEAKED;
+		r->first = h->first[number];
 	}
 }
 

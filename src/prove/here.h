@@ -68,6 +68,7 @@ struct here {
 	char pin_device[IF_NAMESIZE]; /* of --name */
 	int cgroup;		      /* of --name, or -1 */
 	struct here_marks known;
+	struct evidence *first; /* by number: the first frame on another device */
 	size_t *tried, n_tried; /* numbers in the proof */
 	unsigned int made;	/* attempts, one for each device that they name */
 	unsigned int seen;	/* frames that were looked at */
@@ -115,6 +116,4 @@ int ifp_agent_end(struct agent *g);
 /* ---- here_report.c ---- */
 void ifp_here_plan(const struct proof *p, FILE *out);
 void ifp_here_table(const struct proof *p, FILE *out, bool colour);
-/* What confines, in a word. */
-const char *ifp_here_column(const struct here *h);
 struct json_object *ifp_here_json(const struct proof *p);

@@ -46,7 +46,7 @@ static bool read_all(int fd, void *buf, size_t len)
 	return true;
 }
 
-static void make(const struct order *o)
+static void make(const struct order *o, pid_t parent)
 {
 	const struct attempt *a = ifp_attempt_find(o->name);
 	struct answer made = {.what = MADE};
@@ -55,6 +55,8 @@ static void make(const struct order *o)
 		_exit(ENOENT);
 	/* With us ends what we try, also if it waits for something. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(ESRCH);
 	alarm(LIMIT);
 	made.value = a->fn(&o->env, a->arg);
 	if (write(STDOUT_FILENO, &made, sizeof(made)) != sizeof(made))
@@ -70,11 +72,11 @@ int ifpin_prove_attempts(void)
 		return -errno;
 	while (read_all(STDIN_FILENO, &o, sizeof(o))) {
 		struct answer ended = {.what = ENDED};
-		pid_t pid = fork();
+		pid_t self = getpid(), pid = fork();
 		int status = 0;
 
 		if (!pid)
-			make(&o);
+			make(&o, self);
 		if (pid < 0 || waitpid(pid, &status, 0) < 0)
 			return -errno;
 		ended.value = WIFEXITED(status) ? WEXITSTATUS(status) : 0x80 | WTERMSIG(status);

@@ -120,7 +120,8 @@ static int read_devices(struct here *h, const struct snapshot *s, struct ifpin_e
 	h->others = calloc(s->links.n, sizeof(*h->others));
 	h->down = calloc(s->links.n, sizeof(*h->down));
 	h->self.counts = calloc(h->known.n, sizeof(*h->self.counts));
-	if (!h->others || !h->down || !h->self.counts)
+	h->first = calloc(h->known.n, sizeof(*h->first));
+	if (!h->others || !h->down || !h->self.counts || !h->first)
 		r = -ENOMEM;
 	for (size_t i = 0; i < s->links.n && !r; i++)
 		r = add_other(h, s, &s->links.v[i]);
@@ -275,6 +276,7 @@ void ifp_here_free(struct here *h)
 		free(h->others[i].counts);
 	free(h->others);
 	free(h->down);
+	free(h->first);
 	free(h->self.counts);
 	free(h->tried);
 	if (h->cgroup >= 0)

@@ -8,11 +8,17 @@
 
 #define NAMES_SHOWN 8 /* of devices, in one line */
 
-const char *ifp_here_column(const struct here *h)
+const char *ifp_column(const struct proof *p, enum protection k)
 {
-	return h->opts->pin	  ? "pin"
-	       : h->opts->against ? "against"
-				  : ifp_protection_names[PROT_IFPIN];
+	const struct here *h = p->here;
+
+	if (!h)
+		return k < PROT_SHOWN ? ifp_protection_names[k] : NULL;
+	if (k == PROT_NONE && h->opts->control)
+		return ifp_protection_names[k];
+	if (k != PROT_IFPIN)
+		return NULL;
+	return h->opts->pin ? "pin" : h->opts->against ? "against" : ifp_protection_names[k];
 }
 
 static void by_what(const struct here *h, FILE *out)
@@ -84,7 +90,7 @@ static void rows(const struct proof *p, FILE *out, bool colour)
 {
 	const struct here *h = p->here;
 
-	fprintf(out, "%-10s %-26s%-16s", "CLASS", "ATTEMPT", ifp_here_column(h));
+	fprintf(out, "%-10s %-26s%-16s", "CLASS", "ATTEMPT", ifp_column(p, PROT_IFPIN));
 	fputs(h->opts->control ? "none            WHERE\n" : "WHERE\n", out);
 	for (size_t k = 0; k < h->n_tried; k++) {
 		const struct attempt *a = p->attempts[h->tried[k]];
@@ -194,7 +200,7 @@ void ifp_here_table(const struct proof *p, FILE *out, bool colour)
 	fputc('\n', out);
 	if (h->opts->control)
 		total(p, PROT_NONE, ifp_protection_names[PROT_NONE], out);
-	total(p, PROT_IFPIN, ifp_here_column(h), out);
+	total(p, PROT_IFPIN, ifp_column(p, PROT_IFPIN), out);
 	if (!uname(&u))
 		fprintf(out,
 			"\nLinux %s %s; %u attempts, counted for each device that they name; "

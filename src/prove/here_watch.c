@@ -71,9 +71,23 @@ static struct here_device *device_at(struct here *h, uint32_t ifindex)
 
 struct sighting {
 	struct here *h;
+	const struct here_frame *frame;
 	uint32_t ifindex;
 	int error;
 };
+
+/* As on Ethernet; a device that has no addresses puts none before its packets. */
+static void keep_first(const struct here_frame *f, struct evidence *ret)
+{
+	uint8_t head[ETH_HLEN] = {[12] = (uint8_t)(f->protocol >> 8), (uint8_t)f->protocol};
+	size_t n = f->type == ARPHRD_ETHER ? 0 : sizeof(head), room = sizeof(ret->bytes) - n;
+
+	memcpy(ret->bytes, head, n);
+	room = f->len < room ? f->len : room;
+	memcpy(ret->bytes + n, f->bytes, room);
+	ret->len = n + f->len;
+	ret->kept = n + room;
+}
 
 static void seen(void *ctx, unsigned int number, unsigned int times, bool wrapped)
 {
@@ -84,6 +98,8 @@ static void seen(void *ctx, unsigned int number, unsigned int times, bool wrappe
 		s->error = -ENOMEM;
 		return;
 	}
+	if (d != &s->h->self && !s->h->first[number].len)
+		keep_first(s->frame, &s->h->first[number]);
 	d->counts[number].frames++;
 	d->counts[number].times += times;
 	d->counts[number].wrapped += wrapped ? times : 0;
@@ -99,11 +115,11 @@ int ifp_watch_drain(struct here *h)
 		socklen_t len = sizeof(ll);
 		uint8_t buf[LONGEST];
 		ssize_t n = recvfrom(h->capture, buf, sizeof(buf), 0, (struct sockaddr *)&ll, &len);
-		struct sighting s = {.h = h, .ifindex = (uint32_t)ll.sll_ifindex};
 		struct here_frame f = {.bytes = buf,
 			.len = (size_t)n,
 			.type = ll.sll_hatype,
 			.protocol = ntohs(ll.sll_protocol)};
+		struct sighting s = {.h = h, .frame = &f, .ifindex = (uint32_t)ll.sll_ifindex};
 
 		/* A device that is switched off says so to who listens; it goes on for the others.
 		 */

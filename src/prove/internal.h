@@ -139,12 +139,19 @@ enum outcome {
 	OUT_COUNT
 };
 
+/* The first counted frame, as it was on the wire; a long one without its end. */
+struct evidence {
+	size_t len, kept;
+	uint8_t bytes[192];
+};
+
 struct result {
 	unsigned int frames;
 	unsigned int fenced; /* those of them that have a fenced address */
 	int err;
 	enum outcome outcome;
 	const char *lacking; /* what would hold it, where it is not held; static */
+	struct evidence first;
 };
 
 /* ---- battery.c ---- */
@@ -266,6 +273,8 @@ struct proof {
 };
 extern const char *const ifp_protection_names[PROT_COUNT];
 extern const char *const ifp_outcome_names[OUT_COUNT];
+/* What a column is called; NULL: it is not shown, for nothing was tried so. */
+const char *ifp_column(const struct proof *p, enum protection k);
 void ifp_report_cell(FILE *out, const struct result *r, bool colour);
 void ifp_report_table(const struct proof *p, FILE *out, bool colour);
 int ifp_report_json(const struct proof *p, const char *path, struct ifpin_error *err);

@@ -326,13 +326,20 @@ static int open_capture(const struct lab *lab, int ns)
 	return ifp_take_fd(&fd);
 }
 
+/* With the laboratory, which may have ended before it could be asked for that. */
+static void die_with(pid_t parent)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(1);
+}
+
 /* Hands its UDP socket to whoever asks. Its own namespace is the peer's. */
 static void give(int listener, int fd, int ns)
 {
 	char byte = 0;
 	struct iovec iov = {.iov_base = &byte, .iov_len = 1};
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (ns >= 0 && setns(ns, CLONE_NEWNET))
 		_exit(1);
 	for (;;) {
@@ -360,6 +367,7 @@ static int start_giver(struct lab *lab)
 	_cleanup_close_ int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	_cleanup_close_ int go_rd = -1, go_wr = -1;
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	pid_t parent = getpid();
 	int n, go[2];
 	char byte = 0;
 
@@ -372,6 +380,7 @@ static int start_giver(struct lab *lab)
 	if (lab->giver < 0)
 		return -errno;
 	if (!lab->giver) {
+		die_with(parent);
 		/* The name of the listener has our pid in it: wait until it listens. */
 		if (read(go_rd, &byte, 1) != 1)
 			_exit(1);
@@ -388,6 +397,7 @@ static int start_giver(struct lab *lab)
 /* Somebody like an ordinary user's shell, or a container's init. */
 static int start_poor(struct lab *lab)
 {
+	pid_t parent = getpid();
 	char byte;
 	int ready[2];
 
@@ -395,11 +405,10 @@ static int start_poor(struct lab *lab)
 		return -errno;
 	lab->poor = fork();
 	if (!lab->poor) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (setresgid(65534, 65534, 65534) || setresuid(65534, 65534, 65534))
 			_exit(1);
 		/* A change of the user takes both away; a shell has them from its exec. */
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		die_with(parent);
 		prctl(PR_SET_DUMPABLE, 1);
 		close(ready[1]);
 		for (;;)

@@ -110,16 +110,16 @@ static json_object *results_of(const struct proof *p, size_t i)
 
 	for (int k = 0; k < PROT_SHOWN; k++) {
 		const struct result *r = &p->results[i][k];
-		json_object *o = json_object_new_object();
+		const char *name = ifp_column(p, (enum protection)k);
+		json_object *o = name ? json_object_new_object() : NULL;
 
+		if (!o)
+			continue;
 		json_object_object_add(
 			o, "outcome", json_object_new_string(ifp_outcome_names[r->outcome]));
 		json_object_object_add(o, "frames", json_object_new_int((int)r->frames));
 		json_object_object_add(o, "errno", json_object_new_int(r->err));
-		json_object_object_add(all,
-			p->here && k == PROT_IFPIN ? ifp_here_column(p->here)
-						   : ifp_protection_names[k],
-			o);
+		json_object_object_add(all, name, o);
 	}
 	return all;
 }

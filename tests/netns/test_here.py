@@ -18,6 +18,7 @@ DOCUMENTATION = [ipaddress.ip_network(n) for n in (
     "192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "233.252.0.0/24", "2001:db8::/32",
     "ff02::db8:0:0/96", "ff05::db8:0:0/96")]
 REPORTS = [ipaddress.ip_address(a) for a in ("224.0.0.22", "ff02::16")]
+NOT_HELD = {"passed-socket", "cgroup-of-other"}  # the second before Linux 6.12
 NEIGHBOURS = 133, 134, 135, 136
 
 # Datagrams, groups and connections of somebody else's, on the device that it is told, for ever.
@@ -92,11 +93,15 @@ class HereLab(Lab):
         return report, p.stdout
 
     def leaks(self, *argv, **kw):
-        """Attempts that leaked, by device."""
+        """Attempts that leaked, by device; without those that nothing holds on this kernel."""
         report, _ = self.here(*argv, **kw)
+        not_held = {a["name"] for a in report["attempts"]
+                    if any(r["outcome"] == "not held" for r in a["results"].values())}
+        self.assertLessEqual(not_held, NOT_HELD)
         found = {}
         for leak in report["here"]["leaks"]:
-            found.setdefault(leak["device"], set()).add(leak["attempt"])
+            if leak["attempt"] not in not_held:
+                found.setdefault(leak["device"], set()).add(leak["attempt"])
         return found
 
     def refused(self, *argv, word=""):
@@ -136,9 +141,11 @@ class Here(HereLab):
         outcomes = {a["name"]: a["results"]["ifpin run"]["outcome"] for a in report["attempts"]}
         tried = {n for n, o in outcomes.items() if o != "not tried"}
         self.assertGreaterEqual(len(tried), 85)
-        self.assertEqual({n for n in tried if outcomes[n] != "held"}, {"passed-socket"})
-        self.assertEqual(report["here"]["leaks"],
-                         [{"attempt": "passed-socket", "device": "out0", "frames": 1}])
+        loose = {n for n in tried if outcomes[n] != "held"}
+        self.assertEqual(loose & {n for n in outcomes if outcomes[n] == "not held"}, loose)
+        self.assertLessEqual(loose, NOT_HELD)
+        self.assertIn({"attempt": "passed-socket", "device": "out0", "frames": 1},
+                      report["here"]["leaks"])
         # What is not tried is said, with a reason for each.
         self.assertEqual(set(report["here"]["not_tried"]), set(outcomes) - tried)
         self.assertTrue(all(report["here"]["not_tried"].values()))
@@ -157,8 +164,8 @@ class Here(HereLab):
         # No documentation address is on a link.
         self.assertLessEqual(quiet, {"dontroute", "udplite4", "udplite6", "pktinfo4-udplite"})
         self.assertGreaterEqual(sum(r["outcome"] == "leaked" for r in none.values()), 80)
-        self.assertEqual({a["name"] for a in report["attempts"]
-                          if a["results"]["ifpin run"]["frames"]}, {"passed-socket"})
+        self.assertLessEqual({a["name"] for a in report["attempts"]
+                              if a["results"]["ifpin run"]["frames"]}, NOT_HELD)
         self.assert_harmless()
 
     def test_counts_are_those_of_the_wire(self):
@@ -297,8 +304,9 @@ class Pins(HereLab):
     def test_too_wide(self):
         """A pin to another device than the one that is meant."""
         self.attach("out0", "wide")
-        found = self.leaks("--name=wide", status=1)
-        self.assertLessEqual({"udp4-sendto", "tcp6", "join4-index", "pktinfo4"}, found["out0"])
+        report, _ = self.here("--name=wide", status=1)
+        found = {leak["attempt"] for leak in report["here"]["leaks"] if leak["device"] == "out0"}
+        self.assertLessEqual({"udp4-sendto", "tcp6", "join4-index", "pktinfo4"}, found)
 
 
 class Broken(HereLab):
@@ -358,22 +366,24 @@ class Broken(HereLab):
         self.stack.callback(run, "sh", "-c", "for p in 10 11 12; do ip rule del pref $p; done; "
                             "ip route flush table 100")
         self.chatter()
-        report, _ = self.here()
-        self.assertEqual({leak["attempt"] for leak in report["here"]["leaks"]}, {"passed-socket"})
-        self.assertNotIn("mark", report["here"]["not_tried"])
+        self.assertEqual(self.leaks(), {})
+        report, _ = self.here("--only=mark")
+        self.assertEqual(report["here"]["not_tried"], {})
         found = self.leaks("--against=env", status=1)["out0"]
         self.assertLessEqual({"udp4-sendto", "mark", "tcp4"}, found)
         self.assertNotIn("udp4-default-route", found)
 
     def test_tunnel(self):
         """DEVICE is a tunnel: what it sends leaves by another one, wrapped, as it should."""
+        if not os.path.exists("/dev/net/tun") and run("modprobe", "tun").returncode:
+            return
         p = self.popen([sys.executable, "-c", TUNNEL], stdout=subprocess.PIPE)
         self.assertEqual(p.stdout.readline(), b"up\n")
         for line in ("addr add 10.0.7.1/24 dev tun0", "link set tun0 up"):
             must("ip", *line.split())
         self.chatter()
         found = self.leaks(device="tun0", status=0)
-        self.assertEqual(found, {"out0": {"passed-socket"}})
+        self.assertEqual(found, {})
         # The marker did leave by out0, in datagrams of the tunnel.
         wrapped = [d for d in self.sent() if d[12:14] == b"\x08\x00" and d[23] == 17 and
                    d[30:34] == socket.inet_aton("10.0.2.2")]
@@ -397,7 +407,7 @@ class Broken(HereLab):
                 must("ip", "addr", "add", "fd00:7::1/64" if kind == "sit" else "10.0.7.1/24",
                      "dev", "t0")
                 must("ip", "link", "set", "t0", "up")
-                self.assertEqual(self.leaks(device="t0"), {"out0": {"passed-socket"}})
+                self.assertEqual(self.leaks(device="t0"), {})
                 found = self.leaks("--against=env", device="t0", status=1)
                 self.assertLessEqual({"pktinfo4", "tcp4"}, found["out0"])
                 must("ip", "link", "del", "t0")
@@ -424,7 +434,7 @@ class Broken(HereLab):
         must("ip", "addr", "add", "10.0.8.1/24", "dev", "mv0")
         must("ip", "link", "set", "mv0", "up")
         self.chatter()
-        self.assertEqual(self.leaks(device="mv0"), {"out0": {"passed-socket"}})
+        self.assertEqual(self.leaks(device="mv0"), {})
         found = self.leaks("--against=env", device="mv0", status=1)["out0"]
         self.assertLessEqual({"udp4-sendto", "tcp4", "join4-index", "pktinfo4"}, found)
         # And the other way round: what stands on in0 is another device.
@@ -442,7 +452,7 @@ class Broken(HereLab):
         must("ip", "link", "set", "br0", "up")
         must("ip", "addr", "add", "10.0.6.1/24", "dev", "br0")
         self.chatter()
-        self.assertEqual(self.leaks(device="br0"), {"out0": {"passed-socket"}})
+        self.assertEqual(self.leaks(device="br0"), {})
         found = self.leaks("--against=env", device="br0", status=1)
         self.assertIn("pktinfo4", found["in0"])
         self.assertIn("pktinfo4", found["out0"])
