@@ -259,6 +259,21 @@ class Here(HereLab):
                 self.fail(run("pgrep", "-as", str(p.pid)).stdout)
         self.assertEqual(self.state(), before)
 
+    def test_too_many_frames(self):
+        """What nobody could look at proves nothing."""
+        # The command stops who listens, until there is no room any more.
+        stop = "sh -c 'kill -STOP $PPID; exec \"$@\"' sh"
+        p = self.popen([IFPIN, "prove", "--here=in0", "--yes", "--only=udp4-sendto",
+                        f"--against={stop}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        os.waitpid(p.pid, os.WUNTRACED)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            for _ in range(60000):
+                s.sendto(MARKER, ("10.0.2.2", 9))
+        p.send_signal(signal.SIGCONT)
+        _, error = p.communicate(timeout=60 * PACE)
+        self.assertEqual(p.returncode, 125)
+        self.assertIn("too fast to be looked at", error)
+
     def test_silent_gateway(self):
         """What leaks to a gateway that is not there leaves no frame; it is said that this is so."""
         must("ip", "route", "replace", "default", "via", "10.0.2.77")
