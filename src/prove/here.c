@@ -156,7 +156,10 @@ static int make_all(struct here *h, struct proof *p, int phase, struct ifpin_err
 
 		r = a->flags & INHERITS ? order_inheriting(h, phase, a, number, &t)
 					: order_each(h, &g, a, number, &t);
-		if (r)
+		if (r == -ECHILD)
+			ifp_fail(err, r, "at the attempt %s, what was to make it had ended",
+				a->name);
+		else if (r)
 			ifp_fail_errno(err, r, "attempt %s", a->name);
 		else
 			keep(h, p, k, phase, &t);
@@ -217,6 +220,9 @@ static int run_phases(struct here *h, struct proof *p, struct ifpin_error *err)
 		r = make_all(h, p, i, err);
 	if (r)
 		return r;
+	if (!h->made)
+		return ifp_fail(err, -ENOENT, "none of these attempts can be made on this host: %s",
+			p->results[h->tried[0]][PROT_IFPIN].lacking);
 	r = linger(h) ?: ifp_here_gateways(h);
 	if (r)
 		return ifp_fail_errno(err, r, "cannot listen to the devices");
