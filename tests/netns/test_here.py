@@ -235,11 +235,16 @@ class Here(HereLab):
     def state(self):
         return run("sh", "-c", "ip -o link; ip addr; ip route show table all; ip -6 route show table "
                    "all; ip rule; nft list ruleset; cat /proc/mounts; tc qdisc; "
-                   "find /sys/fs/cgroup -name 'ifpin*'").stdout
+                   f"find /sys/fs/cgroup -name 'ifpin.{self.name()}'").stdout
+
+    @staticmethod
+    def name():
+        """Of the confinement: there are others on this machine."""
+        return f"here-{os.getpid()}"
 
     def test_nothing_is_changed(self):
         before = self.state()
-        self.here("--control")
+        self.here("--control", f"--with=--name={self.name()}")
         self.assertEqual(self.state(), before)
 
     def test_killed(self):
@@ -247,7 +252,8 @@ class Here(HereLab):
         before = self.state()
         self.chatter()
         for after in (0.02, 0.1, 0.3, 0.6):
-            p = self.popen([IFPIN, "prove", "--here=in0", "--yes", "--control"],
+            p = self.popen([IFPIN, "prove", "--here=in0", "--yes", "--control",
+                            f"--with=--name={self.name()}"],
                            stdout=subprocess.DEVNULL, start_new_session=True)
             select.select([], [], [], after)
             p.send_signal(signal.SIGKILL)
