@@ -58,13 +58,13 @@ tests/browser/node_modules: tests/browser/package-lock.json | packages
 	@touch $@
 
 # Not part of check: each target ends when its time is over, or at the first crash.
-FUZZERS := text netlink options host denied audit config control report
+FUZZERS := text netlink options host denied audit config control report marks
 FUZZ_SOURCES := src/base/base.c src/base/nl.c src/device/device.c src/device/link.c src/device/route.c \
 	src/device/nameservers.c src/socket/deaf.c src/socket/inspect.c src/socket/open.c src/socket/reach.c \
 	src/socket/source.c src/confine/denied.c src/confine/privileges.c src/confine/seccomp.c \
 	src/config/config.c src/config/parse.c src/control/control.c \
 	src/host/cgroup.c src/host/processes.c src/host/sock_parse.c src/host/sockets.c \
-	src/prove/names.c src/prove/report_compare.c src/prove/report_frame.c src/prove/report_read.c \
+	src/prove/here_marks.c src/prove/names.c src/prove/report_compare.c src/prove/report_frame.c src/prove/report_read.c \
 	src/audit/accepted.c src/audit/audit.c src/audit/snapshot.c $(wildcard src/audit/check_*.c src/audit/read_*.c)
 
 fuzz: packages

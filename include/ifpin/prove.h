@@ -26,6 +26,13 @@ extern "C" {
  * @compare: file with an earlier JSON report to compare with, or NULL
  * @command: the words behind `ifpin prove`, @n_command of them, for the reports
  * @with: options to give to `ifpin run` as well, @n_with of them
+ * @here: device of this host, as for ifpin_device_resolve(): the attempts are made on the host as
+ *	it is, confined to it, and all other devices are watched; NULL: in a laboratory
+ * @pin: with @here: in this pin of ifpin_attach(), not by `ifpin run`; or NULL
+ * @against: with @here: by this command, words of a shell before the command to confine; or NULL
+ * @control: with @here: also without any confinement
+ * @confirm, @confirm_ctx: with @here: called when what would be sent has been written to the
+ *output, and nothing was sent yet; false: nothing is. NULL: it is not asked
  */
 struct ifpin_prove_opts {
 	size_t size;
@@ -41,6 +48,12 @@ struct ifpin_prove_opts {
 	size_t n_command;
 	const char *const *with;
 	size_t n_with;
+	const char *here;
+	const char *pin;
+	const char *against;
+	bool control;
+	bool (*confirm)(void *ctx);
+	void *confirm_ctx;
 };
 
 /**
@@ -51,11 +64,22 @@ struct ifpin_prove_opts {
  *
  * Return: 0: nothing leaked under ifpin; 1: something did, an attempt is broken, or something is
  * worse than in @opts->compare; -ENOENT: @opts->only matches nothing; -EBADMSG: @opts->compare is
- * no report; -EPROTONOSUPPORT: it is one of another version; -ENOBUFS: the capture lost frames; or
- * the errno of the step of the laboratory, or of the report, that failed.
+ * no report; -EPROTONOSUPPORT: it is one of another version; -EINVAL: it is one of something else,
+ * or a report was asked for that this proof has not; -ENOBUFS: frames were lost; with @opts->here
+ * also -ECANCELED: it was not confirmed; -EADDRINUSE: the host has an address for documentation;
+ * -ENODEV: there is no other device, or no such one; -ENETDOWN: it is switched off; or the errno of
+ * the step of the laboratory, or of the report, that failed.
  */
 IFPIN_API int ifpin_prove_run(
 	const struct ifpin_prove_opts *opts, FILE *out, struct ifpin_error *ret_error);
+
+/**
+ * ifpin_prove_attempts - make the attempts that standard input tells, in a process of their own
+ * each, and tell standard output; what `ifpin prove --here` starts inside the confinement
+ *
+ * Return: 0: standard input has ended; -errno.
+ */
+IFPIN_API int ifpin_prove_attempts(void);
 
 /** ifpin_prove_list - write the names, classes and sentences of all attempts */
 IFPIN_API void ifpin_prove_list(FILE *out);

@@ -7,6 +7,7 @@
 
 #include "base/base.h"
 
+#include <net/if.h>
 #include <netinet/in.h>
 #include <stddef.h>
 #include <sys/socket.h>
@@ -63,9 +64,28 @@ enum protection {
 
 #define MAGIC_LEN 16
 
+/*
+ * Where an attempt is made: in the laboratory, or on a host as it is. Addresses are text; "" where
+ * there is none. What is "peer" or "far" is behind the other device, and only asked for.
+ */
+struct place {
+	char in[IF_NAMESIZE], out[IF_NAMESIZE]; /* the device, and the other one */
+	char in4[INET_ADDRSTRLEN], out4[INET_ADDRSTRLEN];
+	char peer_in4[INET_ADDRSTRLEN], peer4[INET_ADDRSTRLEN], far4[INET_ADDRSTRLEN];
+	char marked4[INET_ADDRSTRLEN];				  /* where a mark leads elsewhere */
+	char broadcast4[INET_ADDRSTRLEN], many4[INET_ADDRSTRLEN]; /* of its network; a group */
+	char in6[INET6_ADDRSTRLEN], peer_in6[INET6_ADDRSTRLEN];
+	char peer6[INET6_ADDRSTRLEN], far6[INET6_ADDRSTRLEN];
+	char peer_ll[INET6_ADDRSTRLEN], many_ll[INET6_ADDRSTRLEN]; /* of the link; a group of it */
+	uint8_t out_mac[6], peer_mac[6];
+	uint32_t mark;
+	uint8_t hops; /* of what is sent; 0: as the host has it */
+};
+
 /* What an attempt knows. Travels to the confined process in an environment variable. */
 struct env {
 	enum protection prot;
+	struct place at;
 	uint32_t in_index, out_index;
 	uint16_t port;		    /* destination port of connections: marks a SYN */
 	uint8_t magic[MAGIC_LEN];   /* payload: marks everything else */
@@ -90,9 +110,14 @@ enum attempt_flags {
 	HOST = 256,   /* by the host itself, or whoever is not confined: only a fence is for that */
 	AT_IN = 512,  /* the leak is what arrives behind in0 */
 	TELLS = 1024, /* ARP or neighbour discovery that tells of a fenced address */
-	NEEDS_TC = 2048,    /* passes no rule of nftables */
-	PAST_RULES = 4096,  /* passes nftables and traffic control */
-	PAST_LIBRARY = 128, /* no program that opens its sockets by libifpin does it by accident */
+	NEEDS_TC = 2048,     /* passes no rule of nftables */
+	PAST_RULES = 4096,   /* passes nftables and traffic control */
+	EACH_DEVICE = 8192,  /* names the other device: on a host, one for each of them */
+	BY_OUT4 = 16384,     /* names it by its IPv4 address */
+	WHOLE_FRAME = 32768, /* writes an Ethernet header */
+	BY_MARK = 65536,     /* one for each mark that the host's rules know */
+	NEEDS_RUN = 131072,  /* by who has privileges; a pin of `ifpin attach` takes none away */
+	PAST_LIBRARY = 128,  /* no program that opens its sockets by libifpin does it by accident */
 };
 
 struct attempt {
@@ -100,6 +125,7 @@ struct attempt {
 	int (*fn)(const struct env *e, int arg);
 	int arg;
 	unsigned int flags;
+	const char *not_here; /* why not on a host as it is, or NULL */
 };
 
 enum outcome {
@@ -110,6 +136,7 @@ enum outcome {
 	OUT_UNAVAILABLE,
 	OUT_OF_REACH,
 	OUT_NOT_APPLICABLE,
+	OUT_NOT_TRIED,
 	OUT_COUNT
 };
 
@@ -142,6 +169,11 @@ struct target {
 	socklen_t len;
 };
 
+/* A socket that nothing protects, whose packets go as far as the place has it. Return: descriptor;
+ * -errno. */
+int ifp_open(const struct env *e, int family, int type, int proto);
+/* Lets a socket's packets go as far as the place has it. Return: 0; -errno. */
+int ifp_limit_hops(const struct env *e, int fd, int family);
 /* A socket under the protection that is to be tried. Return: descriptor; -errno. */
 int ifp_sock(const struct env *e, int family, int type, int proto);
 /* Ties a socket by the protection, or closes it. mapped: an IPv6 socket that will talk IPv4. */
@@ -155,6 +187,8 @@ int ifp_sendto(const struct env *e, int fd, const void *buf, size_t len, int fla
 /* The device as libifpin has it. */
 struct ifpin_device ifp_device(const char *name);
 struct target ifp_target(const char *addr, uint16_t port, uint32_t scope);
+/* An IPv4 address as an IPv6 socket has it. */
+struct target ifp_target_mapped(const char *addr4, uint16_t port);
 /* Sends the marked payload. Return: 0; -errno. */
 int ifp_send(const struct env *e, int fd, const struct target *t);
 /* Sends the marked payload with one control message. Return: 0; -errno. */
@@ -217,12 +251,41 @@ struct lab {
 /* Makes the chassis; the caller is in the host's namespace then. Return: 0; -errno. */
 int ifp_lab_make(struct lab *ret, struct ifpin_error *err);
 void ifp_lab_end(struct lab *lab);
+/* The laboratory, as attempts see it. */
+extern const struct place ifp_lab_place;
 /* A multipath TCP server behind in0. Return: descriptor of the listener; -errno. */
 int ifp_lab_serve(const struct lab *lab, uint16_t port);
 /* A look-up by the laboratory itself, whose probe follows that of an attempt. */
 int ifp_lab_probe(void);
 /* A join by the laboratory itself, whose report follows those of an attempt. */
 int ifp_lab_join(const struct lab *lab, const uint8_t g4[4], const uint8_t g6[16], bool six);
+
+/* The processes that attempts look for outside, and the socket that nothing protects; all are in
+ * lab. Return: 0; -errno. */
+int ifp_lab_helpers(struct lab *lab, struct ifpin_error *err);
+
+/* ---- prove.c ---- */
+struct ifp_run_args {
+	const char *argv[IFPIN_PROVE_MAX_WITH + 10];
+	char self[32];
+};
+/*
+ * `ifpin run` with the options that are asked for, and a command behind it. The command is
+ * ourselves by an open descriptor: the path may be in a folder that --isolate hides.
+ */
+void ifp_run_args(const struct ifpin_prove_opts *opts, const char *device,
+	const char *const *command, struct ifp_run_args *ret);
+/* An option that ifpin run refuses would make all attempts look alike; it says itself what is
+ * wrong. Return: 0; -errno. */
+int ifp_try_options(
+	const struct ifpin_prove_opts *opts, const char *device, struct ifpin_error *err);
+/* What would have to be there for an attempt to be held, and is not here; NULL: nothing. */
+const char *ifp_lacking(const struct attempt *a, enum protection prot);
+
+/* ---- here.c: the same battery on a host as it is ---- */
+struct proof;
+int ifp_prove_here(
+	const struct ifpin_prove_opts *opts, struct proof *p, FILE *out, struct ifpin_error *err);
 
 /* ---- capture.c ---- */
 /* Counts marked frames until the sentinel has come, and keeps the first. Return: 0; -ETIMEDOUT;
@@ -246,6 +309,11 @@ struct proof {
 	time_t began;
 	double seconds;
 	struct ifpin_error no_fence; /* why none could be put up, or code 0 */
+	struct here *here;	     /* where it was on a host as it is; else NULL */
 };
 /* Whether programs can be put into traffic control with links (tcx). */
 bool ifp_has_tcx(void);
+/* What a column is called; NULL: it is not shown, for nothing was tried so. */
+const char *ifp_column(const struct proof *p, enum protection k);
+/* ---- report.c ---- */
+void ifp_report_cell(FILE *out, const struct result *r, bool colour);

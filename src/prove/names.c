@@ -5,4 +5,4 @@
 const char *const ifp_protection_names[PROT_COUNT] = {
 	"none", "bind", "SO_BINDTODEVICE", "libifpin", "ifpin run", "fence"};
 const char *const ifp_outcome_names[OUT_COUNT] = {
-	"held", "leaked", "not held", "broken", "unavailable", "out of reach", "n/a"};
+	"held", "leaked", "not held", "broken", "unavailable", "out of reach", "n/a", "not tried"};

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "here.h"
 #include "report.h"
 
 #include "confine/scope.h"
@@ -15,7 +16,6 @@
 #include <time.h>
 
 #define NOTHING_RAN 125
-#define MAX_ARGS (IFPIN_PROVE_MAX_WITH + 9)
 
 static double now(void)
 {
@@ -31,6 +31,7 @@ static int fresh_env(
 {
 	struct env e = {
 		.prot = prot,
+		.at = ifp_lab_place,
 		.in_index = lab->in_index,
 		.out_index = lab->out_index,
 		.port = (uint16_t)(20000 + serial % 40000),
@@ -61,17 +62,8 @@ static void be_quiet(void)
 	dup2(null, STDOUT_FILENO);
 }
 
-struct args {
-	const char *argv[MAX_ARGS + 1];
-	char self[32];
-};
-
-/*
- * `ifpin run` with the options that are asked for, and a command behind it. The command is
- * ourselves by an open descriptor: the path may be in a folder that --isolate hides.
- */
-static void run_args(
-	const struct ifpin_prove_opts *opts, const char *const *command, struct args *ret)
+void ifp_run_args(const struct ifpin_prove_opts *opts, const char *device,
+	const char *const *command, struct ifp_run_args *ret)
 {
 	size_t n = 0;
 
@@ -80,7 +72,7 @@ static void run_args(
 	ret->argv[n++] = "--dns=system";
 	for (size_t i = 0; i < opts->n_with; i++)
 		ret->argv[n++] = opts->with[i];
-	ret->argv[n++] = LAB_IN;
+	ret->argv[n++] = device;
 	ret->argv[n++] = "--";
 	snprintf(ret->self, sizeof(ret->self), "/proc/self/fd/%d", open(opts->self, O_RDONLY));
 	ret->argv[n++] = ret->self;
@@ -89,9 +81,8 @@ static void run_args(
 	ret->argv[n] = NULL;
 }
 
-/* An option that ifpin run refuses would make all attempts look alike; it says itself what is
- * wrong. */
-static int try_options(const struct ifpin_prove_opts *opts, struct ifpin_error *err)
+int ifp_try_options(
+	const struct ifpin_prove_opts *opts, const char *device, struct ifpin_error *err)
 {
 	int status;
 	pid_t pid = opts->n_with ? fork() : 0;
@@ -99,9 +90,9 @@ static int try_options(const struct ifpin_prove_opts *opts, struct ifpin_error *
 	if (!opts->n_with)
 		return 0;
 	if (!pid) {
-		struct args args;
+		struct ifp_run_args args;
 
-		run_args(opts, (const char *const[]){"--version", NULL}, &args);
+		ifp_run_args(opts, device, (const char *const[]){"--version", NULL}, &args);
 		if (!freopen("/dev/null", "w", stdout))
 			_exit(NOTHING_RAN);
 		execv(opts->self, (char *const *)args.argv);
@@ -119,9 +110,10 @@ static int try_options(const struct ifpin_prove_opts *opts, struct ifpin_error *
 static void make_attempt(
 	const struct ifpin_prove_opts *opts, const struct attempt *a, struct env *e, int loose_fd)
 {
-	struct args args;
+	struct ifp_run_args args;
 
-	run_args(opts, (const char *const[]){"prove", "--attempt", a->name, NULL}, &args);
+	ifp_run_args(
+		opts, LAB_IN, (const char *const[]){"prove", "--attempt", a->name, NULL}, &args);
 	be_quiet();
 	fcntl(e->report_fd, F_SETFD, 0);
 	if (a->flags & INHERITS) {
@@ -143,8 +135,7 @@ bool ifp_has_tcx(void)
 	return !bpf_prog_query(1, 47 /* BPF_TCX_EGRESS */, 0, NULL, NULL, &n);
 }
 
-/* What would have to be there for an attempt to be held, and is not here. */
-static const char *lacking(const struct attempt *a, enum protection prot)
+const char *ifp_lacking(const struct attempt *a, enum protection prot)
 {
 	if (prot == PROT_FENCE && (a->flags & NEEDS_TC) && !ifp_has_tcx())
 		return "a place for programs in traffic control (tcx), Linux 6.6";
@@ -170,7 +161,7 @@ static enum outcome judge(
 	if (prot == PROT_FENCE && r->frames && !r->fenced && !(a->flags & HOST))
 		return OUT_OF_REACH;
 	if (r->frames)
-		return lacking(a, prot) ? OUT_NOT_HELD : OUT_LEAKED;
+		return ifp_lacking(a, prot) ? OUT_NOT_HELD : OUT_LEAKED;
 	if (prot == PROT_NONE)
 		return r->err == EPROTONOSUPPORT || r->err == EAFNOSUPPORT || r->err == ENOSYS
 			       ? OUT_UNAVAILABLE
@@ -226,7 +217,7 @@ static int one(const struct ifpin_prove_opts *opts, const struct lab *lab, const
 	if (r)
 		return r;
 	ret->outcome = judge(a, prot, ret, made);
-	ret->lacking = ret->outcome == OUT_NOT_HELD ? lacking(a, prot) : NULL;
+	ret->lacking = ret->outcome == OUT_NOT_HELD ? ifp_lacking(a, prot) : NULL;
 	return 0;
 }
 
@@ -337,7 +328,7 @@ static int prove_all(const struct ifpin_prove_opts *opts, struct proof *p, struc
 
 	if (r)
 		return r;
-	r = try_options(opts, err);
+	r = ifp_try_options(opts, LAB_IN, err);
 	if (!r && opts->pcapng)
 		r = ifp_pcapng_open(opts->pcapng, &lab.file, err);
 	for (size_t i = 0; i < p->n && !r; i++)
@@ -358,9 +349,21 @@ static int prove_and_report(const struct ifpin_prove_opts *opts, struct proof *p
 
 	choose(opts->only, p->attempts);
 	p->began = time(NULL);
-	r = prove_all(opts, p, err);
+	r = opts->here ? ifp_prove_here(opts, p, out, err) : prove_all(opts, p, err);
 	p->seconds = now() - start;
 	return r ?: ifp_report_write(p, out, old, err);
+}
+
+/* What was proved elsewhere is nothing to compare with. */
+static int load_old(
+	const struct ifpin_prove_opts *opts, struct report *ret, struct ifpin_error *err)
+{
+	int r = ifp_report_load(opts->compare, ret, err);
+
+	if (r || ret->here == !!opts->here)
+		return r;
+	return ifp_fail(err, -EINVAL, "%s is a report of %s, which this is not", opts->compare,
+		ret->here ? "a host as it is (--here)" : "the laboratory");
 }
 
 int ifpin_prove_run(const struct ifpin_prove_opts *opts, FILE *out, struct ifpin_error *ret_error)
@@ -377,7 +380,10 @@ int ifpin_prove_run(const struct ifpin_prove_opts *opts, FILE *out, struct ifpin
 	if (!p.n)
 		return ifp_fail(ret_error, -ENOENT, "no attempt and no class \"%s\" (see --list)",
 			opts->only);
-	r = opts->compare ? ifp_report_load(opts->compare, &old, ret_error) : 0;
+	if (opts->here && (opts->html || opts->pcapng))
+		return ifp_fail(ret_error, -EINVAL,
+			"a page and captured frames are of the laboratory, not of this host");
+	r = opts->compare ? load_old(opts, &old, ret_error) : 0;
 	if (r)
 		return r;
 	p.attempts = calloc(p.n, sizeof(*p.attempts));
@@ -386,6 +392,9 @@ int ifpin_prove_run(const struct ifpin_prove_opts *opts, FILE *out, struct ifpin
 		r = prove_and_report(opts, &p, out, opts->compare ? &old : NULL, ret_error);
 	else
 		r = ifp_fail(ret_error, -ENOMEM, "out of memory");
+	if (p.here)
+		ifp_here_free(p.here);
+	free(p.here);
 	free(p.attempts);
 	free(p.results);
 	return r;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "here.h"
 #include "report.h"
 
 #include "confine/scope.h"
@@ -43,16 +44,19 @@ const char *ifp_report_why(
 			"the host does it by itself, or a program that is not held: "
 			"only a fence is for that");
 		break;
+	case OUT_NOT_TRIED:
+		snprintf(ret, size, "%s", r->lacking);
+		break;
 	default:
 		break;
 	}
 	return ret;
 }
 
-static void cell(FILE *out, const struct result *r, bool colour)
+void ifp_report_cell(FILE *out, const struct result *r, bool colour)
 {
-	static const char *const colours[] = {
-		"\033[32m", "\033[31m", "\033[33m", "\033[35m", "\033[90m", "\033[90m", "\033[90m"};
+	static const char *const colours[] = {"\033[32m", "\033[31m", "\033[33m", "\033[35m",
+		"\033[90m", "\033[90m", "\033[90m", "\033[90m"};
 	char text[32];
 
 	if (r->outcome == OUT_LEAKED || r->outcome == OUT_NOT_HELD)
@@ -108,7 +112,7 @@ static void table(const struct proof *p, FILE *out, bool colour)
 	for (size_t i = 0; i < p->n; i++) {
 		fprintf(out, "%-10s %-26s", p->attempts[i]->class, p->attempts[i]->name);
 		for (int k = 0; k < PROT_SHOWN; k++)
-			cell(out, &p->results[i][k], colour);
+			ifp_report_cell(out, &p->results[i][k], colour);
 		fputc('\n', out);
 	}
 	fputs("\n\".\": no frame; LEAK, not held: frames that arrived at the far end of the other device;\n"
@@ -233,7 +237,10 @@ int ifp_report_write(
 	int r;
 
 	ifp_facts(p, &facts);
-	table(p, out, o->colour);
+	if (p->here)
+		ifp_here_table(p, out, o->colour);
+	else
+		table(p, out, o->colour);
 	r = old ? compare(p, &facts, old, &changes, &new, err) : 0;
 	if (!r && old)
 		ifp_changes_text(&changes, old, o->compare, out);

@@ -60,7 +60,7 @@ int ifp_report_html(const struct proof *p, const struct facts *facts, const char
 /* ---- report_read.c: a report in JSON, as far as reports are compared ---- */
 struct reported {
 	const char *name, *class;
-	bool there[PROT_COUNT];
+	const char *column[PROT_COUNT]; /* what the protection is called, or NULL: not made */
 	enum outcome outcome[PROT_COUNT];
 };
 
@@ -72,6 +72,7 @@ struct reported_mechanism {
 /* The texts live in root. */
 struct report {
 	struct json_object *root;
+	bool here; /* on a host as it is, not in the laboratory */
 	const char *kernel, *date, *ifpin, *sha256;
 	size_t n, n_mechanisms;
 	struct reported *attempts;

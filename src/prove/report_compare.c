@@ -73,12 +73,12 @@ static int compare_attempt(const struct reported *was, const struct reported *is
 	int r = 0;
 
 	for (int k = 0; k < PROT_COUNT && !r; k++) {
-		const char *name = ifp_protection_names[k];
+		const char *name = was->column[k];
 
-		if (was->there[k] && !is->there[k])
+		if (name && (!is->column[k] || strcmp(name, is->column[k]) != 0))
 			r = add(c, is_ours(k) ? CHANGE_UNTRIED : CHANGE_OUTCOME, is->name, name,
 				ifp_outcome_names[was->outcome[k]], NULL);
-		else if (was->there[k] && was->outcome[k] != is->outcome[k])
+		else if (name && was->outcome[k] != is->outcome[k])
 			r = add(c,
 				judge(k, was->outcome[k], is->outcome[k], is->outcome[PROT_NONE]),
 				is->name, name, ifp_outcome_names[was->outcome[k]],

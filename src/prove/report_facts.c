@@ -64,10 +64,13 @@ void ifp_facts(const struct proof *p, struct facts *ret)
 	add(&f, "Landlock scope", "keeps processes outside from being traced and signalled",
 		ifp_scope_available(), "Linux 6.12 has it");
 #ifdef HAVE_FENCE
-	add(&f, "nftables fence", "drops frames with an address of the fence on other devices",
-		!p->no_fence.code, p->no_fence.text);
-	add(&f, "traffic control (tcx)", "sees what traffic control hides from nftables",
-		ifp_has_tcx(), "Linux 6.6 has it");
+	if (!p->here) {
+		add(&f, "nftables fence",
+			"drops frames with an address of the fence on other devices",
+			!p->no_fence.code, p->no_fence.text);
+		add(&f, "traffic control (tcx)", "sees what traffic control hides from nftables",
+			ifp_has_tcx(), "Linux 6.6 has it");
+	}
 #endif
 	*ret = f;
 }

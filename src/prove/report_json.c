@@ -2,6 +2,7 @@
 /* The report for programs: docs/proof.schema.json describes it. */
 #include "report.h"
 
+#include "here.h"
 #include "html.h"
 
 #include <errno.h>
@@ -58,9 +59,12 @@ static json_object *results_of(const struct proof *p, size_t i)
 
 	for (int k = 0; k < PROT_SHOWN; k++) {
 		const struct result *r = &p->results[i][k];
-		json_object *o = json_object_new_object();
+		const char *name = ifp_column(p, (enum protection)k);
+		json_object *o = name ? json_object_new_object() : NULL;
 		char why[512];
 
+		if (!o)
+			continue;
 		put(o, "outcome", ifp_outcome_names[r->outcome]);
 		json_object_object_add(o, "frames", json_object_new_int((int)r->frames));
 		json_object_object_add(o, "errno", json_object_new_int(r->err));
@@ -68,7 +72,7 @@ static json_object *results_of(const struct proof *p, size_t i)
 			put(o, "why", why);
 		if (r->frames)
 			json_object_object_add(o, "first_frame", frame_of(&r->first));
-		json_object_object_add(all, ifp_protection_names[k], o);
+		json_object_object_add(all, name, o);
 	}
 	return all;
 }
@@ -127,6 +131,19 @@ static json_object *battery_of(const struct proof *p, const struct facts *f)
 	return o;
 }
 
+static json_object *columns(const struct proof *p)
+{
+	json_object *list = json_object_new_array();
+
+	for (int k = 0; k < PROT_SHOWN; k++) {
+		const char *name = ifp_column(p, (enum protection)k);
+
+		if (name)
+			json_object_array_add(list, json_object_new_string(name));
+	}
+	return list;
+}
+
 json_object *ifp_report_object(const struct proof *p, const struct facts *f)
 {
 	json_object *root = json_object_new_object();
@@ -148,7 +165,9 @@ json_object *ifp_report_object(const struct proof *p, const struct facts *f)
 	json_object_object_add(root, "battery", battery_of(p, f));
 	json_object_object_add(root, "seconds", json_object_new_double(p->seconds));
 	json_object_object_add(root, "failures", json_object_new_int((int)ifp_report_failures(p)));
-	json_object_object_add(root, "protections", texts(ifp_protection_names, PROT_SHOWN));
+	json_object_object_add(root, "protections", columns(p));
+	if (p->here)
+		json_object_object_add(root, "here", ifp_here_json(p));
 	json_object_object_add(root, "attempts", attempts_of(p));
 	return root;
 }

@@ -46,26 +46,36 @@ static int find(const char *const *names, size_t n, const char *name)
 	return -1;
 }
 
+/* On a host as it is, a pin or a command may stand for ifpin run. Return: its index; -1. */
+static int find_protection(const char *name)
+{
+	if (!strcmp(name, "pin") || !strcmp(name, "against"))
+		return PROT_IFPIN;
+	return find(ifp_protection_names, PROT_COUNT, name);
+}
+
 static int read_results(
 	json_object *o, const char *whose, struct reported *a, struct ifpin_error *err)
 {
 	json_object *results = member(o, "results", json_type_object);
+	int n = 0;
 
 	if (!results)
 		return bad(err, whose, "no \"results\"", a->name);
 	json_object_object_foreach(results, key, value)
 	{
-		int k = find(ifp_protection_names, PROT_COUNT, key);
+		int k = find_protection(key);
 		int outcome = find(ifp_outcome_names, OUT_COUNT, text(value, "outcome"));
 
 		if (k < 0)
 			return bad(err, whose, "an unknown protection", a->name);
 		if (outcome < 0)
 			return bad(err, whose, "no known \"outcome\"", a->name);
-		a->there[k] = true;
+		a->column[k] = key;
+		n++;
 		a->outcome[k] = (enum outcome)outcome;
 	}
-	return a->there[PROT_NONE] ? 0 : bad(err, whose, "no result without protection", a->name);
+	return n ? 0 : bad(err, whose, "no results", a->name);
 }
 
 static int read_attempts(
@@ -154,6 +164,7 @@ int ifp_report_read(
 
 	if (q)
 		return q;
+	r.here = member(root, "here", json_type_object);
 	r.kernel = text(root, "kernel");
 	r.date = text(root, "date");
 	r.ifpin = text(member(root, "versions", json_type_object), "ifpin");

@@ -244,6 +244,14 @@ class Reports(unittest.TestCase):
                 self.assertEqual((p.returncode, p.stdout), (125, ""))
                 self.assertIn(words, p.stderr)
                 self.assertIn(path, p.stderr)
+        with open(path, "w") as f:
+            json.dump(dict(self.report, here={}), f)
+        p = run(IFPIN, "prove", f"--compare={path}")
+        self.assertEqual(p.returncode, 125)
+        self.assertIn("is a report of a host as it is (--here), which this is not", p.stderr)
+        p = run(IFPIN, "prove", "--here=lo", f"--compare={DIR}/r.json")
+        self.assertEqual(p.returncode, 125)
+        self.assertIn("is a report of the laboratory, which this is not", p.stderr)
         p = run(IFPIN, "prove", f"--compare={DIR}/none.json")
         self.assertEqual(p.returncode, 125)
         self.assertIn("none.json: No such file", p.stderr)
@@ -256,6 +264,13 @@ class Reports(unittest.TestCase):
             p = run(IFPIN, "prove", "--only=udp4-sendto", f"--{option}=/dev/full")
             self.assertEqual(p.returncode, 125, option)
             self.assertIn("No space left", p.stderr, option)
+
+    def test_not_here(self):
+        for option in ("html", "pcapng"):
+            p = run(IFPIN, "prove", "--here=lo", "--yes", f"--{option}={DIR}/here")
+            self.assertEqual(p.returncode, 125)
+            self.assertIn("are of the laboratory, not of this host", p.stderr)
+            self.assertFalse(os.path.exists(f"{DIR}/here"))
 
     def test_words_of_the_command_are_text(self):
         p = run(IFPIN, "prove", "--only=udp4-sendto", "--with=--name=<b>")

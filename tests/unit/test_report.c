@@ -181,7 +181,7 @@ static void bad_reports(void **state)
 	assert_bad(REPORT("1", "", "{\"name\":\"a\",\"class\":\"c\"}"), -EBADMSG,
 		"no \"results\" in a");
 	assert_bad(REPORT("1", "", "{\"name\":\"a\",\"class\":\"c\",\"results\":{}}"), -EBADMSG,
-		"no result without protection in a");
+		"no results in a");
 	assert_bad(
 		REPORT("1", "",
 			"{\"name\":\"a\",\"class\":\"c\",\"results\":{\"x\":{\"outcome\":\"held\"}}}"),
