@@ -106,7 +106,7 @@ static int order_inheriting(
 	struct agent g;
 	int r = ifp_agent_start(h, phase, h->helpers.loose_fd, &g), end;
 
-	if (r == -ECONNREFUSED && phase == HERE_CONFINED) {
+	if (r == -ECONNREFUSED && phase == HERE_CONFINED && !h->opts->pin) {
 		*t = (struct told){.ordered = 1, .made = 1, .err = EBUSY};
 		return 0;
 	}
@@ -158,6 +158,11 @@ static int make_all(struct here *h, struct proof *p, int phase, struct ifpin_err
 					: order_each(h, &g, a, number, &t);
 		if (r == -ECHILD)
 			ifp_fail(err, r, "at the attempt %s, what was to make it had ended",
+				a->name);
+		else if (r == -EMULTIHOP)
+			ifp_fail(err, r,
+				"stopped at the attempt %s: something on this host gives packets another "
+				"hop limit than the 1 that they are sent with",
 				a->name);
 		else if (r)
 			ifp_fail_errno(err, r, "attempt %s", a->name);

@@ -370,6 +370,15 @@ class Broken(HereLab):
                 found = self.leaks("--only=route", "--against=env", status=1)
                 self.assertLessEqual({"udp4-sendto", "udp4-corked", "ping4-raw"}, found["out0"])
 
+    def test_rules_that_change_the_hop_limit(self):
+        """The first packet that could go further is the last."""
+        self.nft("table inet broken { chain c { type filter hook postrouting priority 0; ip ttl set 64"
+                 "\n}\n}")
+        p = self.refused("--here=in0", "--yes", "--against=env", word="another hop limit")
+        self.assertIn("udp4-sendto", p.stderr)
+        far = [d for d in self.sent() + self.sent("in0") if not harmless(d)]
+        self.assertEqual([d[22] for d in far], [64])
+
     def test_rules_that_drop(self):
         """What a firewall has kept back is no leak, and nothing to be proud of."""
         self.nft("table inet broken { chain c { type filter hook output priority 0\n"
