@@ -56,8 +56,9 @@ struct ifpin_prove_opts {
  * Return: 0: nothing leaked under ifpin; 1: something did, or an attempt is broken; -ENOENT:
  * @opts->only matches nothing; with @opts->here also -ECANCELED: it was not confirmed; -EADDRINUSE:
  * the host has an address for documentation; -ENODEV: there is no other device, or no such one;
- * -ENETDOWN: it is switched off; -ENOBUFS: the host sends more than could be watched; -EMULTIHOP:
- * it changes hop limits; or the errno of the step of the laboratory that failed.
+ * -ENETDOWN: it is switched off; -EBUSY: another one is made here; -ENOBUFS: the host sends more
+ * than could be watched; -EMULTIHOP: it changes hop limits; or the errno of the step of the
+ * laboratory that failed.
  */
 IFPIN_API int ifpin_prove_run(
 	const struct ifpin_prove_opts *opts, FILE *out, struct ifpin_error *ret_error);

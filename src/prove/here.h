@@ -78,7 +78,7 @@ struct here {
 	unsigned int made;	/* attempts, one for each device that they name */
 	unsigned int seen;	/* frames that were looked at */
 	unsigned int unseen;	/* frames that there was no room for */
-	int capture;
+	int capture, lock;
 	struct lab helpers;
 };
 

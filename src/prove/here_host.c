@@ -291,6 +291,8 @@ void ifp_here_free(struct here *h)
 		close(h->cgroup);
 	if (h->capture >= 0)
 		close(h->capture);
+	if (h->lock >= 0)
+		close(h->lock);
 	ifp_lab_end(&h->helpers);
 }
 

@@ -274,6 +274,7 @@ class Here(HereLab):
         p = self.popen([IFPIN, "prove", "--here=in0", "--yes", "--only=udp4-sendto",
                         f"--against={stop}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         os.waitpid(p.pid, os.WUNTRACED)
+        self.refused("--here=in0", "--yes", word="another proof")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
             for _ in range(60000):
                 s.sendto(MARKER, ("10.0.2.2", 9))
