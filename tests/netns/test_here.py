@@ -477,6 +477,18 @@ class Broken(HereLab):
         self.assertNotIn("mv1", self.leaks())
         self.assertIn("mv1", self.leaks("--against=env", status=1))
 
+    def test_vlan(self):
+        """The same with a tag, where the kernel has VLANs."""
+        if run("ip", "link", "add", "v7", "link", "out0", "type", "vlan", "id", "7").returncode:
+            return
+        self.stack.callback(run, "ip", "link", "del", "v7")
+        must("ip", "addr", "add", "10.0.8.1/24", "dev", "v7")
+        must("ip", "link", "set", "v7", "up")
+        self.chatter()
+        self.assertEqual(self.leaks(device="v7"), {})
+        found = self.leaks("--against=env", device="v7", status=1)["out0"]
+        self.assertLessEqual({"udp4-sendto", "tcp4", "join4-index", "pktinfo4"}, found)
+
     def test_bridge(self):
         """A port of a bridge; and the bridge itself, whose frames leave by its ports."""
         must("ip", "link", "add", "br0", "type", "bridge")
