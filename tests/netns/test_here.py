@@ -24,7 +24,7 @@ NEIGHBOURS = 133, 134, 135, 136
 # Datagrams, groups and connections of somebody else's, on the device that it is told, for ever.
 CHATTER = """
 import itertools, socket, struct, sys, time
-device, unicast = sys.argv[1:]
+device, unicast, pace = sys.argv[1:]
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.setsockopt(socket.SOL_SOCKET, 25, device.encode())
 for i in itertools.count():
@@ -39,7 +39,7 @@ for i in itertools.count():
         c.connect_ex((unicast, 20000 + i % 40000))
     if i == 20:
         print("going", flush=True)
-    time.sleep(0.001)
+    time.sleep(0.001 * int(pace))
 """
 
 # A tunnel of a program: what is routed to it leaves in datagrams, as it is.
@@ -78,7 +78,8 @@ class HereLab(Lab):
         self.stack.callback(self.wires["in0"].close)
 
     def chatter(self, device="out0", unicast="10.0.2.2"):
-        p = self.popen([sys.executable, "-c", CHATTER, device, unicast], stdout=subprocess.PIPE)
+        p = self.popen([sys.executable, "-c", CHATTER, device, unicast, str(PACE)],
+                       stdout=subprocess.PIPE)
         self.assertEqual(p.stdout.readline(), b"going\n")
 
     def here(self, *argv, device="in0", status=0, **kw):
