@@ -233,6 +233,15 @@ class Here(HereLab):
         self.refused("--here=in0", "--yes", word="192.0.2.1")
         self.assertFalse([d for d in self.sent() if d[12:14] == b"\x08\x00"])
 
+    def settled(self):
+        """The state, once the kernel has noticed that the devices are switched on at both ends."""
+        for _ in range(100 * PACE):
+            if "NO-CARRIER" not in run("ip", "link").stdout and \
+                    run("ip", "-6", "-o", "addr", "show", "scope", "link").stdout.count("fe80") == 2:
+                return self.state()
+            select.select([], [], [], 0.05)
+        raise RuntimeError("a device has no carrier")
+
     def state(self):
         return run("sh", "-c", "ip -o link; ip addr; ip route show table all; ip -6 route show table "
                    "all; ip rule; nft list ruleset; cat /proc/mounts; tc qdisc; "
@@ -244,13 +253,13 @@ class Here(HereLab):
         return f"here-{os.getpid()}"
 
     def test_nothing_is_changed(self):
-        before = self.state()
+        before = self.settled()
         self.here("--control", f"--with=--name={self.name()}")
         self.assertEqual(self.state(), before)
 
     def test_killed(self):
         """However it ends: no process, no cgroup."""
-        before = self.state()
+        before = self.settled()
         self.chatter()
         for after in (0.02, 0.1, 0.3, 0.6):
             p = self.popen([IFPIN, "prove", "--here=in0", "--yes", "--control",
