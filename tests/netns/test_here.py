@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 import frames
 from lab import CGROUPS, IFPIN, MARKER, PACE, Lab, Peer, Wire, must, run
@@ -292,6 +293,14 @@ class Here(HereLab):
         _, error = p.communicate(timeout=60 * PACE)
         self.assertEqual(p.returncode, 125)
         self.assertIn("too fast to be looked at", error)
+
+    def test_command_that_stays(self):
+        """It is ended."""
+        stay = "sh -c '\"$@\"; exec sleep 1000' sh"
+        began = time.monotonic()
+        report, _ = self.here("--only=udp4-sendto", f"--against={stay}", status=1)
+        self.assertEqual(len(report["here"]["leaks"]), 1)
+        self.assertLess(time.monotonic() - began, 60 * PACE)
 
     def test_silent_gateway(self):
         """What leaks to a gateway that is not there leaves no frame; it is said that this is so."""
