@@ -67,8 +67,9 @@ struct ifpin_prove_opts {
  * no report; -EPROTONOSUPPORT: it is one of another version; -EINVAL: it is one of something else,
  * or a report was asked for that this proof has not; -ENOBUFS: frames were lost; with @opts->here
  * also -ECANCELED: it was not confirmed; -EADDRINUSE: the host has an address for documentation;
- * -ENODEV: there is no other device, or no such one; -ENETDOWN: it is switched off; or the errno of
- * the step of the laboratory, or of the report, that failed.
+ * -ENODEV: there is no other device, or no such one; -ENETDOWN: it is switched off; -EBUSY: another
+ * one is made here; -EMULTIHOP: it changes hop limits; or the errno of the step of the laboratory, or
+ * of the report, that failed.
  */
 IFPIN_API int ifpin_prove_run(
 	const struct ifpin_prove_opts *opts, FILE *out, struct ifpin_error *ret_error);

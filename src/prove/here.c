@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/un.h>
 
 /* A report of groups waits for a timer, a frame for its queue. Nobody tells when there are none. */
 #define LINGER_MS 1000
@@ -106,7 +107,7 @@ static int order_inheriting(
 	struct agent g;
 	int r = ifp_agent_start(h, phase, h->helpers.loose_fd, &g), end;
 
-	if (r == -ECONNREFUSED && phase == HERE_CONFINED) {
+	if (r == -ECONNREFUSED && phase == HERE_CONFINED && !h->opts->pin) {
 		*t = (struct told){.ordered = 1, .made = 1, .err = EBUSY};
 		return 0;
 	}
@@ -158,6 +159,11 @@ static int make_all(struct here *h, struct proof *p, int phase, struct ifpin_err
 					: order_each(h, &g, a, number, &t);
 		if (r == -ECHILD)
 			ifp_fail(err, r, "at the attempt %s, what was to make it had ended",
+				a->name);
+		else if (r == -EMULTIHOP)
+			ifp_fail(err, r,
+				"stopped at the attempt %s: something on this host gives packets another "
+				"hop limit than the 1 that they are sent with",
 				a->name);
 		else if (r)
 			ifp_fail_errno(err, r, "attempt %s", a->name);
@@ -236,6 +242,21 @@ static int run_phases(struct here *h, struct proof *p, struct ifpin_error *err)
 	return 0;
 }
 
+/* Two at a time would take each other's questions for neighbours for their own. The name is one of
+ * the network namespace, and goes with us. */
+static int lock(struct here *h, struct ifpin_error *err)
+{
+	static const struct sockaddr_un sun = {
+		.sun_family = AF_UNIX, .sun_path = "\0ifpin-prove-here"};
+
+	h->lock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (h->lock >= 0 && !bind(h->lock, (const struct sockaddr *)&sun, sizeof(sun)))
+		return 0;
+	if (h->lock >= 0 && errno == EADDRINUSE)
+		return ifp_fail(err, -EBUSY, "another proof is being made on this host");
+	return ifp_fail_errno(err, -errno, "cannot make sure that this is the only proof here");
+}
+
 static int check_options(const struct ifpin_prove_opts *o, struct ifpin_error *err)
 {
 	if (o->pin && o->against)
@@ -260,6 +281,7 @@ int ifp_prove_here(
 	*h = (struct here){.opts = opts,
 		.cgroup = -1,
 		.capture = -1,
+		.lock = -1,
 		.helpers = {.ns_host = -1,
 			.ns_in = -1,
 			.ns_out = -1,
@@ -276,7 +298,7 @@ int ifp_prove_here(
 	}
 	/* A command that ends is told by an error, not by our death. */
 	pipe_was = signal(SIGPIPE, SIG_IGN);
-	r = ifp_lab_helpers(&h->helpers, err);
+	r = lock(h, err) ?: ifp_lab_helpers(&h->helpers, err);
 	if (!r && (h->helpers.loose_fd < 0 || ifp_limit_hops(&e, h->helpers.loose_fd, AF_INET)))
 		r = ifp_fail_errno(err, -errno, "cannot open a socket");
 	if (!r)

@@ -31,11 +31,15 @@ struct here_frame {
 	uint16_t protocol; /* as the kernel has it */
 };
 
-/*
- * Looks whose frame it is. hit is called with the number of an attempt, how often its marker is in
- * it, and whether it is in a packet to somebody else, as in a tunnel.
- */
-typedef void (*ifp_marks_hit)(void *ctx, unsigned int number, unsigned int times, bool wrapped);
+struct here_hit {
+	unsigned int number; /* of the attempt */
+	unsigned int times;  /* that its marker is in it */
+	bool wrapped;	     /* in a packet to somebody else, as in a tunnel */
+	bool far;	     /* routers would let it pass */
+};
+
+/* Looks whose frame it is; a report of groups may be of several. */
+typedef void (*ifp_marks_hit)(void *ctx, const struct here_hit *hit);
 void ifp_marks_find(
 	const struct here_marks *m, const struct here_frame *f, ifp_marks_hit hit, void *ctx);
 
@@ -47,6 +51,7 @@ struct here_device {
 	struct ifpin_device dev;
 	char addr4[INET_ADDRSTRLEN]; /* or "" */
 	bool below;		     /* frames of the device leave by it */
+	bool excused;		     /* a VRF, which has no wire; a member of the one it is */
 	bool silent;		     /* a gateway there does not answer */
 	struct here_count *counts;   /* by number of attempt */
 };
@@ -73,7 +78,7 @@ struct here {
 	unsigned int made;	/* attempts, one for each device that they name */
 	unsigned int seen;	/* frames that were looked at */
 	unsigned int unseen;	/* frames that there was no room for */
-	int capture;
+	int capture, lock;
 	struct lab helpers;
 };
 
@@ -90,7 +95,7 @@ void ifp_here_place(
 /* ---- here_watch.c ---- */
 /* Return: descriptor of a packet socket that hears what leaves; -errno. */
 int ifp_watch_open(void);
-/* Counts what has come in. Return: 0; -errno. */
+/* Counts what has come in. Return: 0; -EMULTIHOP: routers would let something pass; -errno. */
 int ifp_watch_drain(struct here *h);
 /* What an attempt has put on a device that is not its own. */
 unsigned int ifp_here_leaked(

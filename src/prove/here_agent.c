@@ -15,12 +15,13 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
 #define HELLO "\nifpin attempts 1\n"
 #define PATIENCE_MS 60000 /* a machine may be slow; what hangs for longer never ends */
-#define LIMIT 10	  /* seconds for one attempt */
+#define LIMIT 10	  /* seconds for one attempt, and for an end */
 
 struct order {
 	char name[48];
@@ -217,11 +218,23 @@ int ifp_agent_order(struct here *h, struct agent *g, const struct attempt *a, st
 	return ifp_watch_drain(h);
 }
 
+/* A command that stays behind its program is asked to end, and then made to. */
 int ifp_agent_end(struct agent *g)
 {
+	static const int signals[] = {0, SIGTERM, SIGKILL};
+	_cleanup_close_ int pidfd = (int)syscall(SYS_pidfd_open, g->pid, 0);
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
 	int status;
 
 	close(g->to);
 	close(g->from);
+	if (pidfd < 0)
+		return -errno;
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
+		if (signals[i])
+			kill(g->pid, signals[i]);
+		if (poll(&p, 1, LIMIT * 1000) > 0)
+			break;
+	}
 	return waitpid(g->pid, &status, 0) < 0 ? -errno : 0;
 }

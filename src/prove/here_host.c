@@ -80,17 +80,24 @@ static bool carries(const struct snapshot *s, uint32_t upper, uint32_t lower, in
 	for (size_t i = 0; i < s->links.n; i++) {
 		const struct alink *l = &s->links.v[i];
 		uint32_t index = l->dev.ifindex;
-		/* A VRF has no wire; its name is on what its members send. */
-		bool vrf = u->dev.master == index && !strcmp(l->dev.kind, "vrf");
 		/* A veth's other end is not what it stands on. */
 		bool on = (u->lower == index && strcmp(u->dev.kind, "veth") != 0) ||
-			  u->outer == index || l->dev.master == upper || vrf;
+			  u->outer == index || l->dev.master == upper;
 
-		if (on && index != upper &&
-			(index == lower || (!vrf && carries(s, index, lower, depth + 1))))
+		if (on && index != upper && (index == lower || carries(s, index, lower, depth + 1)))
 			return true;
 	}
 	return false;
+}
+
+/*
+ * What a VRF is given goes on to one of its members, or nowhere, and is counted there. Whoever is
+ * confined to a VRF may use its members.
+ */
+static bool excused(const struct here *h, const struct ifpin_device *d)
+{
+	return !strcmp(d->kind, "vrf") ||
+	       (!strcmp(h->self.dev.kind, "vrf") && d->master == h->self.dev.ifindex);
 }
 
 static int add_other(struct here *h, const struct snapshot *s, const struct alink *l)
@@ -105,6 +112,7 @@ static int add_other(struct here *h, const struct snapshot *s, const struct alin
 	}
 	*d = (struct here_device){.dev = l->dev,
 		.below = carries(s, h->self.dev.ifindex, l->dev.ifindex, 0),
+		.excused = excused(h, &l->dev),
 		.counts = calloc(h->known.n, sizeof(*d->counts))};
 	if (!d->counts)
 		return -ENOMEM;
@@ -283,6 +291,8 @@ void ifp_here_free(struct here *h)
 		close(h->cgroup);
 	if (h->capture >= 0)
 		close(h->capture);
+	if (h->lock >= 0)
+		close(h->lock);
 	ifp_lab_end(&h->helpers);
 }
 

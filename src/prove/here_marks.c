@@ -206,6 +206,11 @@ static bool find_packet(const struct here_frame *f, struct packet *ret, unsigned
 	return protocol == ETH_P_IPV6 && parse6(p, end, ret);
 }
 
+static unsigned int hops(const struct packet *p)
+{
+	return p->six ? p->at[7] : p->at[8];
+}
+
 /* Errors quote what caused them; the attempt has not sent them. */
 static bool is_error(const struct packet *p)
 {
@@ -243,7 +248,7 @@ static void find_reports4(
 	if (p->body[0] != 0x22) {
 		number = by_group4(m, p->body + 4);
 		if (number < m->n)
-			hit(ctx, number, 1, false);
+			hit(ctx, &(struct here_hit){.number = number, .times = 1});
 		return;
 	}
 	for (unsigned int i = be16(p->body + 6); i && p->end - r >= 8; i--) {
@@ -251,7 +256,7 @@ static void find_reports4(
 
 		number = by_group4(m, r + 4);
 		if (number < m->n)
-			hit(ctx, number, 1, false);
+			hit(ctx, &(struct here_hit){.number = number, .times = 1});
 		if ((size_t)(p->end - r) < n)
 			return;
 		r += n;
@@ -273,7 +278,7 @@ static void find_icmp6(
 		else if (p->end - p->body >= 24 && (p->body[0] == 131 || p->body[0] == 132))
 			number = by_group6(m, p->body + 8);
 		if (number < m->n)
-			hit(ctx, number, 1, false);
+			hit(ctx, &(struct here_hit){.number = number, .times = 1});
 		return;
 	}
 	for (unsigned int i = be16(p->body + 6); i && p->end - r >= 20; i--) {
@@ -281,7 +286,7 @@ static void find_icmp6(
 
 		number = by_group6(m, r + 4);
 		if (number < m->n)
-			hit(ctx, number, 1, false);
+			hit(ctx, &(struct here_hit){.number = number, .times = 1});
 		if ((size_t)(p->end - r) < n)
 			return;
 		r += n;
@@ -307,7 +312,7 @@ static void find_bare(
 		if (port != (uint16_t)(m->first_port + number))
 			return;
 	}
-	hit(ctx, number, 1, false);
+	hit(ctx, &(struct here_hit){.number = number, .times = 1, .far = hops(p) > 1});
 }
 
 /* ARP requests, RFC 826: who has an address of ours. */
@@ -320,7 +325,7 @@ static void find_arp(const struct here_marks *m, const uint8_t *p, const uint8_t
 		return;
 	number = by_addr4(m, p + 8 + 2 * p[4] + 4);
 	if (number < m->n)
-		hit(ctx, number, 1, false);
+		hit(ctx, &(struct here_hit){.number = number, .times = 1});
 }
 
 void ifp_marks_find(
@@ -341,9 +346,14 @@ void ifp_marks_find(
 		number = number_at(m, tag + sizeof(m->tag));
 		times += number < m->n;
 	}
-	if (times && number < m->n)
-		hit(ctx, number, times, !ip || by_destination(m, &p) == m->n);
-	else if (ip)
+	if (times && number < m->n) {
+		bool ours = ip && by_destination(m, &p) < m->n;
+
+		hit(ctx, &(struct here_hit){.number = number,
+				 .times = times,
+				 .wrapped = !ours,
+				 .far = ours && hops(&p) > 1});
+	} else if (ip)
 		find_bare(m, &p, hit, ctx);
 	else if (protocol == ETH_P_ARP)
 		find_arp(m, at, end, hit, ctx);

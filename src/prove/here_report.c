@@ -37,7 +37,9 @@ static void print_others(const struct here *h, FILE *out)
 {
 	for (size_t i = 0; i < h->n_others && i < NAMES_SHOWN; i++)
 		fprintf(out, "%s%s%s", i ? ", " : "", h->others[i].dev.name,
-			h->others[i].below ? " (which carries it)" : "");
+			h->others[i].excused ? " (not counted: a VRF, or a member of it)"
+			: h->others[i].below ? " (which carries it)"
+					     : "");
 	if (h->n_others > NAMES_SHOWN)
 		fprintf(out, " and %zu more", h->n_others - NAMES_SHOWN);
 }
@@ -139,6 +141,9 @@ static unsigned int own_frames(const struct here *h)
 
 	for (unsigned int i = 0; i < h->known.n; i++)
 		n += h->self.counts[i].frames;
+	for (size_t d = 0; d < h->n_others; d++)
+		for (unsigned int i = 0; i < h->known.n && h->others[d].excused; i++)
+			n += h->others[d].counts[i].frames;
 	return n;
 }
 

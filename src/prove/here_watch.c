@@ -89,8 +89,9 @@ static void keep_first(const struct here_frame *f, struct evidence *ret)
 	ret->kept = n + room;
 }
 
-static void seen(void *ctx, unsigned int number, unsigned int times, bool wrapped)
+static void seen(void *ctx, const struct here_hit *hit)
 {
+	unsigned int number = hit->number;
 	struct sighting *s = ctx;
 	struct here_device *d = device_at(s->h, s->ifindex);
 
@@ -101,8 +102,10 @@ static void seen(void *ctx, unsigned int number, unsigned int times, bool wrappe
 	if (d != &s->h->self && !s->h->first[number].len)
 		keep_first(s->frame, &s->h->first[number]);
 	d->counts[number].frames++;
-	d->counts[number].times += times;
-	d->counts[number].wrapped += wrapped ? times : 0;
+	d->counts[number].times += hit->times;
+	d->counts[number].wrapped += hit->wrapped ? hit->times : 0;
+	if (hit->far)
+		s->error = -EMULTIHOP;
 }
 
 int ifp_watch_drain(struct here *h)
@@ -155,7 +158,7 @@ unsigned int ifp_here_leaked(
 	unsigned int own = h->self.counts[number].times;
 
 	may = may < own ? may : own;
-	if (c->times == may)
+	if (other->excused || c->times == may)
 		return 0;
 	return c->times - may < c->frames ? c->times - may : c->frames;
 }

@@ -10,12 +10,11 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void hit(void *ctx, unsigned int number, unsigned int times, bool wrapped)
+static void hit(void *ctx, const struct here_hit *h)
 {
 	const struct here_marks *m = ctx;
 
-	(void)wrapped;
-	if (number >= m->n || !times)
+	if (h->number >= m->n || !h->times)
 		abort();
 }
 

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 import frames
 from lab import CGROUPS, IFPIN, MARKER, PACE, Lab, Peer, Wire, must, proof, run
@@ -23,7 +24,7 @@ NEIGHBOURS = 133, 134, 135, 136
 # Datagrams, groups and connections of somebody else's, on the device that it is told, for ever.
 CHATTER = """
 import itertools, socket, struct, sys, time
-device, unicast = sys.argv[1:]
+device, unicast, pace = sys.argv[1:]
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.setsockopt(socket.SOL_SOCKET, 25, device.encode())
 for i in itertools.count():
@@ -38,7 +39,7 @@ for i in itertools.count():
         c.connect_ex((unicast, 20000 + i % 40000))
     if i == 20:
         print("going", flush=True)
-    time.sleep(0.001)
+    time.sleep(0.001 * int(pace))
 """
 
 # A tunnel of a program: what is routed to it leaves in datagrams, as it is.
@@ -77,7 +78,8 @@ class HereLab(Lab):
         self.stack.callback(self.wires["in0"].close)
 
     def chatter(self, device="out0", unicast="10.0.2.2"):
-        p = self.popen([sys.executable, "-c", CHATTER, device, unicast], stdout=subprocess.PIPE)
+        p = self.popen([sys.executable, "-c", CHATTER, device, unicast, str(PACE)],
+                       stdout=subprocess.PIPE)
         self.assertEqual(p.stdout.readline(), b"going\n")
 
     def here(self, *argv, device="in0", status=0, **kw):
@@ -230,6 +232,15 @@ class Here(HereLab):
         self.refused("--here=in0", "--yes", word="192.0.2.1")
         self.assertFalse([d for d in self.sent() if d[12:14] == b"\x08\x00"])
 
+    def settled(self):
+        """The state, once the kernel has noticed that the devices are switched on at both ends."""
+        for _ in range(100 * PACE):
+            if "NO-CARRIER" not in run("ip", "link").stdout and \
+                    run("ip", "-6", "-o", "addr", "show", "scope", "link").stdout.count("fe80") == 2:
+                return self.state()
+            select.select([], [], [], 0.05)
+        raise RuntimeError("a device has no carrier")
+
     def state(self):
         return run("sh", "-c", "ip -o link; ip addr; ip route show table all; ip -6 route show table "
                    "all; ip rule; nft list ruleset; cat /proc/mounts; tc qdisc; "
@@ -241,13 +252,13 @@ class Here(HereLab):
         return f"here-{os.getpid()}"
 
     def test_nothing_is_changed(self):
-        before = self.state()
+        before = self.settled()
         self.here("--control", f"--with=--name={self.name()}")
         self.assertEqual(self.state(), before)
 
     def test_killed(self):
         """However it ends: no process, no cgroup."""
-        before = self.state()
+        before = self.settled()
         self.chatter()
         for after in (0.02, 0.1, 0.3, 0.6):
             p = self.popen([IFPIN, "prove", "--here=in0", "--yes", "--control",
@@ -272,6 +283,7 @@ class Here(HereLab):
         p = self.popen([IFPIN, "prove", "--here=in0", "--yes", "--only=udp4-sendto",
                         f"--against={stop}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         os.waitpid(p.pid, os.WUNTRACED)
+        self.refused("--here=in0", "--yes", word="another proof")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
             for _ in range(60000):
                 s.sendto(MARKER, ("10.0.2.2", 9))
@@ -279,6 +291,14 @@ class Here(HereLab):
         _, error = p.communicate(timeout=60 * PACE)
         self.assertEqual(p.returncode, 125)
         self.assertIn("too fast to be looked at", error)
+
+    def test_command_that_stays(self):
+        """It is ended."""
+        stay = "sh -c '\"$@\"; exec sleep 1000' sh"
+        began = time.monotonic()
+        report, _ = self.here("--only=udp4-sendto", f"--against={stay}", status=1)
+        self.assertEqual(len(report["here"]["leaks"]), 1)
+        self.assertLess(time.monotonic() - began, 60 * PACE)
 
     def test_silent_gateway(self):
         """What leaks to a gateway that is not there leaves no frame; it is said that this is so."""
@@ -367,6 +387,15 @@ class Broken(HereLab):
                 self.assertEqual(self.leaks("--only=route"), {})
                 found = self.leaks("--only=route", "--against=env", status=1)
                 self.assertLessEqual({"udp4-sendto", "udp4-corked", "ping4-raw"}, found["out0"])
+
+    def test_rules_that_change_the_hop_limit(self):
+        """The first packet that could go further is the last."""
+        self.nft("table inet broken { chain c { type filter hook postrouting priority 0; ip ttl set 64"
+                 "\n}\n}")
+        p = self.refused("--here=in0", "--yes", "--against=env", word="another hop limit")
+        self.assertIn("udp4-sendto", p.stderr)
+        far = [d for d in self.sent() + self.sent("in0") if not harmless(d)]
+        self.assertEqual([d[22] for d in far], [64])
 
     def test_rules_that_drop(self):
         """What a firewall has kept back is no leak, and nothing to be proud of."""
@@ -464,6 +493,18 @@ class Broken(HereLab):
         must("ip", "link", "set", "mv1", "up")
         self.assertNotIn("mv1", self.leaks())
         self.assertIn("mv1", self.leaks("--against=env", status=1))
+
+    def test_vlan(self):
+        """The same with a tag, where the kernel has VLANs."""
+        if run("ip", "link", "add", "v7", "link", "out0", "type", "vlan", "id", "7").returncode:
+            return
+        self.stack.callback(run, "ip", "link", "del", "v7")
+        must("ip", "addr", "add", "10.0.8.1/24", "dev", "v7")
+        must("ip", "link", "set", "v7", "up")
+        self.chatter()
+        self.assertEqual(self.leaks(device="v7"), {})
+        found = self.leaks("--against=env", device="v7", status=1)["out0"]
+        self.assertLessEqual({"udp4-sendto", "tcp4", "join4-index", "pktinfo4"}, found)
 
     def test_bridge(self):
         """A port of a bridge; and the bridge itself, whose frames leave by its ports."""

@@ -22,17 +22,18 @@ static struct env env;
 
 struct found {
 	unsigned int n, number[4], times;
-	bool wrapped;
+	bool wrapped, far;
 };
 
-static void hit(void *ctx, unsigned int number, unsigned int times, bool wrapped)
+static void hit(void *ctx, const struct here_hit *h)
 {
 	struct found *f = ctx;
 
 	assert_true(f->n < ARRAY_SIZE(f->number));
-	f->number[f->n++] = number;
-	f->times = times;
-	f->wrapped = wrapped;
+	f->number[f->n++] = h->number;
+	f->times = h->times;
+	f->wrapped = h->wrapped;
+	f->far = h->far;
 }
 
 /* At the end of its memory, so that the sanitizers see who reads behind it. */
@@ -151,6 +152,39 @@ static void payload_of_others(void **state)
 	b.bytes[b.len - 1] = NUMBER;
 	b.bytes[b.len - 4] ^= 1;
 	assert_number(find(b.bytes, b.len, ARPHRD_ETHER, ETH_P_IP), NONE);
+}
+
+/* A rule has changed the hop limit. Neighbour discovery has its own. */
+static void far_ones(void **state)
+{
+	uint8_t tcp[20] = {0x12, 0x34, (uint8_t)(env.port >> 8), (uint8_t)env.port};
+	uint8_t solicit[24] = {135};
+	struct buf b = {};
+
+	(void)state;
+	ether(&b, ETH_P_IP);
+	ip4(&b, IPPROTO_UDP, env.at.peer4);
+	udp(&b);
+	assert_false(find(b.bytes, b.len, ARPHRD_ETHER, ETH_P_IP).far);
+	b.bytes[14 + 8] = 2;
+	assert_true(find(b.bytes, b.len, ARPHRD_ETHER, ETH_P_IP).far);
+	b.bytes[14 + 16] = 10; /* the outer packet of a tunnel */
+	assert_false(find(b.bytes, b.len, ARPHRD_ETHER, ETH_P_IP).far);
+	b.len = 0;
+	ether(&b, ETH_P_IPV6);
+	ip6(&b, IPPROTO_TCP, env.at.peer6);
+	put(&b, tcp, sizeof(tcp));
+	assert_false(find(b.bytes, b.len, ARPHRD_ETHER, ETH_P_IPV6).far);
+	b.bytes[14 + 7] = 64;
+	assert_true(find(b.bytes, b.len, ARPHRD_ETHER, ETH_P_IPV6).far);
+	b.len = 0;
+	ether(&b, ETH_P_IPV6);
+	ip6(&b, IPPROTO_ICMPV6, "ff02::1:ff00:5");
+	b.bytes[14 + 7] = 255;
+	inet_pton(AF_INET6, env.at.peer6, solicit + 8);
+	put(&b, solicit, sizeof(solicit));
+	assert_number(find(b.bytes, b.len, ARPHRD_ETHER, ETH_P_IPV6), NUMBER);
+	assert_false(find(b.bytes, b.len, ARPHRD_ETHER, ETH_P_IPV6).far);
 }
 
 /* A router's answer quotes what it has not let pass. */
@@ -317,6 +351,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(payload),
 		cmocka_unit_test(payload_of_others),
+		cmocka_unit_test(far_ones),
 		cmocka_unit_test(errors),
 		cmocka_unit_test(connections),
 		cmocka_unit_test(neighbours),
