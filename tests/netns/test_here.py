@@ -7,6 +7,7 @@ import pty
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -76,6 +77,8 @@ class HereLab(Lab):
         super().setUp()
         self.wires = {"out0": self.wire, "in0": Wire(self.pin)}
         self.stack.callback(self.wires["in0"].close)
+        for wire in self.wires.values():
+            wire.sock.setsockopt(socket.SOL_SOCKET, 33, 1 << 26)  # SO_RCVBUFFORCE
 
     def chatter(self, device="out0", unicast="10.0.2.2"):
         p = self.popen([sys.executable, "-c", CHATTER, device, unicast, str(PACE)],
@@ -118,6 +121,9 @@ class HereLab(Lab):
             if MARKER not in data:
                 found.append(data)
         self.wires[device].frames(device, keep)
+        # PACKET_STATISTICS: how many came, and how many there was no room for.
+        statistics = self.wires[device].sock.getsockopt(263, 6, 8)
+        self.assertEqual(struct.unpack("II", statistics)[1], 0)
         return found
 
     def of_chatter(self, data):
