@@ -5,6 +5,7 @@ CC ?= cc
 SUDO := $(shell test `id -u` = 0 || echo sudo)
 PACKAGES := $(shell sed 's/\#.*//' dist/packages)
 VM_PACKAGES := $(shell sed 's/\#.*//' dist/packages-vm)
+CHECK_PACKAGES := $(shell sed 's/\#.*//' dist/packages-check)
 
 ifeq ($(SANITIZE),1)
 BUILD := build-sanitize
@@ -23,7 +24,7 @@ fi; \
 DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$$@" >/dev/null
 endef
 
-.PHONY: all packages demo check check-kernels fuzz bench install clean
+.PHONY: all packages demo check check-kernels fuzz bench pictures install clean
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -45,17 +46,25 @@ demo: packages
 	$(SUDO) env IFPIN=$(abspath $(BUILD))/ifpin unshare --net --mount --propagation private \
 		python3 tests/demo.py
 
-check: packages
+check: PACKAGES += $(CHECK_PACKAGES)
+check: packages tests/browser/node_modules
 	$(MAKE) --no-print-directory all
 	$(SUDO) env BUILD=$(BUILD) tests/run.sh $(TESTS)
 
+# What drives the browser in the tests of the pages. Some packages of nodejs bring npm, Debian's does not.
+tests/browser/node_modules: tests/browser/package-lock.json | packages
+	@command -v npm >/dev/null || $(SUDO) sh -euc '$(QUIET_INSTALL)' quiet npm
+	cd tests/browser && npm ci --silent
+	@touch $@
+
 # Not part of check: each target ends when its time is over, or at the first crash.
-FUZZERS := text netlink options host denied audit config control
+FUZZERS := text netlink options host denied audit config control report marks
 FUZZ_SOURCES := src/base/base.c src/base/nl.c src/device/device.c src/device/link.c src/device/route.c \
 	src/device/nameservers.c src/socket/deaf.c src/socket/inspect.c src/socket/open.c src/socket/reach.c \
 	src/socket/source.c src/confine/denied.c src/confine/privileges.c src/confine/seccomp.c \
 	src/config/config.c src/config/parse.c src/fence/prefix.c src/control/control.c \
 	src/host/cgroup.c src/host/processes.c src/host/sock_parse.c src/host/sockets.c \
+	src/prove/here_marks.c src/prove/names.c src/prove/report_compare.c src/prove/report_frame.c src/prove/report_read.c \
 	src/audit/accepted.c src/audit/audit.c src/audit/snapshot.c $(wildcard src/audit/check_*.c src/audit/read_*.c)
 
 fuzz: packages
@@ -66,7 +75,7 @@ fuzz-%:
 	mkdir -p build-fuzz/corpus-$*
 	clang -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -D_GNU_SOURCE -DHAVE_FENCE \
 		-DIFPIN_VERSION='"fuzz"' -Iinclude -Isrc -o build-fuzz/fuzz_$* tests/fuzz/fuzz_$*.c \
-		$(FUZZ_SOURCES) -lmnl -lcap -lseccomp -linih
+		$(FUZZ_SOURCES) -lmnl -lcap -lseccomp -linih -ljson-c
 	build-fuzz/fuzz_$* -artifact_prefix=build-fuzz/$*- -max_total_time=$(FUZZ_SECONDS) \
 		-print_final_stats=0 build-fuzz/corpus-$* tests/fuzz/corpus/$* 2>build-fuzz/$*.log || \
 		{ tail -40 build-fuzz/$*.log; exit 1; }
@@ -83,6 +92,12 @@ check-kernels: PACKAGES += $(VM_PACKAGES)
 check-kernels: packages
 	$(MAKE) --no-print-directory all
 	tests/vm/kernels.py --build $(BUILD) --write $(KERNELS)
+
+# The README's picture of the proof, out of a proof.
+pictures: packages
+	$(MAKE) --no-print-directory all
+	$(SUDO) $(BUILD)/ifpin prove --json=$(BUILD)/proof.json
+	docs/pictures.py $(BUILD)/proof.json docs
 
 install: all
 	meson install -C $(BUILD)

@@ -14,6 +14,7 @@ import statistics
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -23,7 +24,8 @@ from lab import Chassis, Peer, enter, must, run  # noqa: E402
 from links import Links  # noqa: E402
 
 SECONDS = "0.25"
-PARTS = ("start", "sockets", "list", "lib", "many", "watch", "pins", "attached", "audit", "fence")
+PARTS = ("start", "sockets", "list", "lib", "many", "watch", "pins", "attached", "audit", "fence", "report",
+         "here")
 
 
 def paired(a, b, pairs):
@@ -568,6 +570,55 @@ os.read(0, 1)
                  self.reactions(links, sockets, 2 * self.pairs), True,
                  f"with 2 pins {statistics.median(first):.2f} ms", "ms")
         must(self.ifpin, "detach", *[f"many{n}" for n in range(count - 2)])
+
+    def report(self, times=3):
+        """What the reports of a whole proof cost beyond it; and that the capture lost nothing."""
+        beyond, size, lost = [], [], []
+        with tempfile.TemporaryDirectory() as d:
+            for _ in range(times):
+                began = time.perf_counter()
+                p = run(self.ifpin, "prove", f"--html={d}/r.html", f"--json={d}/r.json",
+                        f"--pcapng={d}/r.pcapng", timeout=240)
+                took = time.perf_counter() - began
+                lost.append("the capture lost" in p.stderr)
+                if p.returncode:
+                    continue
+                with open(f"{d}/r.json") as f:
+                    beyond.append(took - json.load(f)["seconds"])
+                size.append(os.path.getsize(f"{d}/r.html") / 1024)
+        self.row("reports of a proof", "the proof without them", 1.0, beyond, True, unit="s")
+        self.row("page of a proof", "nothing", 600, size, True, unit="KiB")
+        self.row("proofs whose capture lost frames", "all of them", 0, [sum(lost)], True, unit="proofs")
+
+
+    def here(self, devices=100):
+        """A host of its own with that many other devices, which something is said on all the while."""
+        host = Peer()
+        self.chassis.stack.callback(host.close)
+        must(*host.cmd("ip", "-batch", "-"), input="link set lo up\n" + "".join(
+            f"link add a{i} up type veth peer name b{i}\n"
+            f"addr add 10.{i // 250}.{i % 250}.1/24 dev a{i}\nlink set b{i} up\n"
+            for i in range(devices // 2 + 1)) + "link del b0\nlink add c0 up type veth peer name c1\n"
+             "addr add 10.9.9.1/24 dev c0\nlink set c1 up\nroute add default via 10.0.1.2\n")
+        path = self.chassis.tempdir() + "/here.json"
+        talk = self.chassis.popen(host.cmd("ping", "-q", "-i", "0.002", "-I", "c0", "10.9.9.2"),
+                                  stdout=subprocess.DEVNULL)
+        for options, what, wanted in (((), "by ifpin run", 20), (("--control",), "and without", 40)):
+            def once():
+                argv = host.cmd(self.ifpin, "prove", "--here=c0", "--yes", f"--json={path}", *options)
+                began = time.perf_counter()
+                p = subprocess.run(argv, stdout=subprocess.DEVNULL, check=False)
+                took = time.perf_counter() - began
+                with open(path) as f:
+                    report = json.load(f)
+                once.made, once.watched = report["here"]["made"], len(report["here"]["watched"])
+                if p.returncode not in (0, 1):
+                    raise RuntimeError(f"prove: {p.returncode}")
+                return took
+            times = [once() for _ in range(3)]
+            self.row(f"prove --here, {what}", f"{once.watched} other devices", wanted, times, True,
+                     f"{once.made} attempts", "s")
+        talk.terminate()
 
 
 def main():

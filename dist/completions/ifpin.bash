@@ -44,13 +44,18 @@ _ifpin() {
 		return ;;
 	prove)
 		case $prev in
-		--json | --junit) _filedir; return ;;
+		--json | --junit | --html | --pcapng | --compare) _filedir; return ;;
+		--here) mapfile -t COMPREPLY < <(compgen -W "$(eval "$devices")" -- "$cur"); return ;;
+		--name) mapfile -t COMPREPLY < <(compgen -W "$(eval "$names")" -- "$cur"); return ;;
+		--against) mapfile -t COMPREPLY < <(compgen -c -- "$cur"); return ;;
+		--with) return ;;
 		--only)
 			mapfile -t COMPREPLY < <(compgen -W \
 				"$(ifpin prove --list 2>/dev/null | awk '{print $1; print $2}' | sort -u)" -- "$cur")
 			return ;;
 		esac
-		mapfile -t COMPREPLY < <(compgen -W "--only= --with= --list --json= --junit= --help" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "--only= --with= --list --json= --junit= --html= --pcapng= --compare= --here=
+			--name= --against= --control --yes --help" -- "$cur")
 		[[ ${COMPREPLY-} == *= ]] && compopt -o nospace
 		return ;;
 	audit)

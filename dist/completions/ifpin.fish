@@ -39,6 +39,14 @@ complete -c ifpin -n $prove -l with -x
 complete -c ifpin -n $prove -l list
 complete -c ifpin -n $prove -l json -r -F
 complete -c ifpin -n $prove -l junit -r -F
+complete -c ifpin -n $prove -l html -r -F -d 'page for people'
+complete -c ifpin -n $prove -l pcapng -r -F -d 'captured frames'
+complete -c ifpin -n $prove -l compare -r -F -d 'since this JSON report'
+complete -c ifpin -n $prove -l here -x -a '(__ifpin_devices)' -d 'on this host, as it is'
+complete -c ifpin -n $prove -l name -x -a '(__ifpin_names)'
+complete -c ifpin -n $prove -l against -x -a '(__fish_complete_command)'
+complete -c ifpin -n $prove -l control -d 'also without confinement'
+complete -c ifpin -n $prove -l yes -d 'do not ask'
 set -l audit '__fish_seen_subcommand_from audit'
 complete -c ifpin -n $audit -a '(__ifpin_devices)' -d interface
 complete -c ifpin -n $audit -l only -x -a "(ifpin audit --list 2>/dev/null | awk 'NR > 2 { print \$2; print \$4 }' | sort -u)"

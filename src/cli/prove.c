@@ -6,23 +6,50 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
-enum { OPT_JSON = 256, OPT_JUNIT, OPT_ONLY, OPT_LIST, OPT_WITH, OPT_ATTEMPT };
+enum {
+	OPT_JSON = 256,
+	OPT_JUNIT,
+	OPT_HTML,
+	OPT_PCAPNG,
+	OPT_COMPARE,
+	OPT_ONLY,
+	OPT_LIST,
+	OPT_WITH,
+	OPT_ATTEMPT,
+	OPT_HERE,
+	OPT_NAME,
+	OPT_AGAINST,
+	OPT_CONTROL,
+	OPT_YES,
+	OPT_ATTEMPTS
+};
 
 static const struct option options[] = {
 	{"json", required_argument, NULL, OPT_JSON},
 	{"junit", required_argument, NULL, OPT_JUNIT},
+	{"html", required_argument, NULL, OPT_HTML},
+	{"pcapng", required_argument, NULL, OPT_PCAPNG},
+	{"compare", required_argument, NULL, OPT_COMPARE},
 	{"only", required_argument, NULL, OPT_ONLY},
 	{"with", required_argument, NULL, OPT_WITH},
 	{"list", no_argument, NULL, OPT_LIST},
 	{"attempt", required_argument, NULL, OPT_ATTEMPT}, /* what prove starts inside run */
+	{"here", required_argument, NULL, OPT_HERE},
+	{"name", required_argument, NULL, OPT_NAME},
+	{"against", required_argument, NULL, OPT_AGAINST},
+	{"control", no_argument, NULL, OPT_CONTROL},
+	{"yes", no_argument, NULL, OPT_YES},
+	{"attempts", no_argument, NULL, OPT_ATTEMPTS}, /* the same for --here: many */
 	{"help", no_argument, NULL, 'h'},
 	{},
 };
 
 static const char help_text[] =
 	"Usage: ifpin prove [OPTIONS]\n"
+	"       ifpin prove --here=DEVICE [--name=PIN | --against=COMMAND] [OPTIONS]\n"
 	"\n"
 	"Build a laboratory out of network namespaces, make every known leak attempt in it without\n"
 	"protection, with bind(), with SO_BINDTODEVICE, through libifpin and with ifpin run, and behind a\n"
@@ -35,16 +62,58 @@ static const char help_text[] =
 	"  --list             list the attempts and what they rest on\n"
 	"  --json=FILE        also write a JSON report\n"
 	"  --junit=FILE       also write a JUnit report\n"
+	"  --html=FILE        also write a page for people, with all that was and was not held, and why\n"
+	"  --pcapng=FILE      also write every captured frame, for Wireshark\n"
+	"  --compare=OLD      also tell what has changed since the JSON report OLD\n"
 	"  -h, --help         this text\n"
 	"\n"
+	"On this host, as it is:\n"
+	"  --here=DEVICE      make the attempts here, confined to DEVICE by ifpin run, and watch all other\n"
+	"                     devices; with documentation addresses and a hop limit of 1\n"
+	"  --name=PIN         in this pin of ifpin attach, instead of ifpin run\n"
+	"  --against=COMMAND  behind this command, such as \"ip vrf exec red\"\n"
+	"  --control          also make them without any confinement\n"
+	"  --yes              do not say what will be sent, and do not ask\n"
+	"\n"
 	"Exit status: 0 if nothing leaked under ifpin run, through libifpin or through the fence, but for\n"
-	"what is reported as not held on this kernel; 1 if something did or an attempt is broken; 125 if nothing could be proved.\n";
+	"what is reported as not held on this kernel; 1 if something did, an attempt is broken, or something\n"
+	"is worse than in OLD; 125 if nothing could be proved.\n";
 
 static int attempt(const char *name)
 {
 	int r = ifpin_prove_attempt(name);
 
 	return -r & 0x7f;
+}
+
+/* Said to a person who is there, or not at all. */
+static bool confirm(void *ctx)
+{
+	char answer[16] = "";
+
+	(void)ctx;
+	if (!isatty(STDIN_FILENO)) {
+		fputs("ifpin: prove: there is no terminal to ask: --yes sends this\n", stderr);
+		return false;
+	}
+	fputs("Send this? [y/N] ", stdout);
+	fflush(stdout);
+	return fgets(answer, sizeof(answer), stdin) &&
+	       (!strcmp(answer, "y\n") || !strcmp(answer, "yes\n"));
+}
+
+static int check_here(const struct ifpin_prove_opts *o, bool yes)
+{
+	const char *option = o->pin	  ? "--name"
+			     : o->against ? "--against"
+			     : o->control ? "--control"
+			     : yes	  ? "--yes"
+					  : NULL;
+
+	if (o->here || !option)
+		return 0;
+	fprintf(stderr, "ifpin: prove: %s needs --here\n", option);
+	return usage_error("prove", 125);
 }
 
 static int prove(struct ifpin_prove_opts *o)
@@ -66,9 +135,12 @@ int cmd_prove(int argc, char **argv)
 		.size = sizeof(o),
 		.self = self,
 		.with = with,
+		.command = (const char *const *)argv + 1,
+		.n_command = (size_t)argc - 1,
 		.colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR"),
+		.confirm = confirm,
 	};
-	int c;
+	int c, r;
 
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		switch (c) {
@@ -77,6 +149,15 @@ int cmd_prove(int argc, char **argv)
 			break;
 		case OPT_JUNIT:
 			o.junit = optarg;
+			break;
+		case OPT_HTML:
+			o.html = optarg;
+			break;
+		case OPT_PCAPNG:
+			o.pcapng = optarg;
+			break;
+		case OPT_COMPARE:
+			o.compare = optarg;
 			break;
 		case OPT_ONLY:
 			o.only = optarg;
@@ -88,6 +169,23 @@ int cmd_prove(int argc, char **argv)
 			}
 			with[o.n_with++] = optarg;
 			break;
+		case OPT_HERE:
+			o.here = optarg;
+			break;
+		case OPT_NAME:
+			o.pin = optarg;
+			break;
+		case OPT_AGAINST:
+			o.against = optarg;
+			break;
+		case OPT_CONTROL:
+			o.control = true;
+			break;
+		case OPT_YES:
+			o.confirm = NULL;
+			break;
+		case OPT_ATTEMPTS:
+			return -ifpin_prove_attempts() & 0x7f;
 		case OPT_LIST:
 			ifpin_prove_list(stdout);
 			return 0;
@@ -104,6 +202,9 @@ int cmd_prove(int argc, char **argv)
 		fprintf(stderr, "ifpin: prove: unexpected argument \"%s\"\n", argv[optind]);
 		return usage_error("prove", 125);
 	}
+	r = check_here(&o, !o.confirm);
+	if (r)
+		return r;
 	if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0) {
 		perror("ifpin: /proc/self/exe");
 		return 125;

@@ -23,7 +23,7 @@
 /* The plainest leak there is, through the per-datagram option that no binding stops. */
 static int leak(const struct env *e)
 {
-	struct target t = ifp_target(LAB_PEER4, e->port, 0);
+	struct target t = ifp_target(e->at.peer4, e->port, 0);
 	struct in_pktinfo info = {.ipi_ifindex = (int)e->out_index};
 	_cleanup_close_ int fd = ifp_sock(e, AF_INET, SOCK_DGRAM, 0);
 
@@ -156,7 +156,7 @@ static int enter_netns(const struct env *e, int arg)
  */
 static int send_by(const struct env *e, int *fd)
 {
-	struct target t = ifp_target(LAB_PEER4, e->port, 0);
+	struct target t = ifp_target(e->at.peer4, e->port, 0);
 	struct ip_mreqn none = {};
 	int zero = 0, r = e->prot == PROT_LIBIFPIN ? ifp_protect(e, fd, AF_INET, false) : 0;
 
@@ -246,7 +246,7 @@ static int uring_submit(const struct io_uring_sqe *sqe)
 
 static int uring_pktinfo(const struct env *e, int arg)
 {
-	struct target t = ifp_target(LAB_PEER4, e->port, 0);
+	struct target t = ifp_target(e->at.peer4, e->port, 0);
 	struct in_pktinfo info = {.ipi_ifindex = (int)e->out_index};
 	uint8_t control[CMSG_SPACE(sizeof(info))] __attribute__((aligned(8))) = {};
 	struct iovec iov = {.iov_base = (void *)e->magic, .iov_len = MAGIC_LEN};
@@ -278,7 +278,7 @@ static int uring_socket(const struct env *e, int arg)
 {
 	struct io_uring_sqe sqe = {
 		.opcode = 45 /* IORING_OP_SOCKET */, .fd = AF_INET, .off = SOCK_DGRAM};
-	struct target t = ifp_target(LAB_PEER4, e->port, 0);
+	struct target t = ifp_target(e->at.peer4, e->port, 0);
 	struct in_pktinfo info = {.ipi_ifindex = (int)e->out_index};
 	_cleanup_close_ int fd = uring_submit(&sqe);
 	int r = fd < 0 ? fd : ifp_protect(e, &fd, AF_INET, false);
@@ -295,22 +295,22 @@ const struct attempt ifp_battery_escape[] = {
 		0},
 	{"thread", CLASS, "another thread", "pthreads(7)", thread, 0, 0},
 	{"cgroup-procs", CLASS, "a move to the root cgroup of version 2", "cgroups(7)",
-		cgroup_procs, 0, PAST_LIBRARY},
+		cgroup_procs, 0, PAST_LIBRARY | NEEDS_RUN},
 	{"cgroup-procs-v1", CLASS, "a move to the root cgroups of version 1", "cgroups(7)",
 		cgroup_procs, 1, PAST_LIBRARY},
 	{"cgroup-of-other", CLASS,
 		"a move to the root cgroup by the root directory of a process outside",
-		"ptrace(2), proc(5)", cgroup_of_other, 0, NEEDS_SCOPE | PAST_LIBRARY},
+		"ptrace(2), proc(5)", cgroup_of_other, 0, NEEDS_SCOPE | PAST_LIBRARY | NEEDS_RUN},
 	{"clone-into-cgroup", CLASS, "a child that starts in the root cgroup", "clone(2)",
-		clone_into, 0, PAST_LIBRARY},
+		clone_into, 0, PAST_LIBRARY | NEEDS_RUN},
 	{"enter-netns", CLASS, "another network namespace", "setns(2)", enter_netns, 0,
-		FROM_PEER | PAST_LIBRARY},
+		FROM_PEER | PAST_LIBRARY, "no device of another namespace is watched"},
 	{"inherited-socket", CLASS, "a socket that was open before", "execve(2)", inherited, 0,
-		INHERITS},
+		INHERITS | NEEDS_RUN},
 	{"passed-socket", CLASS, "a socket that a process outside hands over", "unix(7)", passed, 0,
 		NEEDS_LSM},
 	{"taken-socket", CLASS, "a socket taken out of a process outside", "pidfd_getfd(2)", taken,
-		0, 0},
+		0, NEEDS_RUN},
 	{"io-uring-pktinfo", CLASS, "IP_PKTINFO through io_uring", "io_uring(7)", uring_pktinfo, 0,
 		PAST_LIBRARY},
 	{"io-uring-socket", CLASS, "a socket made by io_uring", "io_uring(7)", uring_socket, 0, 0},

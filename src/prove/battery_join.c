@@ -13,8 +13,8 @@ enum { BY_INDEX, BY_ADDRESS, BY_ROUTE };
 /* What the library has for all of these: the other device is named, or none at all. */
 static int by_library(const struct env *e, int fd, bool six, const char *source, bool names_device)
 {
-	struct ifpin_device dev = ifp_device(names_device ? LAB_OUT : LAB_IN);
-	struct target src = ifp_target(six ? LAB_PEER6 : LAB_PEER4, 0, 0), group = src;
+	struct ifpin_device dev = ifp_device(names_device ? e->at.out : e->at.in);
+	struct target src = ifp_target(six ? e->at.peer6 : e->at.peer4, 0, 0), group = src;
 
 	if (source)
 		src = ifp_target(source, 0, 0);
@@ -37,7 +37,7 @@ static int join4(const struct env *e, int how)
 		return by_library(e, fd, false, NULL, how != BY_ROUTE);
 	memcpy(&m.imr_multiaddr, e->group4, 4);
 	if (how == BY_ADDRESS)
-		inet_pton(AF_INET, LAB_OUT4, &m.imr_address);
+		inet_pton(AF_INET, e->at.out4, &m.imr_address);
 	return setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &m, how == BY_INDEX ? sizeof(m) : 8)
 		       ? -errno
 		       : 0;
@@ -52,10 +52,10 @@ static int join4_source(const struct env *e, int arg)
 	if (fd < 0)
 		return fd;
 	if (e->prot == PROT_LIBIFPIN)
-		return by_library(e, fd, false, LAB_PEER4, true);
+		return by_library(e, fd, false, e->at.peer4, true);
 	memcpy(&m.imr_multiaddr, e->group4, 4);
-	inet_pton(AF_INET, LAB_OUT4, &m.imr_interface);
-	inet_pton(AF_INET, LAB_PEER4, &m.imr_sourceaddr);
+	inet_pton(AF_INET, e->at.out4, &m.imr_interface);
+	inet_pton(AF_INET, e->at.peer4, &m.imr_sourceaddr);
 	return setsockopt(fd, IPPROTO_IP, IP_ADD_SOURCE_MEMBERSHIP, &m, sizeof(m)) ? -errno : 0;
 }
 
@@ -66,13 +66,14 @@ static int join_group(const struct env *e, int arg)
 	struct group_req g = {.gr_interface = e->out_index};
 	_cleanup_close_ int fd =
 		ifp_sock(e, six ? AF_INET6 : AF_INET, arg & 4 ? SOCK_STREAM : SOCK_DGRAM, 0);
-	struct target src = ifp_target(six ? LAB_PEER6 : LAB_PEER4, 0, 0), grp = src;
+	struct target src = ifp_target(six ? e->at.peer6 : e->at.peer4, 0, 0), grp = src;
 	int level = six ? IPPROTO_IPV6 : IPPROTO_IP, r;
 
 	if (fd < 0)
 		return fd;
 	if (e->prot == PROT_LIBIFPIN)
-		return by_library(e, fd, six, source ? (six ? LAB_PEER6 : LAB_PEER4) : NULL, true);
+		return by_library(
+			e, fd, six, source ? (six ? e->at.peer6 : e->at.peer4) : NULL, true);
 	if (six)
 		memcpy(&((struct sockaddr_in6 *)&grp.ss)->sin6_addr, e->group6, 16);
 	else
@@ -125,28 +126,28 @@ static int join4_compat(const struct env *e, int arg)
 #define CLASS "join"
 const struct attempt ifp_battery_join[] = {
 	{"join4-index", CLASS, "IP_ADD_MEMBERSHIP on the other device by index", "ip(7)", join4,
-		BY_INDEX, WAITS_FOR_REPORT},
+		BY_INDEX, WAITS_FOR_REPORT | EACH_DEVICE},
 	{"join4-address", CLASS, "IP_ADD_MEMBERSHIP names the other device by its address", "ip(7)",
-		join4, BY_ADDRESS, WAITS_FOR_REPORT},
+		join4, BY_ADDRESS, WAITS_FOR_REPORT | EACH_DEVICE | BY_OUT4},
 	{"join4-route", CLASS, "IP_ADD_MEMBERSHIP names none, and the route to the group picks it",
 		"ip(7)", join4, BY_ROUTE, WAITS_FOR_REPORT},
 	{"join4-source", CLASS, "IP_ADD_SOURCE_MEMBERSHIP on the other device", "ip(7)",
-		join4_source, 0, WAITS_FOR_REPORT},
+		join4_source, 0, WAITS_FOR_REPORT | EACH_DEVICE | BY_OUT4},
 	{"join4-group", CLASS, "MCAST_JOIN_GROUP on the other device", "RFC 3678 5.1", join_group,
-		0, WAITS_FOR_REPORT},
+		0, WAITS_FOR_REPORT | EACH_DEVICE},
 	{"join4-source-group", CLASS, "MCAST_JOIN_SOURCE_GROUP on the other device", "RFC 3678 5.1",
-		join_group, 2, WAITS_FOR_REPORT},
+		join_group, 2, WAITS_FOR_REPORT | EACH_DEVICE},
 	{"join4-tcp", CLASS, "a join by a socket that is no datagram socket",
-		"net/ipv4/ip_sockglue.c", join_group, 4, WAITS_FOR_REPORT},
+		"net/ipv4/ip_sockglue.c", join_group, 4, WAITS_FOR_REPORT | EACH_DEVICE},
 	{"join6", CLASS, "IPV6_JOIN_GROUP on the other device", "RFC 3493 5.2", join6, SOCK_DGRAM,
-		WAITS_FOR_REPORT},
+		WAITS_FOR_REPORT | EACH_DEVICE},
 	{"join6-group", CLASS, "MCAST_JOIN_GROUP on the other device over IPv6", "RFC 3678 5.1",
-		join_group, 1, WAITS_FOR_REPORT},
+		join_group, 1, WAITS_FOR_REPORT | EACH_DEVICE},
 	{"join6-source-group", CLASS, "MCAST_JOIN_SOURCE_GROUP on the other device over IPv6",
-		"RFC 3678 5.1", join_group, 3, WAITS_FOR_REPORT},
+		"RFC 3678 5.1", join_group, 3, WAITS_FOR_REPORT | EACH_DEVICE},
 #ifdef __x86_64__
 	{"join4-compat", CLASS, "a join by the 32-bit system call", "net/socket.c", join4_compat, 0,
-		WAITS_FOR_REPORT | PAST_LIBRARY},
+		WAITS_FOR_REPORT | EACH_DEVICE | PAST_LIBRARY | NEEDS_RUN},
 #endif
 	{},
 };

@@ -18,11 +18,11 @@
 
 static size_t frame(const struct env *e, uint8_t *buf)
 {
-	memcpy(buf, LAB_PEER_MAC, 6);
-	memcpy(buf + 6, LAB_OUT_MAC, 6);
+	memcpy(buf, e->at.peer_mac, 6);
+	memcpy(buf + 6, e->at.out_mac, 6);
 	buf[12] = 8;
 	buf[13] = 0;
-	return 14 + ifp_udp4_packet(e, buf + 14, LAB_IN4, LAB_PEER4);
+	return 14 + ifp_udp4_packet(e, buf + 14, e->at.in4, e->at.peer4);
 }
 
 static int packet(const struct env *e, int arg)
@@ -43,7 +43,7 @@ static int packet(const struct env *e, int arg)
 	if (bypass && setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &on, sizeof(on)))
 		return -errno;
 	/* Binding a packet socket needs no device option; it was never bound by any. */
-	memcpy(ll.sll_addr, LAB_PEER_MAC, 6);
+	memcpy(ll.sll_addr, e->at.peer_mac, 6);
 	if (sendto(fd, buf + 2 + skip, len - skip, 0, (struct sockaddr *)&ll, sizeof(ll)) < 0)
 		return -errno;
 	return 0;
@@ -58,7 +58,7 @@ static int sock_packet(const struct env *e, int family)
 
 	if (fd < 0)
 		return -errno;
-	strcpy(sa.sa_data, LAB_OUT);
+	memcpy(sa.sa_data, e->at.out, sizeof(sa.sa_data) - 1);
 	return sendto(fd, buf + 2, len, 0, &sa, sizeof(sa)) < 0 ? -errno : 0;
 }
 
@@ -142,21 +142,21 @@ static int xdp(const struct env *e, int arg)
 }
 
 #define CLASS "packet"
+#define RAW (PAST_LIBRARY | EACH_DEVICE | WHOLE_FRAME | NEEDS_RUN)
+#define UNSEEN "passes the place where frames are watched, so a leak would not be seen"
 const struct attempt ifp_battery_packet[] = {
-	{"packet-raw", CLASS, "AF_PACKET with a whole frame", "packet(7)", packet, 1, PAST_LIBRARY},
-	{"packet-dgram", CLASS, "AF_PACKET with a cooked frame", "packet(7)", packet, 0,
-		PAST_LIBRARY},
+	{"packet-raw", CLASS, "AF_PACKET with a whole frame", "packet(7)", packet, 1, RAW},
+	{"packet-dgram", CLASS, "AF_PACKET with a cooked frame", "packet(7)", packet, 0, RAW},
 	{"packet-raw-bypass", CLASS, "AF_PACKET with a whole frame past the queueing discipline",
-		"packet(7)", packet, 3, PAST_LIBRARY},
+		"packet(7)", packet, 3, RAW, UNSEEN},
 	{"packet-dgram-bypass", CLASS, "AF_PACKET with a cooked frame past the queueing discipline",
-		"packet(7)", packet, 2, PAST_LIBRARY},
-	{"packet-tx-ring", CLASS, "AF_PACKET by a shared ring", "packet(7)", tx_ring, 0,
-		PAST_LIBRARY},
+		"packet(7)", packet, 2, RAW, UNSEEN},
+	{"packet-tx-ring", CLASS, "AF_PACKET by a shared ring", "packet(7)", tx_ring, 0, RAW},
 	{"sock-packet", CLASS, "SOCK_PACKET, the oldest form", "packet(7)", sock_packet, AF_PACKET,
-		PAST_LIBRARY},
+		RAW},
 	{"sock-packet-inet", CLASS, "SOCK_PACKET in disguise of AF_INET", "net/socket.c",
-		sock_packet, AF_INET, PAST_LIBRARY},
+		sock_packet, AF_INET, RAW},
 	{"xdp", CLASS, "AF_XDP in copy mode", "Documentation/networking/af_xdp.rst", xdp, 0,
-		PAST_LIBRARY | PAST_RULES},
+		RAW | PAST_RULES, UNSEEN},
 	{},
 };

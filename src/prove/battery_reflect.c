@@ -128,21 +128,23 @@ static int route_probe(const struct env *e, int arg)
 }
 
 #define CLASS "reflect"
+#define ANSWERED "what leaves is the kernel's answer, and has a hop limit of its own"
 const struct attempt ifp_battery_reflect[] = {
 	{"reflect-freebind6", CLASS, "a datagram to the host whose answer is for somebody outside",
-		"ipv6(7), IPV6_FREEBIND", freebind6, 0, PAST_LIBRARY},
+		"ipv6(7), IPV6_FREEBIND", freebind6, 0, PAST_LIBRARY, ANSWERED},
 	{"reflect-freebind6-nobody", CLASS, "a datagram with a foreign source, sent by uid nobody",
-		"ipv6(7), IPV6_FREEBIND", freebind6, 1, PAST_LIBRARY},
+		"ipv6(7), IPV6_FREEBIND", freebind6, 1, PAST_LIBRARY, ANSWERED},
 	{"reflect-freebind6-tcp", CLASS,
 		"a connection to the host whose reset is for somebody outside",
-		"ipv6(7), IPV6_FREEBIND", freebind6_tcp, 0, PAST_LIBRARY},
+		"ipv6(7), IPV6_FREEBIND", freebind6_tcp, 0, PAST_LIBRARY, ANSWERED},
 	{"reflect-transparent4", CLASS, "a datagram with a foreign source by IP_TRANSPARENT",
-		"ip(7)", transparent4, 0, PAST_LIBRARY},
+		"ip(7)", transparent4, 0, PAST_LIBRARY, ANSWERED},
 	{"reflect-echo4", CLASS, "an echo request to the host in the name of somebody outside",
-		"raw(7)", echo4, 0, PAST_LIBRARY},
+		"raw(7)", echo4, 0, PAST_LIBRARY, ANSWERED},
 	{"reflect-raw6", CLASS, "an IPv6 packet of an unknown protocol with a foreign source",
-		"RFC 8200 4, RFC 4443 3.4", udp6_raw, 0, PAST_LIBRARY},
+		"RFC 8200 4, RFC 4443 3.4", udp6_raw, 0, PAST_LIBRARY, ANSWERED},
 	{"route-probe6", CLASS, "a look-up of a route whose gateway the kernel then looks for",
-		"RFC 4191 3.4, rtnetlink(7)", route_probe, 0, PROBES | NEEDS_LSM | PAST_LIBRARY},
+		"RFC 4191 3.4, rtnetlink(7)", route_probe, 0, PROBES | NEEDS_LSM | PAST_LIBRARY,
+		"what leaves has no mark by which it could be known"},
 	{},
 };

@@ -82,17 +82,18 @@ static bool marked(const uint8_t *p, size_t len, const struct env *e, const stru
 }
 
 /* The sentinel goes the way of the attempts; what was sent before it has come before it. */
-static int send_sentinel(const struct lab *lab, const struct env *s, const struct attempt *a)
+static int send_sentinel(
+	const struct lab *lab, const struct env *s, const struct attempt *a, enum side side)
 {
 	struct sockaddr_ll ll = {.sll_family = AF_PACKET,
 		.sll_protocol = htons(ETH_P_IP),
-		.sll_ifindex = (int)(a->flags & AT_IN ? lab->in_index : lab->out_index),
+		.sll_ifindex = (int)(side == SIDE_IN ? lab->in_index : lab->out_index),
 		.sll_halen = 6};
 	_cleanup_close_ int fd = -1;
 
-	if (a->flags & PROBES)
+	if (a && (a->flags & PROBES))
 		return ifp_lab_probe();
-	if (a->flags & WAITS_FOR_REPORT)
+	if (a && (a->flags & WAITS_FOR_REPORT))
 		return ifp_lab_join(lab, s->group4, s->group6, !strncmp(a->name, "join6", 5));
 	fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	memcpy(ll.sll_addr, LAB_PEER_MAC, 6);
@@ -101,12 +102,115 @@ static int send_sentinel(const struct lab *lab, const struct env *s, const struc
 	return 0;
 }
 
+static bool is_sentinel(const struct captured *c, const struct env *s, const struct attempt *a)
+{
+	if (c->own)
+		return false;
+	if (a && (a->flags & PROBES))
+		return asks_for(c->bytes, c->len, LAB_SENTINEL_GATEWAY6);
+	if (a && (a->flags & WAITS_FOR_REPORT))
+		return is_report(c->bytes, c->len, s);
+	return has(c->bytes, c->len, s->magic, MAGIC_LEN);
+}
+
+static void read_ancillary(struct msghdr *msg, struct captured *ret)
+{
+	struct tpacket_auxdata aux;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPNS)
+			memcpy(&ret->at, CMSG_DATA(c), sizeof(ret->at));
+		if (c->cmsg_level != SOL_PACKET || c->cmsg_type != PACKET_AUXDATA)
+			continue;
+		memcpy(&aux, CMSG_DATA(c), sizeof(aux));
+		ret->tagged = aux.tp_status & TP_STATUS_VLAN_VALID;
+		ret->tci = aux.tp_vlan_tci;
+		ret->tpid =
+			aux.tp_status & TP_STATUS_VLAN_TPID_VALID ? aux.tp_vlan_tpid : ETH_P_8021Q;
+	}
+}
+
+static int receive(int fd, struct captured *ret)
+{
+	static uint8_t buf[65536];
+	uint8_t control[256] __attribute__((aligned(8)));
+	struct sockaddr_ll from = {};
+	struct iovec iov = {.iov_base = buf, .iov_len = sizeof(buf)};
+	struct msghdr msg = {.msg_name = &from,
+		.msg_namelen = sizeof(from),
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control)};
+	ssize_t n = recvmsg(fd, &msg, 0);
+
+	if (n < 0)
+		return errno == EAGAIN ? -ETIMEDOUT : -errno;
+	*ret = (struct captured){.bytes = buf,
+		.len = (size_t)n,
+		.ifindex = (uint32_t)from.sll_ifindex,
+		.own = from.sll_pkttype == PACKET_OUTGOING};
+	read_ancillary(&msg, ret);
+	return 0;
+}
+
+static void count(const struct captured *c, struct result *r)
+{
+	if (!r->frames++)
+		r->first.kept =
+			ifp_captured_wire(c, r->first.bytes, sizeof(r->first.bytes), &r->first.len);
+	r->fenced += fenced(c->bytes, c->len);
+}
+
+/* A frame that counts bears the attempt and the protection alone, so that it can be filtered by. */
+static int keep(const struct lab *lab, enum side side, int fd, const struct captured *c,
+	const struct env *e, const char *attempt, const char *uncounted)
+{
+	char comment[128];
+
+	if (!lab->file)
+		return 0;
+	snprintf(comment, sizeof(comment), "%s%s%s / %s", uncounted ? "not counted: " : "",
+		uncounted ?: "", attempt, ifp_protection_names[e->prot]);
+	return ifp_pcapng_frame(lab->file, side, fd, c, comment);
+}
+
+/* Reads what came to one side until its sentinel. */
+static int read_side(const struct lab *lab, enum side side, const struct env *e,
+	const struct env *s, const struct attempt *a, bool counts, struct result *ret)
+{
+	int fd = side == SIDE_IN ? lab->capture_in : lab->capture;
+	int r = send_sentinel(lab, s, counts ? a : NULL, side);
+	bool ends = false;
+
+	while (!r && !ends) {
+		struct captured c;
+		bool hit;
+
+		r = receive(fd, &c);
+		if (r)
+			break;
+		/* What the peer itself answers (an ICMP error quotes the marker) is no leak. */
+		hit = counts && c.own == !!(a->flags & FROM_PEER) && marked(c.bytes, c.len, e, a);
+		ends = is_sentinel(&c, s, counts ? a : NULL);
+		if (hit)
+			count(&c, ret);
+		r = keep(lab, side, fd, &c, e, a->name,
+			hit    ? NULL
+			: ends ? "end mark of "
+			       : "during ");
+	}
+	return r;
+}
+
 int ifp_capture_count(
 	const struct lab *lab, const struct env *e, const struct attempt *a, struct result *ret)
 {
-	int r, capture = a->flags & AT_IN ? lab->capture_in : lab->capture;
-	unsigned int frames = 0, of_fence = 0;
+	enum side side = a->flags & AT_IN ? SIDE_IN : SIDE_OUT;
+	enum side other = side == SIDE_IN ? SIDE_OUT : SIDE_IN;
+	struct result seen = {.err = ret->err};
 	struct env s = *e;
+	int r;
 
 	/* Same attempt, other marker. */
 	for (int i = 0; i < MAGIC_LEN; i++)
@@ -114,30 +218,26 @@ int ifp_capture_count(
 	s.port = 0;
 	s.group4[1] ^= 0x80;
 	s.group6[15] ^= 0x80;
-	r = send_sentinel(lab, &s, a);
-	if (r)
-		return r;
-	for (;;) {
-		struct sockaddr_ll from;
-		socklen_t len = sizeof(from);
-		uint8_t buf[65536];
-		ssize_t n = recvfrom(capture, buf, sizeof(buf), 0, (struct sockaddr *)&from, &len);
-		bool own = from.sll_pkttype == PACKET_OUTGOING;
+	r = read_side(lab, side, e, &s, a, true, &seen)
+		    ?: read_side(lab, other, e, &s, a, false, &seen);
+	if (!r)
+		*ret = seen;
+	return r;
+}
 
-		if (n < 0)
-			return errno == EAGAIN ? -ETIMEDOUT : -errno;
-		/* What the peer itself answers (an ICMP error quotes the marker) is no leak. */
-		if (own == !!(a->flags & FROM_PEER) && marked(buf, (size_t)n, e, a)) {
-			frames++;
-			of_fence += fenced(buf, (size_t)n);
-		}
-		if (!own && (a->flags & PROBES ? asks_for(buf, (size_t)n, LAB_SENTINEL_GATEWAY6)
-				    : a->flags & WAITS_FOR_REPORT
-					    ? is_report(buf, (size_t)n, &s)
-					    : has(buf, (size_t)n, s.magic, MAGIC_LEN)))
-			break;
+int ifp_capture_lost(const struct lab *lab, unsigned int ret[SIDE_COUNT])
+{
+	const int fds[SIDE_COUNT] = {[SIDE_OUT] = lab->capture, [SIDE_IN] = lab->capture_in};
+	unsigned int lost[SIDE_COUNT];
+
+	for (int i = 0; i < SIDE_COUNT; i++) {
+		struct tpacket_stats stats;
+		socklen_t len = sizeof(stats);
+
+		if (getsockopt(fds[i], SOL_PACKET, PACKET_STATISTICS, &stats, &len))
+			return -errno;
+		lost[i] = stats.tp_drops;
 	}
-	ret->frames = frames;
-	ret->fenced = of_fence;
+	memcpy(ret, lost, sizeof(lost));
 	return 0;
 }

@@ -7,10 +7,12 @@
 
 #include "base/base.h"
 
+#include <net/if.h>
 #include <netinet/in.h>
 #include <stddef.h>
 #include <sys/socket.h>
 #include <sys/types.h>
+#include <time.h>
 
 /*
  * The chassis: host "h" with in0 (the device) and out0 (the other one, with the default route);
@@ -62,9 +64,28 @@ enum protection {
 
 #define MAGIC_LEN 16
 
+/*
+ * Where an attempt is made: in the laboratory, or on a host as it is. Addresses are text; "" where
+ * there is none. What is "peer" or "far" is behind the other device, and only asked for.
+ */
+struct place {
+	char in[IF_NAMESIZE], out[IF_NAMESIZE]; /* the device, and the other one */
+	char in4[INET_ADDRSTRLEN], out4[INET_ADDRSTRLEN];
+	char peer_in4[INET_ADDRSTRLEN], peer4[INET_ADDRSTRLEN], far4[INET_ADDRSTRLEN];
+	char marked4[INET_ADDRSTRLEN];				  /* where a mark leads elsewhere */
+	char broadcast4[INET_ADDRSTRLEN], many4[INET_ADDRSTRLEN]; /* of its network; a group */
+	char in6[INET6_ADDRSTRLEN], peer_in6[INET6_ADDRSTRLEN];
+	char peer6[INET6_ADDRSTRLEN], far6[INET6_ADDRSTRLEN];
+	char peer_ll[INET6_ADDRSTRLEN], many_ll[INET6_ADDRSTRLEN]; /* of the link; a group of it */
+	uint8_t out_mac[6], peer_mac[6];
+	uint32_t mark;
+	uint8_t hops; /* of what is sent; 0: as the host has it */
+};
+
 /* What an attempt knows. Travels to the confined process in an environment variable. */
 struct env {
 	enum protection prot;
+	struct place at;
 	uint32_t in_index, out_index;
 	uint16_t port;		    /* destination port of connections: marks a SYN */
 	uint8_t magic[MAGIC_LEN];   /* payload: marks everything else */
@@ -89,9 +110,14 @@ enum attempt_flags {
 	HOST = 256,   /* by the host itself, or whoever is not confined: only a fence is for that */
 	AT_IN = 512,  /* the leak is what arrives behind in0 */
 	TELLS = 1024, /* ARP or neighbour discovery that tells of a fenced address */
-	NEEDS_TC = 2048,    /* passes no rule of nftables */
-	PAST_RULES = 4096,  /* passes nftables and traffic control */
-	PAST_LIBRARY = 128, /* no program that opens its sockets by libifpin does it by accident */
+	NEEDS_TC = 2048,     /* passes no rule of nftables */
+	PAST_RULES = 4096,   /* passes nftables and traffic control */
+	EACH_DEVICE = 8192,  /* names the other device: on a host, one for each of them */
+	BY_OUT4 = 16384,     /* names it by its IPv4 address */
+	WHOLE_FRAME = 32768, /* writes an Ethernet header */
+	BY_MARK = 65536,     /* one for each mark that the host's rules know */
+	NEEDS_RUN = 131072,  /* by who has privileges; a pin of `ifpin attach` takes none away */
+	PAST_LIBRARY = 128,  /* no program that opens its sockets by libifpin does it by accident */
 };
 
 struct attempt {
@@ -99,6 +125,7 @@ struct attempt {
 	int (*fn)(const struct env *e, int arg);
 	int arg;
 	unsigned int flags;
+	const char *not_here; /* why not on a host as it is, or NULL */
 };
 
 enum outcome {
@@ -109,7 +136,14 @@ enum outcome {
 	OUT_UNAVAILABLE,
 	OUT_OF_REACH,
 	OUT_NOT_APPLICABLE,
+	OUT_NOT_TRIED,
 	OUT_COUNT
+};
+
+/* The first counted frame, as it was on the wire; a long one without its end. */
+struct evidence {
+	size_t len, kept;
+	uint8_t bytes[192];
 };
 
 struct result {
@@ -118,6 +152,7 @@ struct result {
 	int err;
 	enum outcome outcome;
 	const char *lacking; /* what would hold it, where it is not held; static */
+	struct evidence first;
 };
 
 /* ---- battery.c ---- */
@@ -134,6 +169,11 @@ struct target {
 	socklen_t len;
 };
 
+/* A socket that nothing protects, whose packets go as far as the place has it. Return: descriptor;
+ * -errno. */
+int ifp_open(const struct env *e, int family, int type, int proto);
+/* Lets a socket's packets go as far as the place has it. Return: 0; -errno. */
+int ifp_limit_hops(const struct env *e, int fd, int family);
 /* A socket under the protection that is to be tried. Return: descriptor; -errno. */
 int ifp_sock(const struct env *e, int family, int type, int proto);
 /* Ties a socket by the protection, or closes it. mapped: an IPv6 socket that will talk IPv4. */
@@ -147,6 +187,8 @@ int ifp_sendto(const struct env *e, int fd, const void *buf, size_t len, int fla
 /* The device as libifpin has it. */
 struct ifpin_device ifp_device(const char *name);
 struct target ifp_target(const char *addr, uint16_t port, uint32_t scope);
+/* An IPv4 address as an IPv6 socket has it. */
+struct target ifp_target_mapped(const char *addr4, uint16_t port);
 /* Sends the marked payload. Return: 0; -errno. */
 int ifp_send(const struct env *e, int fd, const struct target *t);
 /* Sends the marked payload with one control message. Return: 0; -errno. */
@@ -165,6 +207,34 @@ extern const struct attempt ifp_battery_route[], ifp_battery_pktinfo[], ifp_batt
 	ifp_battery_join[], ifp_battery_packet[], ifp_battery_reflect[], ifp_battery_escape[],
 	ifp_battery_host[], ifp_battery_host_net[];
 
+/* ---- pcapng.c: everything that was captured, as a file for Wireshark ---- */
+enum side { SIDE_OUT, SIDE_IN, SIDE_COUNT };
+
+/* What a capture socket received. The kernel keeps a VLAN tag apart from the bytes. */
+struct captured {
+	const uint8_t *bytes;
+	size_t len;
+	uint32_t ifindex;
+	bool own; /* sent by the namespace itself */
+	bool tagged;
+	uint16_t tpid, tci;
+	struct timespec at;
+};
+
+struct pcapng;
+
+/* The frame with its tag. Return: bytes written, at most room; the length of all in ret_len. */
+size_t ifp_captured_wire(const struct captured *c, uint8_t *buf, size_t room, size_t *ret_len);
+/* Return: 0; errno of open, write. */
+int ifp_pcapng_open(const char *path, struct pcapng **ret, struct ifpin_error *err);
+/* socket: of the namespace that c was captured in. Return: 0; -ENFILE: too many devices; errno of
+ * write, ioctl. */
+int ifp_pcapng_frame(struct pcapng *f, enum side side, int socket, const struct captured *c,
+	const char *comment);
+/* With what the capture lost on each side. path: for the error. Return: 0; errno of write. */
+int ifp_pcapng_close(struct pcapng **f, const unsigned int lost[SIDE_COUNT], const char *path,
+	struct ifpin_error *err);
+
 /* ---- lab.c ---- */
 struct lab {
 	int ns_host, ns_in, ns_out;
@@ -173,13 +243,16 @@ struct lab {
 	int capture_in; /* and at the one behind in0 */
 	pid_t giver, poor;
 	int giver_fd;
-	int loose_fd; /* a UDP socket of the host that nothing protects */
-	bool mptcp;   /* an endpoint on out0 for further subflows is set */
+	int loose_fd;	     /* a UDP socket of the host that nothing protects */
+	bool mptcp;	     /* an endpoint on out0 for further subflows is set */
+	struct pcapng *file; /* where all captured frames go, or NULL */
 };
 
 /* Makes the chassis; the caller is in the host's namespace then. Return: 0; -errno. */
 int ifp_lab_make(struct lab *ret, struct ifpin_error *err);
 void ifp_lab_end(struct lab *lab);
+/* The laboratory, as attempts see it. */
+extern const struct place ifp_lab_place;
 /* A multipath TCP server behind in0. Return: descriptor of the listener; -errno. */
 int ifp_lab_serve(const struct lab *lab, uint16_t port);
 /* A look-up by the laboratory itself, whose probe follows that of an attempt. */
@@ -187,22 +260,60 @@ int ifp_lab_probe(void);
 /* A join by the laboratory itself, whose report follows those of an attempt. */
 int ifp_lab_join(const struct lab *lab, const uint8_t g4[4], const uint8_t g6[16], bool six);
 
+/* The processes that attempts look for outside, and the socket that nothing protects; all are in
+ * lab. Return: 0; -errno. */
+int ifp_lab_helpers(struct lab *lab, struct ifpin_error *err);
+
+/* ---- prove.c ---- */
+struct ifp_run_args {
+	const char *argv[IFPIN_PROVE_MAX_WITH + 10];
+	char self[32];
+};
+/*
+ * `ifpin run` with the options that are asked for, and a command behind it. The command is
+ * ourselves by an open descriptor: the path may be in a folder that --isolate hides.
+ */
+void ifp_run_args(const struct ifpin_prove_opts *opts, const char *device,
+	const char *const *command, struct ifp_run_args *ret);
+/* An option that ifpin run refuses would make all attempts look alike; it says itself what is
+ * wrong. Return: 0; -errno. */
+int ifp_try_options(
+	const struct ifpin_prove_opts *opts, const char *device, struct ifpin_error *err);
+/* What would have to be there for an attempt to be held, and is not here; NULL: nothing. */
+const char *ifp_lacking(const struct attempt *a, enum protection prot);
+
+/* ---- here.c: the same battery on a host as it is ---- */
+struct proof;
+int ifp_prove_here(
+	const struct ifpin_prove_opts *opts, struct proof *p, FILE *out, struct ifpin_error *err);
+
 /* ---- capture.c ---- */
-/* Counts marked frames until the sentinel has come. Return: 0; -ETIMEDOUT; -errno. */
+/* Counts marked frames until the sentinel has come, and keeps the first. Return: 0; -ETIMEDOUT;
+ * -errno. */
 int ifp_capture_count(
 	const struct lab *lab, const struct env *e, const struct attempt *a, struct result *ret);
+/* Frames that found no room in a capture socket since it was opened. To be asked once. Return: 0;
+ * errno of getsockopt. */
+int ifp_capture_lost(const struct lab *lab, unsigned int ret[SIDE_COUNT]);
 
-/* ---- report.c ---- */
+/* ---- names.c ---- */
+extern const char *const ifp_protection_names[PROT_COUNT];
+extern const char *const ifp_outcome_names[OUT_COUNT];
+
+/* ---- prove.c ---- */
 struct proof {
+	const struct ifpin_prove_opts *opts;
 	size_t n;
 	const struct attempt **attempts;
 	struct result (*results)[PROT_COUNT];
+	time_t began;
 	double seconds;
 	struct ifpin_error no_fence; /* why none could be put up, or code 0 */
+	struct here *here;	     /* where it was on a host as it is; else NULL */
 };
-extern const char *const ifp_protection_names[PROT_COUNT];
-void ifp_report_table(const struct proof *p, FILE *out, bool colour);
-int ifp_report_json(const struct proof *p, const char *path, struct ifpin_error *err);
-int ifp_report_junit(const struct proof *p, const char *path, struct ifpin_error *err);
-/* Return: number of attempts that leaked under ifpin or are broken. */
-unsigned int ifp_report_failures(const struct proof *p);
+/* Whether programs can be put into traffic control with links (tcx). */
+bool ifp_has_tcx(void);
+/* What a column is called; NULL: it is not shown, for nothing was tried so. */
+const char *ifp_column(const struct proof *p, enum protection k);
+/* ---- report.c ---- */
+void ifp_report_cell(FILE *out, const struct result *r, bool colour);

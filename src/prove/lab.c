@@ -27,6 +27,28 @@
 
 #define MARK_TABLE 77
 
+const struct place ifp_lab_place = {
+	.in = LAB_IN,
+	.out = LAB_OUT,
+	.in4 = LAB_IN4,
+	.out4 = LAB_OUT4,
+	.peer_in4 = LAB_PEER_IN4,
+	.peer4 = LAB_PEER4,
+	.far4 = LAB_FAR4,
+	.marked4 = LAB_MARKED4,
+	.broadcast4 = "10.0.2.255",
+	.many4 = "239.9.9.9",
+	.in6 = LAB_IN6,
+	.peer_in6 = LAB_PEER_IN6,
+	.peer6 = LAB_PEER6,
+	.far6 = LAB_FAR6,
+	.peer_ll = LAB_PEER_LL,
+	.many_ll = "ff02::1",
+	.out_mac = {2, 0, 0, 0, 2, 1},
+	.peer_mac = {2, 0, 0, 0, 2, 2},
+	.mark = LAB_MARK,
+};
+
 static struct nlmsghdr *request(char *buf, uint16_t type, uint16_t flags, void *body, size_t len)
 {
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
@@ -292,16 +314,26 @@ static int open_capture(const struct lab *lab, int ns)
 	struct sockaddr_ll ll = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL)};
 	struct timeval tv = {.tv_sec = 5};
 	_cleanup_close_ int fd = -1;
-	int size = 8 << 20;
+	int size = 8 << 20, on = 1;
 
 	if (setns(ns, CLONE_NEWNET))
 		return -errno;
 	fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) ||
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) ||
+		setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on)) ||
+		setsockopt(fd, SOL_PACKET, PACKET_AUXDATA, &on, sizeof(on)) ||
 		bind(fd, (struct sockaddr *)&ll, sizeof(ll)) || setns(lab->ns_host, CLONE_NEWNET))
 		return -errno;
 	return ifp_take_fd(&fd);
+}
+
+/* With the laboratory, which may have ended before it could be asked for that. */
+static void die_with(pid_t parent)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(1);
 }
 
 /* Hands its UDP socket to whoever asks. Its own namespace is the peer's. */
@@ -310,8 +342,7 @@ static void give(int listener, int fd, int ns)
 	char byte = 0;
 	struct iovec iov = {.iov_base = &byte, .iov_len = 1};
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (setns(ns, CLONE_NEWNET))
+	if (ns >= 0 && setns(ns, CLONE_NEWNET))
 		_exit(1);
 	for (;;) {
 		uint8_t control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8))) = {};
@@ -338,6 +369,7 @@ static int start_giver(struct lab *lab)
 	_cleanup_close_ int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	_cleanup_close_ int go_rd = -1, go_wr = -1;
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	pid_t parent = getpid();
 	int n, go[2];
 	char byte = 0;
 
@@ -350,6 +382,7 @@ static int start_giver(struct lab *lab)
 	if (lab->giver < 0)
 		return -errno;
 	if (!lab->giver) {
+		die_with(parent);
 		/* The name of the listener has our pid in it: wait until it listens. */
 		if (read(go_rd, &byte, 1) != 1)
 			_exit(1);
@@ -366,6 +399,7 @@ static int start_giver(struct lab *lab)
 /* Somebody like an ordinary user's shell, or a container's init. */
 static int start_poor(struct lab *lab)
 {
+	pid_t parent = getpid();
 	char byte;
 	int ready[2];
 
@@ -373,11 +407,10 @@ static int start_poor(struct lab *lab)
 		return -errno;
 	lab->poor = fork();
 	if (!lab->poor) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (setresgid(65534, 65534, 65534) || setresuid(65534, 65534, 65534))
 			_exit(1);
 		/* A change of the user takes both away; a shell has them from its exec. */
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		die_with(parent);
 		prctl(PR_SET_DUMPABLE, 1);
 		close(ready[1]);
 		for (;;)
@@ -389,6 +422,18 @@ static int start_poor(struct lab *lab)
 		lab->poor = -1;
 	close(ready[0]);
 	return lab->poor < 0 ? -EAGAIN : 0;
+}
+
+int ifp_lab_helpers(struct lab *lab, struct ifpin_error *err)
+{
+	int r;
+
+	lab->loose_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	r = lab->loose_fd < 0 ? -errno : start_giver(lab);
+	if (r)
+		return ifp_fail_errno(err, r, "cannot start the process that hands out sockets");
+	r = start_poor(lab);
+	return r ? ifp_fail_errno(err, r, "cannot start a process without capabilities") : 0;
 }
 
 int ifp_lab_make(struct lab *ret, struct ifpin_error *err)
@@ -417,13 +462,9 @@ int ifp_lab_make(struct lab *ret, struct ifpin_error *err)
 	if (lab.capture < 0 || lab.capture_in < 0)
 		return ifp_fail_errno(err, lab.capture < 0 ? lab.capture : lab.capture_in,
 			"cannot capture at the far end");
-	lab.loose_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	r = lab.loose_fd < 0 ? -errno : start_giver(&lab);
+	r = ifp_lab_helpers(&lab, err);
 	if (r)
-		return ifp_fail_errno(err, r, "cannot start the process that hands out sockets");
-	r = start_poor(&lab);
-	if (r)
-		return ifp_fail_errno(err, r, "cannot start a process without capabilities");
+		return r;
 	r = add_probed(lab.out_index);
 	if (r)
 		return ifp_fail_errno(err, r, "cannot add routes to the laboratory");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include "internal.h"
+#include "here.h"
+#include "report.h"
 
 #include "confine/lsm.h"
 #include "confine/scope.h"
@@ -16,7 +17,6 @@
 #include <time.h>
 
 #define NOTHING_RAN 125
-#define MAX_ARGS (IFPIN_PROVE_MAX_WITH + 9)
 
 static double now(void)
 {
@@ -32,6 +32,7 @@ static int fresh_env(
 {
 	struct env e = {
 		.prot = prot,
+		.at = ifp_lab_place,
 		.in_index = lab->in_index,
 		.out_index = lab->out_index,
 		.port = (uint16_t)(20000 + serial % 40000),
@@ -62,17 +63,8 @@ static void be_quiet(void)
 	dup2(null, STDOUT_FILENO);
 }
 
-struct args {
-	const char *argv[MAX_ARGS + 1];
-	char self[32];
-};
-
-/*
- * `ifpin run` with the options that are asked for, and a command behind it. The command is
- * ourselves by an open descriptor: the path may be in a folder that --isolate hides.
- */
-static void run_args(
-	const struct ifpin_prove_opts *opts, const char *const *command, struct args *ret)
+void ifp_run_args(const struct ifpin_prove_opts *opts, const char *device,
+	const char *const *command, struct ifp_run_args *ret)
 {
 	size_t n = 0;
 
@@ -81,7 +73,7 @@ static void run_args(
 	ret->argv[n++] = "--dns=system";
 	for (size_t i = 0; i < opts->n_with; i++)
 		ret->argv[n++] = opts->with[i];
-	ret->argv[n++] = LAB_IN;
+	ret->argv[n++] = device;
 	ret->argv[n++] = "--";
 	snprintf(ret->self, sizeof(ret->self), "/proc/self/fd/%d", open(opts->self, O_RDONLY));
 	ret->argv[n++] = ret->self;
@@ -90,9 +82,8 @@ static void run_args(
 	ret->argv[n] = NULL;
 }
 
-/* An option that ifpin run refuses would make all attempts look alike; it says itself what is
- * wrong. */
-static int try_options(const struct ifpin_prove_opts *opts, struct ifpin_error *err)
+int ifp_try_options(
+	const struct ifpin_prove_opts *opts, const char *device, struct ifpin_error *err)
 {
 	int status;
 	pid_t pid = opts->n_with ? fork() : 0;
@@ -100,9 +91,9 @@ static int try_options(const struct ifpin_prove_opts *opts, struct ifpin_error *
 	if (!opts->n_with)
 		return 0;
 	if (!pid) {
-		struct args args;
+		struct ifp_run_args args;
 
-		run_args(opts, (const char *const[]){"--version", NULL}, &args);
+		ifp_run_args(opts, device, (const char *const[]){"--version", NULL}, &args);
 		if (!freopen("/dev/null", "w", stdout))
 			_exit(NOTHING_RAN);
 		execv(opts->self, (char *const *)args.argv);
@@ -120,9 +111,10 @@ static int try_options(const struct ifpin_prove_opts *opts, struct ifpin_error *
 static void make_attempt(
 	const struct ifpin_prove_opts *opts, const struct attempt *a, struct env *e, int loose_fd)
 {
-	struct args args;
+	struct ifp_run_args args;
 
-	run_args(opts, (const char *const[]){"prove", "--attempt", a->name, NULL}, &args);
+	ifp_run_args(
+		opts, LAB_IN, (const char *const[]){"prove", "--attempt", a->name, NULL}, &args);
 	be_quiet();
 	fcntl(e->report_fd, F_SETFD, 0);
 	if (a->flags & INHERITS) {
@@ -137,17 +129,16 @@ static void make_attempt(
 	_exit(NOTHING_RAN);
 }
 
-static bool has_tcx(void)
+bool ifp_has_tcx(void)
 {
 	uint32_t n = 0;
 
 	return !bpf_prog_query(1, 47 /* BPF_TCX_EGRESS */, 0, NULL, NULL, &n);
 }
 
-/* What would have to be there for an attempt to be held, and is not here. */
-static const char *lacking(const struct attempt *a, enum protection prot)
+const char *ifp_lacking(const struct attempt *a, enum protection prot)
 {
-	if (prot == PROT_FENCE && (a->flags & NEEDS_TC) && !has_tcx())
+	if (prot == PROT_FENCE && (a->flags & NEEDS_TC) && !ifp_has_tcx())
 		return "a place for programs in traffic control (tcx), Linux 6.6";
 	if (prot == PROT_FENCE && (a->flags & PAST_RULES))
 		return "a rule that AF_XDP passes, and there is none";
@@ -171,7 +162,7 @@ static enum outcome judge(
 	if (prot == PROT_FENCE && r->frames && !r->fenced && !(a->flags & HOST))
 		return OUT_OF_REACH;
 	if (r->frames)
-		return lacking(a, prot) ? OUT_NOT_HELD : OUT_LEAKED;
+		return ifp_lacking(a, prot) ? OUT_NOT_HELD : OUT_LEAKED;
 	if (prot == PROT_NONE)
 		return r->err == EPROTONOSUPPORT || r->err == EAFNOSUPPORT || r->err == ENOSYS
 			       ? OUT_UNAVAILABLE
@@ -227,7 +218,7 @@ static int one(const struct ifpin_prove_opts *opts, const struct lab *lab, const
 	if (r)
 		return r;
 	ret->outcome = judge(a, prot, ret, made);
-	ret->lacking = ret->outcome == OUT_NOT_HELD ? lacking(a, prot) : NULL;
+	ret->lacking = ret->outcome == OUT_NOT_HELD ? ifp_lacking(a, prot) : NULL;
 	return 0;
 }
 
@@ -311,6 +302,26 @@ static int prove_fence(const struct ifpin_prove_opts *opts, const struct lab *la
 	return r;
 }
 
+/* What was captured is whole, or it proves nothing. */
+static int end_capture(
+	const struct ifpin_prove_opts *opts, struct lab *lab, int r, struct ifpin_error *err)
+{
+	unsigned int lost[SIDE_COUNT] = {};
+	int q = ifp_capture_lost(lab, lost);
+	int closed = ifp_pcapng_close(&lab->file, lost, opts->pcapng, r ? NULL : err);
+
+	if (r)
+		return r;
+	if (q)
+		return ifp_fail_errno(err, q, "cannot ask what the capture lost");
+	if (lost[SIDE_OUT] + lost[SIDE_IN])
+		return ifp_fail(err, -ENOBUFS,
+			"the capture lost %u frames, so nothing is proved (try again with less "
+			"load)",
+			lost[SIDE_OUT] + lost[SIDE_IN]);
+	return closed;
+}
+
 static int prove_all(const struct ifpin_prove_opts *opts, struct proof *p, struct ifpin_error *err)
 {
 	struct lab lab;
@@ -318,20 +329,48 @@ static int prove_all(const struct ifpin_prove_opts *opts, struct proof *p, struc
 
 	if (r)
 		return r;
-	r = try_options(opts, err);
+	r = ifp_try_options(opts, LAB_IN, err);
+	if (!r && opts->pcapng)
+		r = ifp_pcapng_open(opts->pcapng, &lab.file, err);
 	for (size_t i = 0; i < p->n && !r; i++)
 		for (int k = 0; k < PROT_FENCE && !r; k++)
 			r = prove_under(opts, &lab, p, i, (enum protection)k, err);
 	if (!r)
 		r = prove_fence(opts, &lab, p, err);
+	r = end_capture(opts, &lab, r, err);
 	ifp_lab_end(&lab);
 	return r;
 }
 
+static int prove_and_report(const struct ifpin_prove_opts *opts, struct proof *p, FILE *out,
+	const struct report *old, struct ifpin_error *err)
+{
+	double start = now();
+	int r;
+
+	choose(opts->only, p->attempts);
+	p->began = time(NULL);
+	r = opts->here ? ifp_prove_here(opts, p, out, err) : prove_all(opts, p, err);
+	p->seconds = now() - start;
+	return r ?: ifp_report_write(p, out, old, err);
+}
+
+/* What was proved elsewhere is nothing to compare with. */
+static int load_old(
+	const struct ifpin_prove_opts *opts, struct report *ret, struct ifpin_error *err)
+{
+	int r = ifp_report_load(opts->compare, ret, err);
+
+	if (r || ret->here == !!opts->here)
+		return r;
+	return ifp_fail(err, -EINVAL, "%s is a report of %s, which this is not", opts->compare,
+		ret->here ? "a host as it is (--here)" : "the laboratory");
+}
+
 int ifpin_prove_run(const struct ifpin_prove_opts *opts, FILE *out, struct ifpin_error *ret_error)
 {
-	struct proof p = {.n = choose(opts->only, NULL)};
-	double start = now();
+	_cleanup_(ifp_report_free) struct report old = {};
+	struct proof p = {.opts = opts, .n = choose(opts->only, NULL)};
 	int r;
 
 	if (opts->size != sizeof(*opts))
@@ -342,22 +381,21 @@ int ifpin_prove_run(const struct ifpin_prove_opts *opts, FILE *out, struct ifpin
 	if (!p.n)
 		return ifp_fail(ret_error, -ENOENT, "no attempt and no class \"%s\" (see --list)",
 			opts->only);
+	if (opts->here && (opts->html || opts->pcapng))
+		return ifp_fail(ret_error, -EINVAL,
+			"a page and captured frames are of the laboratory, not of this host");
+	r = opts->compare ? load_old(opts, &old, ret_error) : 0;
+	if (r)
+		return r;
 	p.attempts = calloc(p.n, sizeof(*p.attempts));
 	p.results = calloc(p.n, sizeof(*p.results));
-	r = p.attempts && p.results ? 0 : ifp_fail(ret_error, -ENOMEM, "out of memory");
-	if (!r) {
-		choose(opts->only, p.attempts);
-		r = prove_all(opts, &p, ret_error);
-	}
-	p.seconds = now() - start;
-	if (!r)
-		ifp_report_table(&p, out, opts->colour);
-	if (!r && opts->json)
-		r = ifp_report_json(&p, opts->json, ret_error);
-	if (!r && opts->junit)
-		r = ifp_report_junit(&p, opts->junit, ret_error);
-	if (!r)
-		r = ifp_report_failures(&p) ? 1 : 0;
+	if (p.attempts && p.results)
+		r = prove_and_report(opts, &p, out, opts->compare ? &old : NULL, ret_error);
+	else
+		r = ifp_fail(ret_error, -ENOMEM, "out of memory");
+	if (p.here)
+		ifp_here_free(p.here);
+	free(p.here);
 	free(p.attempts);
 	free(p.results);
 	return r;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include "internal.h"
+#include "here.h"
+#include "report.h"
 
 #include "confine/lsm.h"
 #include "confine/scope.h"
@@ -7,25 +8,64 @@
 #include <errno.h>
 #include <json-c/json.h>
 #include <string.h>
-#include <sys/utsname.h>
 
-const char *const ifp_protection_names[PROT_COUNT] = {
-	"none", "bind", "SO_BINDTODEVICE", "libifpin", "ifpin run", "fence"};
-static const char *const words[] = {
-	"held", "leaked", "not held", "broken", "unavailable", "out of reach", "n/a"};
-
-static void cell(FILE *out, const struct result *r, bool colour)
+const char *ifp_report_why(
+	const struct proof *p, size_t i, enum protection k, char *ret, size_t size)
 {
-	static const char *const colours[] = {
-		"\033[32m", "\033[31m", "\033[33m", "\033[35m", "\033[90m", "\033[90m", "\033[90m"};
+	const struct result *r = &p->results[i][k];
+
+	*ret = 0;
+	switch (r->outcome) {
+	case OUT_NOT_HELD:
+		snprintf(ret, size, "to hold it takes %s", r->lacking);
+		break;
+	case OUT_BROKEN:
+		if (k == PROT_NONE)
+			snprintf(ret, size, "no frame arrived without protection: %s",
+				r->err ? strerror(r->err) : "the attempt shows nothing here");
+		else
+			snprintf(ret, size, "the attempt was not made: it ended with status %d",
+				r->err);
+		break;
+	case OUT_UNAVAILABLE:
+		if (k == PROT_FENCE && p->no_fence.code)
+			snprintf(ret, size, "no fence could be put up: %s", p->no_fence.text);
+		else
+			snprintf(ret, size, "the kernel has not what it takes: %s",
+				strerror(r->err));
+		break;
+	case OUT_OF_REACH:
+		snprintf(ret, size, "%s",
+			k == PROT_FENCE ? "the frame has no address of the fence"
+					: "no program that opens its sockets by libifpin does "
+					  "this by accident");
+		break;
+	case OUT_NOT_APPLICABLE:
+		snprintf(ret, size,
+			"the host does it by itself, or a program that is not held: "
+			"only a fence is for that");
+		break;
+	case OUT_NOT_TRIED:
+		snprintf(ret, size, "%s", r->lacking);
+		break;
+	default:
+		break;
+	}
+	return ret;
+}
+
+void ifp_report_cell(FILE *out, const struct result *r, bool colour)
+{
+	static const char *const colours[] = {"\033[32m", "\033[31m", "\033[33m", "\033[35m",
+		"\033[90m", "\033[90m", "\033[90m", "\033[90m"};
 	char text[32];
 
 	if (r->outcome == OUT_LEAKED || r->outcome == OUT_NOT_HELD)
 		snprintf(text, sizeof(text), "%s %u",
 			r->outcome == OUT_LEAKED ? "LEAK" : "not held", r->frames);
 	else
-		snprintf(
-			text, sizeof(text), "%s", r->outcome == OUT_HELD ? "." : words[r->outcome]);
+		snprintf(text, sizeof(text), "%s",
+			r->outcome == OUT_HELD ? "." : ifp_outcome_names[r->outcome]);
 	fprintf(out, "%s%-16s%s", colour ? colours[r->outcome] : "", text, colour ? "\033[0m" : "");
 }
 
@@ -42,7 +82,7 @@ static void totals(const struct proof *p, FILE *out)
 			fprintf(out, ", %u of them cannot be held on this kernel", n[OUT_NOT_HELD]);
 		for (int o = OUT_BROKEN; o < OUT_NOT_APPLICABLE; o++)
 			if (n[o])
-				fprintf(out, ", %u %s", n[o], words[o]);
+				fprintf(out, ", %u %s", n[o], ifp_outcome_names[o]);
 		fputc('\n', out);
 	}
 }
@@ -62,7 +102,7 @@ static void leaks_of_bindtodevice(const struct proof *p, FILE *out)
 	}
 }
 
-void ifp_report_table(const struct proof *p, FILE *out, bool colour)
+static void table(const struct proof *p, FILE *out, bool colour)
 {
 	struct utsname u;
 
@@ -73,7 +113,7 @@ void ifp_report_table(const struct proof *p, FILE *out, bool colour)
 	for (size_t i = 0; i < p->n; i++) {
 		fprintf(out, "%-10s %-26s", p->attempts[i]->class, p->attempts[i]->name);
 		for (int k = 0; k < PROT_SHOWN; k++)
-			cell(out, &p->results[i][k], colour);
+			ifp_report_cell(out, &p->results[i][k], colour);
 		fputc('\n', out);
 	}
 	fputs("\n\".\": no frame; LEAK, not held: frames that arrived at the far end of the other device;\n"
@@ -101,50 +141,6 @@ void ifp_report_table(const struct proof *p, FILE *out, bool colour)
 			p->seconds);
 }
 
-static json_object *results_of(const struct proof *p, size_t i)
-{
-	json_object *all = json_object_new_object();
-
-	for (int k = 0; k < PROT_SHOWN; k++) {
-		const struct result *r = &p->results[i][k];
-		json_object *o = json_object_new_object();
-
-		json_object_object_add(o, "outcome", json_object_new_string(words[r->outcome]));
-		json_object_object_add(o, "frames", json_object_new_int((int)r->frames));
-		json_object_object_add(o, "errno", json_object_new_int(r->err));
-		json_object_object_add(all, ifp_protection_names[k], o);
-	}
-	return all;
-}
-
-int ifp_report_json(const struct proof *p, const char *path, struct ifpin_error *err)
-{
-	json_object *root = json_object_new_object(), *list = json_object_new_array();
-	struct utsname u = {};
-	int r;
-
-	uname(&u);
-	json_object_object_add(root, "kernel", json_object_new_string(u.release));
-	json_object_object_add(root, "seconds", json_object_new_double(p->seconds));
-	json_object_object_add(root, "failures", json_object_new_int((int)ifp_report_failures(p)));
-	for (size_t i = 0; i < p->n; i++) {
-		json_object *o = json_object_new_object();
-
-		json_object_object_add(o, "name", json_object_new_string(p->attempts[i]->name));
-		json_object_object_add(o, "class", json_object_new_string(p->attempts[i]->class));
-		json_object_object_add(
-			o, "sentence", json_object_new_string(p->attempts[i]->sentence));
-		json_object_object_add(
-			o, "rests_on", json_object_new_string(p->attempts[i]->rests_on));
-		json_object_object_add(o, "results", results_of(p, i));
-		json_object_array_add(list, o);
-	}
-	json_object_object_add(root, "attempts", list);
-	r = json_object_to_file_ext(path, root, JSON_C_TO_STRING_PRETTY) ? -errno : 0;
-	json_object_put(root);
-	return r ? ifp_fail_errno(err, r, "cannot write %s", path) : 0;
-}
-
 static bool failed(const struct result r[PROT_COUNT])
 {
 	static const enum protection ours[] = {PROT_LIBIFPIN, PROT_IFPIN, PROT_FENCE};
@@ -164,10 +160,20 @@ unsigned int ifp_report_failures(const struct proof *p)
 	return n;
 }
 
-/* Names, classes and reasons are ours and hold no character that XML would want escaped. */
-int ifp_report_junit(const struct proof *p, const char *path, struct ifpin_error *err)
+int ifp_report_close(FILE *f, const char *path, struct ifpin_error *err)
 {
-	_cleanup_fclose_ FILE *f = fopen(path, "we");
+	bool failed_before = ferror(f);
+
+	errno = 0;
+	if (!fclose(f) && !failed_before)
+		return 0;
+	return ifp_fail_errno(err, errno ? -errno : -EIO, "cannot write %s", path);
+}
+
+/* Names, classes and reasons are ours and hold no character that XML would want escaped. */
+static int junit(const struct proof *p, const char *path, struct ifpin_error *err)
+{
+	FILE *f = fopen(path, "we");
 
 	if (!f)
 		return ifp_fail_errno(err, -errno, "cannot write %s", path);
@@ -177,17 +183,75 @@ int ifp_report_junit(const struct proof *p, const char *path, struct ifpin_error
 		p->n, ifp_report_failures(p), p->seconds);
 	for (size_t i = 0; i < p->n; i++) {
 		bool host = p->attempts[i]->flags & HOST;
-		const struct result *r = &p->results[i][host ? PROT_FENCE : PROT_IFPIN];
+		const struct result *x = &p->results[i][host ? PROT_FENCE : PROT_IFPIN];
 
 		fprintf(f, "  <testcase classname=\"%s\" name=\"%s\">", p->attempts[i]->class,
 			p->attempts[i]->name);
 		if (failed(p->results[i]))
-			fprintf(f, "<failure message=\"%s, %u frames\"/>", words[r->outcome],
-				r->frames);
-		else if (r->outcome != OUT_HELD)
-			fprintf(f, "<skipped message=\"%s\"/>", words[r->outcome]);
+			fprintf(f, "<failure message=\"%s, %u frames\"/>",
+				ifp_outcome_names[x->outcome], x->frames);
+		else if (x->outcome != OUT_HELD)
+			fprintf(f, "<skipped message=\"%s\"/>", ifp_outcome_names[x->outcome]);
 		fputs("</testcase>\n", f);
 	}
 	fputs("</testsuite>\n", f);
-	return ferror(f) ? ifp_fail(err, -EIO, "cannot write %s", path) : 0;
+	return ifp_report_close(f, path, err);
+}
+
+static int write_json(const struct proof *p, const struct facts *facts, const struct report *old,
+	const struct changes *changes, struct ifpin_error *err)
+{
+	json_object *root = ifp_report_object(p, facts);
+	int r;
+
+	if (!root)
+		return ifp_fail(err, -ENOMEM, "out of memory");
+	if (old)
+		json_object_object_add(
+			root, "compared", ifp_changes_object(changes, old, p->opts->compare));
+	r = ifp_report_json(root, p->opts->json, err);
+	json_object_put(root);
+	return r;
+}
+
+/* The new report is compared as others will read it. */
+static int compare(const struct proof *p, const struct facts *facts, const struct report *old,
+	struct changes *ret, struct report *ret_new, struct ifpin_error *err)
+{
+	json_object *root = ifp_report_object(p, facts);
+	int r = root ? ifp_report_read(root, "this proof", ret_new, err)
+		     : ifp_fail(err, -ENOMEM, "out of memory");
+
+	json_object_put(root);
+	if (!r && ifp_report_compare(old, ret_new, p->opts->only, ret))
+		r = ifp_fail(err, -ENOMEM, "out of memory");
+	return r;
+}
+
+int ifp_report_write(
+	const struct proof *p, FILE *out, const struct report *old, struct ifpin_error *err)
+{
+	_cleanup_(ifp_changes_free) struct changes changes = {};
+	_cleanup_(ifp_report_free) struct report new = {};
+	const struct ifpin_prove_opts *o = p->opts;
+	struct facts facts;
+	int r;
+
+	ifp_facts(p, &facts);
+	if (p->here)
+		ifp_here_table(p, out, o->colour);
+	else
+		table(p, out, o->colour);
+	r = old ? compare(p, &facts, old, &changes, &new, err) : 0;
+	if (!r && old)
+		ifp_changes_text(&changes, old, o->compare, out);
+	if (!r && o->json)
+		r = write_json(p, &facts, old, &changes, err);
+	if (!r && o->junit)
+		r = junit(p, o->junit, err);
+	if (!r && o->html)
+		r = ifp_report_html(p, &facts, o->html, err);
+	if (r)
+		return r;
+	return ifp_report_failures(p) || ifp_changes_regressions(&changes) ? 1 : 0;
 }

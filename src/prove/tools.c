@@ -28,6 +28,14 @@ struct target ifp_target(const char *addr, uint16_t port, uint32_t scope)
 	return t;
 }
 
+struct target ifp_target_mapped(const char *addr4, uint16_t port)
+{
+	char text[INET6_ADDRSTRLEN];
+
+	snprintf(text, sizeof(text), "::ffff:%s", addr4);
+	return ifp_target(text, port, 0);
+}
+
 struct ifpin_device ifp_device(const char *name)
 {
 	struct ifpin_device dev = {};
@@ -36,25 +44,54 @@ struct ifpin_device ifp_device(const char *name)
 	return dev;
 }
 
+/* Of raw IPv6 sockets the kernel takes none for IPv4, which they cannot send. */
+int ifp_limit_hops(const struct env *e, int fd, int family)
+{
+	int hops = e->at.hops, type = 0;
+	socklen_t len = sizeof(type);
+
+	if (!hops)
+		return 0;
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len))
+		return -errno;
+	if ((family == AF_INET || type != SOCK_RAW) &&
+		setsockopt(fd, IPPROTO_IP, IP_TTL, &hops, sizeof(hops)))
+		return -errno;
+	return family == AF_INET6 &&
+			       setsockopt(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, &hops, sizeof(hops))
+		       ? -errno
+		       : 0;
+}
+
+int ifp_open(const struct env *e, int family, int type, int proto)
+{
+	_cleanup_close_ int fd = socket(family, type | SOCK_CLOEXEC, proto);
+	int r = fd < 0 ? -errno : ifp_limit_hops(e, fd, family);
+
+	return r ?: ifp_take_fd(&fd);
+}
+
 int ifp_protect(const struct env *e, int *fd, int family, bool mapped)
 {
 	struct ifpin_device in;
 	struct target t;
-	int r = 0;
+	int r = ifp_limit_hops(e, *fd, family);
 
+	if (r)
+		return r;
 	switch (e->prot) {
 	case PROT_BIND:
 	case PROT_FENCE:
-		t = family == AF_INET ? ifp_target(LAB_IN4, 0, 0)
-		    : mapped	      ? ifp_target("::ffff:" LAB_IN4, 0, 0)
-				      : ifp_target(LAB_IN6, 0, 0);
+		t = family == AF_INET ? ifp_target(e->at.in4, 0, 0)
+		    : mapped	      ? ifp_target_mapped(e->at.in4, 0)
+				      : ifp_target(e->at.in6, 0, 0);
 		r = bind(*fd, (struct sockaddr *)&t.ss, t.len);
 		break;
 	case PROT_BINDTODEVICE:
-		r = setsockopt(*fd, SOL_SOCKET, SO_BINDTODEVICE, LAB_IN, sizeof(LAB_IN));
+		r = setsockopt(*fd, SOL_SOCKET, SO_BINDTODEVICE, e->at.in, sizeof(e->at.in));
 		break;
 	case PROT_LIBIFPIN:
-		in = ifp_device(LAB_IN);
+		in = ifp_device(e->at.in);
 		return ifpin_pin(fd, &in, NULL, NULL);
 	default:
 		break;
@@ -79,7 +116,7 @@ int ifp_connect(const struct env *e, int fd, const struct sockaddr *to, socklen_
 
 	if (e->prot != PROT_LIBIFPIN)
 		return connect(fd, to, len) ? -errno : 0;
-	in = ifp_device(LAB_IN);
+	in = ifp_device(e->at.in);
 	return ifpin_connect(fd, &in, to, len);
 }
 
@@ -90,7 +127,7 @@ int ifp_sendmsg(const struct env *e, int fd, const struct msghdr *msg, int flags
 
 	if (e->prot != PROT_LIBIFPIN)
 		return sendmsg(fd, msg, flags) < 0 ? -errno : 0;
-	in = ifp_device(LAB_IN);
+	in = ifp_device(e->at.in);
 	n = ifpin_sendmsg(fd, &in, msg, flags);
 	return n < 0 ? (int)n : 0;
 }
@@ -102,7 +139,7 @@ int ifp_sendmmsg(const struct env *e, int fd, struct mmsghdr *msgs, unsigned int
 
 	if (e->prot != PROT_LIBIFPIN)
 		return sendmmsg(fd, msgs, n, 0) < 0 ? -errno : 0;
-	in = ifp_device(LAB_IN);
+	in = ifp_device(e->at.in);
 	r = ifpin_sendmmsg(fd, &in, msgs, n, 0);
 	return r < 0 ? r : 0;
 }
@@ -177,7 +214,7 @@ size_t ifp_udp4_packet(const struct env *e, uint8_t *buf, const char *src, const
 	ip->version = 4;
 	ip->ihl = 5;
 	ip->tot_len = htons((uint16_t)len);
-	ip->ttl = 64;
+	ip->ttl = e->at.hops ?: 64;
 	ip->protocol = IPPROTO_UDP;
 	inet_pton(AF_INET, src, &ip->saddr);
 	inet_pton(AF_INET, dst, &ip->daddr);

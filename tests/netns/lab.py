@@ -7,6 +7,7 @@ closes. So nothing is left behind, however a test run ends.
 import contextlib
 import ctypes
 import itertools
+import json
 import os
 import select
 import shutil
@@ -17,6 +18,8 @@ import sys
 import tempfile
 import time
 import unittest
+
+import jsonschema
 
 IFPIN = os.environ.get("IFPIN", "build/ifpin")
 LEAKER = os.environ.get("LEAKER", "build/leaker")
@@ -48,6 +51,16 @@ def must(*argv, **kw):
     if p.returncode:
         raise RuntimeError(f"{argv}: {p.returncode}: {p.stdout}{p.stderr}")
     return p.stdout
+
+
+def proof(path):
+    """A report of `ifpin prove --json`; every one of them is what the schema says."""
+    with open(path) as f:
+        report = json.load(f)
+    with open(os.path.join(os.path.dirname(__file__), "../../docs/proof.schema.json")) as f:
+        schema = json.load(f)
+    jsonschema.validate(report, schema, jsonschema.Draft202012Validator)
+    return report
 
 
 class Peer:

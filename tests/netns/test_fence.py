@@ -13,7 +13,7 @@ import struct
 import subprocess
 import time
 
-from lab import IFPIN, MARKER, Lab, libc, must, run
+from lab import IFPIN, MARKER, Lab, libc, must, proof, run
 
 FENCED = ("--prefix=10.0.1.0/24", "--prefix=fd00:1::/64")
 FIRST, LAST = -2147483648, 2147483647
@@ -604,8 +604,7 @@ class Proof(FenceLab):
         path = os.path.join(self.tempdir(), "r.json")
         p = run(IFPIN, "prove", "--only=host", f"--json={path}")
         self.assertEqual(p.returncode, 0, p.stdout + p.stderr)
-        with open(path) as f:
-            attempts = json.load(f)["attempts"]
+        attempts = proof(path)["attempts"]
         self.assertGreaterEqual(len(attempts), 25)
         for a in attempts:
             self.assertGreater(a["results"]["none"]["frames"], 0, a)

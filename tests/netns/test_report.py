@@ -1,0 +1,367 @@
+# SPDX-License-Identifier: MIT
+"""The reports of a proof: a page, captured frames, a comparison; and what they say of each other."""
+import collections
+import hashlib
+import html.parser
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+from lab import IFPIN, PACE, must, proof, run
+
+BROWSER = os.path.join(os.path.dirname(__file__), "../browser")
+OURS = ("libifpin", "ifpin run", "fence")
+DIR = None
+
+
+def setUpModule():
+    """One whole proof with every report, for all of the tests to read."""
+    global DIR
+    DIR = tempfile.mkdtemp()
+    unittest.addModuleCleanup(shutil.rmtree, DIR)
+    p = run(IFPIN, "prove", f"--json={DIR}/r.json", f"--html={DIR}/r.html",
+            f"--pcapng={DIR}/r.pcapng", timeout=240 * PACE)
+    if p.returncode:
+        raise RuntimeError(p.stdout + p.stderr)
+
+
+class Page(html.parser.HTMLParser):
+    """Elements, and the text of each table row."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.ids, self.links, self.rows, self.row = [], [], {}, None
+        self.open = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        if tag not in ("meta", "path", "rect", "wbr", "input"):
+            self.open.append(tag)
+        if "id" in attrs:
+            self.ids.append(attrs["id"])
+        if "href" in attrs:
+            self.links.append(attrs["href"])
+        if tag == "tr":
+            self.row = self.rows.setdefault(attrs.get("data-name"), [])
+        if tag == "td" and self.row is not None:
+            self.row.append("")
+
+    def handle_startendtag(self, tag, attrs):
+        pass
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, tag
+        if tag == "tr":
+            self.row = None
+
+    def handle_data(self, data):
+        if self.row:
+            self.row[-1] += data
+
+
+class Reports(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.report = proof(f"{DIR}/r.json")
+        with open(f"{DIR}/r.html") as f:
+            cls.html = f.read()
+        cls.page = Page(cls.html)
+
+    def names(self, *outcomes, protections=OURS):
+        return [a["name"] for a in self.report["attempts"]
+                if any(a["results"][k]["outcome"] in outcomes for k in protections)]
+
+    # ---- JSON ----
+
+    def test_battery_checksum(self):
+        attempts = self.report["attempts"]
+        lines = "".join(f"{a['name']}\n{a['sentence']}\n" for a in attempts)
+        self.assertEqual(self.report["battery"], {
+            "attempts": len(attempts), "sha256": hashlib.sha256(lines.encode()).hexdigest()})
+
+    def test_frames_are_decoded(self):
+        layers = {a["name"]: a["results"]["none"]["first_frame"]["layers"]
+                  for a in self.report["attempts"] if a["results"]["none"]["frames"]}
+        self.assertRegex(layers["udp4-sendto"][1], r"^IPv4, 10\.0\.2\.1 → 10\.0\.2\.2, 44 bytes")
+        self.assertRegex(layers["tcp6"][2], r"^TCP, port \d+ → \d+, SYN$")
+        self.assertRegex(layers["join4-index"][2], r"^IGMPv3 report, \d+ groups, the first 239\.")
+        self.assertRegex(layers["join6"][3], r"^MLDv2 report, \d+ groups, the first ff15:")
+        self.assertRegex(layers["host-vlan"][1], r"^VLAN tag, VLAN 7$")
+        self.assertRegex(layers["host-arp"][1], r"^ARP request, 10\.0\.1\.1 asks who has")
+        for name, text in layers.items():
+            self.assertFalse([t for t in text if "cut short" in t], name)
+
+    # ---- pcapng ----
+
+    def fields(self, *names):
+        argv = ["tshark", "-r", f"{DIR}/r.pcapng", "-T", "fields"]
+        for name in names:
+            argv += ["-e", name]
+        lines = must(*argv, timeout=120).splitlines()
+        return [line.split("\t") for line in lines]
+
+    @unittest.skipUnless(shutil.which("tshark"), "tshark is not installed")
+    def test_captured_frames(self):
+        rows = self.fields("frame.comment", "frame.interface_name", "frame.number")
+        counts = collections.Counter(comment for comment, _, _ in rows)
+        for a in self.report["attempts"]:
+            for k, result in a["results"].items():
+                self.assertEqual(counts.pop(f"{a['name']} / {k}", 0), result["frames"],
+                                 (a["name"], k))
+        # All others say that they were not counted, and each attempt that was made has an end.
+        self.assertEqual([c for c in counts if not c.startswith("not counted: ")], [])
+        ends = [c for c in counts if c.startswith("not counted: end mark of ")]
+        made = [r for a in self.report["attempts"] for r in a["results"].values()
+                if r["outcome"] not in ("n/a", "unavailable") and
+                not r.get("why", "").startswith("no program that opens")]
+        self.assertGreaterEqual(len(ends), len(made))
+        self.assertLessEqual({"in0-peer", "out0-peer"}, {device for _, device, _ in rows})
+
+    @unittest.skipUnless(shutil.which("tshark"), "tshark is not installed")
+    def test_capture_is_whole(self):
+        text = must("capinfos", f"{DIR}/r.pcapng")
+        self.assertRegex(text, r"Capture application: +ifpin prove")
+        self.assertNotRegex(text, "cut short|damaged")
+        vlans = {row[0] for row in self.fields("vlan.id") if row[0]}
+        self.assertIn("7", vlans)
+
+    def test_drops_are_told(self):
+        """Statistics of every device, in the file's own words: none lost."""
+        with open(f"{DIR}/r.pcapng", "rb") as f:
+            data = f.read()
+        at, devices, statistics, frames = 0, 0, 0, 0
+        while at < len(data):
+            kind, length = (int.from_bytes(data[at + i:at + i + 4], "little") for i in (0, 4))
+            self.assertEqual(data[at + length - 4:at + length], data[at + 4:at + 8])
+            devices += kind == 1
+            frames += kind == 6
+            if kind == 5:
+                statistics += 1
+                options = data[at + 20:at + length - 4]
+                drops = options.index(b"\x05\0\x08\0")
+                self.assertEqual(options[drops + 4:drops + 12], bytes(8))
+            at += length
+        self.assertEqual(statistics, devices)
+        self.assertGreater(frames, 1000)
+
+    # ---- the page, as a file ----
+
+    def test_page_is_well_formed(self):
+        self.assertEqual(self.page.open, [])
+        self.assertEqual(len(self.page.ids), len(set(self.page.ids)))
+        for link in self.page.links:
+            self.assertTrue(link.startswith("#"), link)
+            self.assertIn(link[1:], self.page.ids)
+        self.assertNotIn("http", re.sub("http-equiv", "", self.html))
+        self.assertLess(len(self.html.encode()), 600 << 10)
+
+    def test_page_says_what_the_report_says(self):
+        words = {"unavailable": "not here"}
+        for a in self.report["attempts"]:
+            cells = []
+            for k in self.report["protections"]:
+                r = a["results"][k]
+                word = words.get(r["outcome"], r["outcome"])
+                cells.append(f"{r['frames']} {word}" if word in ("held", "leaked", "not held") else word)
+            self.assertEqual(self.page.rows[a["name"]], cells, a["name"])
+        for text in (self.report["battery"]["sha256"], self.report["kernel"], self.report["date"],
+                     f"--json={DIR}/r.json"):
+            self.assertIn(text, self.html)
+        answer = re.search(r'<p class="short">(.*?)</p>', self.html).group(1)
+        self.assertEqual(re.findall('href="#([^"]+)"', answer), self.names("not held"))
+        for a in self.report["attempts"]:
+            for r in a["results"].values():
+                if "why" in r:
+                    self.assertIn(r["why"], self.html)
+
+    # ---- comparison ----
+
+    def compare(self, change, *argv, only="udp4-sendto"):
+        """Against a report that was made out of this one."""
+        old = json.loads(json.dumps(self.report))
+        if only:
+            old["attempts"] = [a for a in old["attempts"] if only in (a["name"], a["class"])]
+        change(old)
+        path = os.path.join(DIR, "old.json")
+        with open(path, "w") as f:
+            json.dump(old, f)
+        return run(IFPIN, "prove", f"--only={only}", f"--compare={path}", *argv)
+
+    def test_compare(self):
+        p = self.compare(lambda old: None)
+        self.assertEqual(p.returncode, 0, p.stdout)
+        self.assertIn("nothing has changed", p.stdout)
+        p = self.compare(lambda old: old.update(kernel="5.10"))
+        self.assertEqual(p.returncode, 0, p.stdout)
+        self.assertIn(f"  kernel: {self.report['kernel']}, was 5.10\n", p.stdout)
+
+    def test_compare_regressions(self):
+        path = os.path.join(DIR, "new.json")
+
+        def gone(old):
+            old["attempts"].append(dict(old["attempts"][0], name="bygone"))
+            old["mechanisms"].append({"name": "magic", "there": True})
+        p = self.compare(gone, f"--json={path}", only="udp4-sendto")
+        self.assertEqual(p.returncode, 1, p.stdout)
+        self.assertIn("REGRESSION: mechanism lost: magic", p.stdout)
+        self.assertNotIn("bygone", p.stdout)  # it was not asked for
+        changes = proof(path)["compared"]
+        self.assertEqual(changes["regressions"], 1)
+        self.assertIn({"kind": "mechanism lost", "regression": True, "mechanism": "magic"},
+                      changes["changes"])
+        # A leak that was none before: a hole made on purpose.
+        old = os.path.join(DIR, "sound.json")
+        must(IFPIN, "prove", "--only=cgroup-of-other", f"--json={old}")
+        p = run(IFPIN, "prove", "--only=cgroup-of-other", "--with=--keep-cap=sys_ptrace",
+                f"--compare={old}", f"--json={path}", f"--html={DIR}/leak.html",
+                f"--pcapng={DIR}/leak.pcapng")
+        self.assertEqual(p.returncode, 1)
+        self.assertIn("REGRESSION: new leak: cgroup-of-other, ifpin run: leaked, was held", p.stdout)
+        self.assertEqual(proof(path)["compared"]["changes"][0],
+                         {"kind": "new leak", "regression": True, "attempt": "cgroup-of-other",
+                          "protection": "ifpin run", "was": "held", "is": "leaked"})
+        with open(f"{DIR}/leak.html") as f:
+            page = f.read()
+        self.assertIn("Yes, or it is not proved: 1 of 1 attempts leaked past ifpin", page)
+        self.assertIn("First leaked frame, under ifpin run:", page)
+
+    def test_compare_bad_files(self):
+        path = os.path.join(DIR, "bad.json")
+        for text, words in (("", "is not JSON"), ("<html>", "is not JSON"),
+                            ('{"a": 1}', 'no "format"'),
+                            ('{"kernel": "6.1", "attempts": []}', "before reports had a version"),
+                            ('{"format": "ifpin-proof", "version": 99}', "of version 99")):
+            with self.subTest(text):
+                with open(path, "w") as f:
+                    f.write(text)
+                p = run(IFPIN, "prove", f"--compare={path}")
+                self.assertEqual((p.returncode, p.stdout), (125, ""))
+                self.assertIn(words, p.stderr)
+                self.assertIn(path, p.stderr)
+        with open(path, "w") as f:
+            json.dump(dict(self.report, here={}), f)
+        p = run(IFPIN, "prove", f"--compare={path}")
+        self.assertEqual(p.returncode, 125)
+        self.assertIn("is a report of a host as it is (--here), which this is not", p.stderr)
+        p = run(IFPIN, "prove", "--here=lo", f"--compare={DIR}/r.json")
+        self.assertEqual(p.returncode, 125)
+        self.assertIn("is a report of the laboratory, which this is not", p.stderr)
+        p = run(IFPIN, "prove", f"--compare={DIR}/none.json")
+        self.assertEqual(p.returncode, 125)
+        self.assertIn("none.json: No such file", p.stderr)
+
+    def test_cannot_write(self):
+        for option in ("json", "junit", "html", "pcapng"):
+            p = run(IFPIN, "prove", "--only=udp4-sendto", f"--{option}={DIR}/no/file")
+            self.assertEqual(p.returncode, 125, option)
+            self.assertIn(f"cannot write {DIR}/no/file: No such file", p.stderr)
+            p = run(IFPIN, "prove", "--only=udp4-sendto", f"--{option}=/dev/full")
+            self.assertEqual(p.returncode, 125, option)
+            self.assertIn("No space left", p.stderr, option)
+
+    def test_not_here(self):
+        for option in ("html", "pcapng"):
+            p = run(IFPIN, "prove", "--here=lo", "--yes", f"--{option}={DIR}/here")
+            self.assertEqual(p.returncode, 125)
+            self.assertIn("are of the laboratory, not of this host", p.stderr)
+            self.assertFalse(os.path.exists(f"{DIR}/here"))
+
+    def test_words_of_the_command_are_text(self):
+        p = run(IFPIN, "prove", "--only=udp4-sendto", "--with=--name=<b>")
+        self.assertEqual(p.returncode, 125)  # ifpin run refuses it
+        path = os.path.join(DIR, "odd")
+        p = subprocess.run([os.fsencode(IFPIN), b"prove", b"--only=udp4-sendto",
+                            b"--junit=" + os.fsencode(DIR) + b"/<b>&'\xff",
+                            f"--html={path}.html", f"--json={path}.json"], capture_output=True)
+        self.assertEqual(p.returncode, 0, p.stderr)
+        self.assertIn("/<b>&'?", proof(f"{path}.json")["command"][1])
+        with open(f"{path}.html") as f:
+            text = f.read()
+        self.assertTrue("/&lt;b&gt;&amp;&#39;\\&#39;&#39;\ufffd'" in text)
+        self.assertEqual(Page(text).open, [])
+
+
+@unittest.skipUnless(os.path.isdir(f"{BROWSER}/node_modules") and shutil.which("chromium"),
+                     "make check installs chromium and what drives it")
+class Browser(unittest.TestCase):
+    """What people see. Chromium has no network here; that it asks for none is looked at as well."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.attempts = proof(f"{DIR}/r.json")["attempts"]
+        cls.found = cls.visit(f"{DIR}/r.html")
+
+    @classmethod
+    def visit(cls, *argv):
+        return json.loads(must("node", f"{BROWSER}/page.mjs", *argv, timeout=300,
+                               env=dict(os.environ, HOME=DIR)))
+
+    def names(self, wanted):
+        return [a["name"] for a in self.attempts if wanted(a)]
+
+    def test_nothing_overflows(self):
+        looks = {f"{width} {scheme}": [] for width in (360, 1440) for scheme in ("light", "dark")}
+        self.assertEqual(self.found["overflow"], dict(looks, print=[]))
+
+    def test_accessible(self):
+        self.assertEqual(set(sum(self.found["violations"].values(), [])), set())
+        self.assertEqual(len(self.found["violations"]), 4)
+
+    def test_asks_nobody(self):
+        self.assertEqual((self.found["requests"], self.found["console"]), ([], []))
+
+    def test_filters(self):
+        def any_of(*outcomes, protections):
+            return lambda a: any(a["results"][k]["outcome"] in outcomes for k in protections)
+        everything = self.attempts[0]["results"]
+        for filter, wanted in (
+                ("words=xdp", lambda a: a["name"] == "xdp"),
+                ("words=", lambda a: True),
+                ("group=join", lambda a: a["class"] == "join"),
+                ("what=open", any_of("leaked", "not held", "broken", protections=OURS)),
+                ("what=btd", any_of("leaked", protections=("SO_BINDTODEVICE",))),
+                ("what=untried", any_of("n/a", "out of reach", "unavailable",
+                                        protections=everything))):
+            names, found = self.names(wanted), self.found["filtered"][filter]
+            self.assertEqual(found["rows"], names, filter)
+            self.assertEqual(found["articles"], names, filter)
+            self.assertEqual(found["said"],
+                             f"{len(names)} of {len(self.attempts)} attempts are shown")
+
+    def test_without_scripts(self):
+        still, n = self.found["still"], len(self.attempts)
+        self.assertEqual((still["rows"], still["articles"], still["filters"]), (n, n, 0))
+        for a in self.attempts:
+            self.assertIn(a["sentence"], still["text"])
+
+    def test_keyboard(self):
+        first, there, _ = self.found["keys"]
+        self.assertIn('class="skip"', first)
+        self.assertIn('id="attempts"', there)
+
+    def test_paper(self):
+        self.assertEqual(self.found["printed"], {"filters": 0, "rows": len(self.attempts)})
+        size = [float(n) for n in re.findall(r"[\d.]+", self.found["pdf"])]
+        self.assertAlmostEqual(size[2], 595, delta=2)  # A4
+        self.assertAlmostEqual(size[3], 842, delta=2)
+
+    def test_can_fail(self):
+        """A page that does all of this wrong is found out."""
+        must(IFPIN, "prove", "--only=xdp", f"--html={DIR}/bad.html")
+        with open(f"{DIR}/bad.html") as f:
+            page = f.read()
+        page = re.sub('<meta http-equiv="Content-Security-Policy".*?>', "", page)
+        page = page.replace("<main>", '<main><img src="http://192.0.2.1/x.png">'
+                            '<p style="max-width: none; width: 2000px">wide</p>', 1)
+        with open(f"{DIR}/bad.html", "w") as f:
+            f.write(page)
+        found = self.visit(f"{DIR}/bad.html", "1440", "dark")
+        self.assertIn("http://192.0.2.1/x.png", found["requests"])
+        self.assertIn("image-alt", str(found["violations"]["1440 dark"]))
+        self.assertIn("P wide", found["overflow"]["1440 dark"])
