@@ -11,7 +11,7 @@ endif
 
 FUZZ_SECONDS ?= 60
 
-.PHONY: all packages demo check check-kernels fuzz bench deb install clean
+.PHONY: all packages demo check check-kernels fuzz bench deb check-reproducible install clean
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -71,6 +71,9 @@ deb:
 	@dist/install-packages deb
 	dist/build-deb build-deb
 	lintian --fail-on error,warning build-deb/*.changes
+
+check-reproducible: packages
+	dist/check-reproducible
 
 install: all
 	meson install -C $(BUILD)
