@@ -11,7 +11,7 @@ endif
 
 FUZZ_SECONDS ?= 60
 
-.PHONY: all packages demo check check-kernels fuzz bench deb check-reproducible install clean
+.PHONY: all packages demo check check-kernels fuzz bench deb check-packages check-reproducible install clean
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -72,6 +72,13 @@ deb:
 	dist/build-deb build-deb
 	lintian --fail-on error,warning build-deb/*.changes
 
+# They are built in each release of Debian, and live there: installed, upgraded, removed and purged.
+RELEASES ?= bookworm trixie sid
+check-packages:
+	@dist/install-packages deb
+	$(SUDO) env XDG_CACHE_HOME="$${XDG_CACHE_HOME:-$$HOME/.cache}" \
+		tests/packages/check --keep build-packages $(RELEASES)
+
 check-reproducible: packages
 	dist/check-reproducible
 
@@ -79,4 +86,4 @@ install: all
 	meson install -C $(BUILD)
 
 clean:
-	rm -rf build build-sanitize build-clang build-fuzz build-deb
+	rm -rf build build-sanitize build-clang build-fuzz build-deb build-packages build-dist build-site
