@@ -11,7 +11,7 @@ endif
 
 FUZZ_SECONDS ?= 60
 
-.PHONY: all packages demo check check-kernels fuzz bench deb check-packages check-reproducible install clean
+.PHONY: all packages demo check check-kernels fuzz bench deb check-packages check-dist check-reproducible install clean
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -78,6 +78,15 @@ check-packages:
 	@dist/install-packages deb
 	$(SUDO) env XDG_CACHE_HOME="$${XDG_CACHE_HOME:-$$HOME/.cache}" \
 		tests/packages/check --keep build-packages $(RELEASES)
+
+# The tarball of what is committed, built and tested with nothing else.
+check-dist: packages
+	test -e $(BUILD)/build.ninja || meson setup $(BUILD) $(MESON_FLAGS)
+	meson dist -C $(BUILD) --no-tests
+	rm -rf build-dist
+	mkdir build-dist
+	tar -C build-dist --strip-components=1 -xf $(BUILD)/meson-dist/ifpin-*.tar.xz
+	$(MAKE) --no-print-directory -C build-dist check TESTS="$(or $(TESTS),test_cli test_abi)"
 
 check-reproducible: packages
 	dist/check-reproducible
