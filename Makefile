@@ -11,7 +11,7 @@ endif
 
 FUZZ_SECONDS ?= 60
 
-.PHONY: all packages demo check check-kernels fuzz bench deb check-packages check-dist check-reproducible install clean
+.PHONY: all packages demo check check-kernels fuzz bench deb check-packages check-dist check-workflows check-reproducible install clean
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -88,6 +88,10 @@ check-dist: packages
 	tar -C build-dist --strip-components=1 -xf $(BUILD)/meson-dist/ifpin-*.tar.xz
 	$(MAKE) --no-print-directory -C build-dist check TESTS="$(or $(TESTS),test_cli test_abi)"
 
+# The files of CI systems, by their linters; from npm, whose command Debian has apart from nodejs.
+check-workflows:
+	cd tests/workflows && npm ci --silent && node check.mjs
+
 check-reproducible: packages
 	dist/check-reproducible
 
@@ -95,4 +99,4 @@ install: all
 	meson install -C $(BUILD)
 
 clean:
-	rm -rf build build-sanitize build-clang build-fuzz build-deb build-packages build-dist build-site
+	rm -rf build build-sanitize build-clang build-fuzz build-deb build-packages build-dist build-ci build-site
