@@ -11,7 +11,7 @@ endif
 
 FUZZ_SECONDS ?= 60
 
-.PHONY: all packages demo check check-kernels fuzz bench deb check-packages check-dist check-workflows check-reproducible install clean
+.PHONY: all packages demo check check-kernels fuzz bench deb check-packages check-dist check-workflows check-reproducible site install clean
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -91,6 +91,13 @@ check-dist: packages
 # The files of CI systems, by their linters; from npm, whose command Debian has apart from nodejs.
 check-workflows:
 	cd tests/workflows && npm ci --silent && node check.mjs
+
+# The documents and the manual as pages, with a proof of this kernel; in build-site.
+site: packages
+	@dist/install-packages site
+	$(MAKE) --no-print-directory all
+	rm -rf build-site
+	$(SUDO) docs/site/make.py build-site $(BUILD)/ifpin
 
 check-reproducible: packages
 	dist/check-reproducible
