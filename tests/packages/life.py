@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: MIT
 """The life of the packages on one machine: what each step does, and what must be true after it.
 
-A step that fails ends the life, for the next ones rest on it.
+A step that fails ends the life, for the next ones rest on it. Two services are confined, and must stay
+so: "filed" by ifpind and a file, "attached" by hand.
 """
 import re
 
-# Sends a datagram by the default route, out0, whenever it is told to, and one before each of its own.
+# Sends a datagram by the default route, out0, whenever it is asked to.
 SENDER = """
 import os, socket, sys
 os.makedirs("/run/sender", exist_ok=True)
 ask = socket.socket(socket.AF_UNIX)
 ask.bind("/run/sender/" + sys.argv[1])
 ask.listen()
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+    s.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
 while True:
     c, _ = ask.accept()
     try:
@@ -51,6 +54,7 @@ END
 for n in filed attached; do
     cat >/run/systemd/system/$n.service <<END
 [Service]
+Type=notify
 ExecStart=/usr/bin/python3 /run/sender.py $n
 END
 done
@@ -96,7 +100,6 @@ class Life:
         self.files = self.m.run(FILES)
         self.groups = self.m.run("cat /etc/group")
         for who in "filed", "attached":
-            self.m.run(f"until [ -S /run/sender/{who} ]; do systemctl -q is-active {who}; done")
             assert self.sent(who) == 1, self.m.run("systemctl status filed attached")
 
     def install(self):
