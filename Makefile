@@ -3,9 +3,6 @@ BUILD ?= build
 SANITIZE ?=
 CC ?= cc
 SUDO := $(shell test `id -u` = 0 || echo sudo)
-PACKAGES := $(shell sed 's/\#.*//' dist/packages)
-VM_PACKAGES := $(shell sed 's/\#.*//' dist/packages-vm)
-CHECK_PACKAGES := $(shell sed 's/\#.*//' dist/packages-check)
 
 ifeq ($(SANITIZE),1)
 BUILD := build-sanitize
@@ -14,17 +11,7 @@ endif
 
 FUZZ_SECONDS ?= 60
 
-# Debian starts what it installs: here a clock, web and name servers, which only tests are to start.
-define QUIET_INSTALL
-policy=/usr/sbin/policy-rc.d; \
-if ! test -e $$policy; then \
-	trap "rm -f $$policy" EXIT; trap "exit 1" INT TERM; \
-	printf "#!/bin/sh\nexit 101\n" >$$policy; chmod 755 $$policy; \
-fi; \
-DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$$@" >/dev/null
-endef
-
-.PHONY: all packages demo check check-kernels fuzz bench pictures install clean
+.PHONY: all packages demo check check-kernels fuzz bench pictures deb check-packages check-dist check-workflows check-reproducible site install clean
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -33,27 +20,21 @@ $(BUILD)/build.ninja:
 	meson setup $(BUILD) $(MESON_FLAGS)
 
 packages:
-	@for p in $(PACKAGES); do dpkg -s $$p 2>/dev/null | grep -q '^Status:.* installed' || \
-		missing="$$missing $$p"; done; \
-	if [ -n "$$missing" ]; then \
-		echo "installing:$$missing"; \
-		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get update -qq; \
-		$(SUDO) sh -euc '$(QUIET_INSTALL)' quiet $$missing; \
-	fi
+	@dist/install-packages
 
 demo: packages
 	$(MAKE) --no-print-directory all
 	$(SUDO) env IFPIN=$(abspath $(BUILD))/ifpin unshare --net --mount --propagation private \
 		python3 tests/demo.py
 
-check: PACKAGES += $(CHECK_PACKAGES)
 check: packages tests/browser/node_modules
+	@dist/install-packages check
 	$(MAKE) --no-print-directory all
 	$(SUDO) env BUILD=$(BUILD) tests/run.sh $(TESTS)
 
 # What drives the browser in the tests of the pages. Some packages of nodejs bring npm, Debian's does not.
 tests/browser/node_modules: tests/browser/package-lock.json | packages
-	@command -v npm >/dev/null || $(SUDO) sh -euc '$(QUIET_INSTALL)' quiet npm
+	@command -v npm >/dev/null || dist/install-packages npm
 	cd tests/browser && npm ci --silent
 	@touch $@
 
@@ -88,8 +69,8 @@ bench: packages
 
 # The proof and the core of the tests on other kernels, in emulated machines; writes docs/kernels.md.
 KERNELS ?= 5.10 6.1 6.12 7.2
-check-kernels: PACKAGES += $(VM_PACKAGES)
-check-kernels: packages
+check-kernels:
+	@dist/install-packages vm
 	$(MAKE) --no-print-directory all
 	tests/vm/kernels.py --build $(BUILD) --write $(KERNELS)
 
@@ -99,8 +80,44 @@ pictures: packages
 	$(SUDO) $(BUILD)/ifpin prove --json=$(BUILD)/proof.json
 	docs/pictures.py $(BUILD)/proof.json docs
 
+# Debian packages of this tree for the running release, in build-deb.
+deb:
+	@dist/install-packages deb
+	dist/build-deb build-deb
+	lintian --fail-on error,warning build-deb/*.changes
+
+# They are built in each release of Debian, and live there: installed, upgraded, removed and purged.
+RELEASES ?= bookworm trixie sid
+check-packages:
+	@dist/install-packages deb
+	$(SUDO) env XDG_CACHE_HOME="$${XDG_CACHE_HOME:-$$HOME/.cache}" \
+		tests/packages/check --keep build-packages $(RELEASES)
+
+# The tarball of what is committed, built and tested with nothing else.
+check-dist: packages
+	test -e $(BUILD)/build.ninja || meson setup $(BUILD) $(MESON_FLAGS)
+	meson dist -C $(BUILD) --no-tests
+	rm -rf build-dist
+	mkdir build-dist
+	tar -C build-dist --strip-components=1 -xf $(BUILD)/meson-dist/ifpin-*.tar.xz
+	$(MAKE) --no-print-directory -C build-dist check TESTS="$(or $(TESTS),test_cli test_abi)"
+
+# The files of CI systems, by their linters; from npm, whose command Debian has apart from nodejs.
+check-workflows:
+	cd tests/workflows && npm ci --silent && node check.mjs
+
+# The documents and the manual as pages, with a proof of this kernel; in build-site.
+site: packages
+	@dist/install-packages site
+	$(MAKE) --no-print-directory all
+	rm -rf build-site
+	$(SUDO) docs/site/make.py build-site $(BUILD)/ifpin
+
+check-reproducible: packages
+	dist/check-reproducible
+
 install: all
 	meson install -C $(BUILD)
 
 clean:
-	rm -rf build build-sanitize build-clang build-fuzz
+	rm -rf build build-sanitize build-clang build-fuzz build-deb build-packages build-dist build-ci build-site

@@ -379,7 +379,7 @@ static void lists(void **state)
 	check_socket(AF_INET6, SOCK_DGRAM, IPPROTO_ICMPV6);
 }
 
-static int stop(const struct ifp_sock *s, void *data)
+static int end_it(const struct ifp_sock *s, void *data)
 {
 	(void)s;
 	(void)data;
@@ -431,7 +431,7 @@ static void dump_ends_when_told(void **state)
 
 	(void)state;
 	assert_int_equal(listen(fd, 1), 0);
-	assert_int_equal(ifp_sockets_dump(IFP_SOCKS_TCP, stop, NULL, &unseen), -ECANCELED);
+	assert_int_equal(ifp_sockets_dump(IFP_SOCKS_TCP, end_it, NULL, &unseen), -ECANCELED);
 	assert_int_equal(unseen, 99);
 }
 
