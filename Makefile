@@ -3,8 +3,6 @@ BUILD ?= build
 SANITIZE ?=
 CC ?= cc
 SUDO := $(shell test `id -u` = 0 || echo sudo)
-PACKAGES := $(shell sed 's/\#.*//' dist/packages)
-VM_PACKAGES := $(shell sed 's/\#.*//' dist/packages-vm)
 
 ifeq ($(SANITIZE),1)
 BUILD := build-sanitize
@@ -13,17 +11,7 @@ endif
 
 FUZZ_SECONDS ?= 60
 
-# Debian starts what it installs: here a clock, web and name servers, which only tests are to start.
-define QUIET_INSTALL
-policy=/usr/sbin/policy-rc.d; \
-if ! test -e $$policy; then \
-	trap "rm -f $$policy" EXIT; trap "exit 1" INT TERM; \
-	printf "#!/bin/sh\nexit 101\n" >$$policy; chmod 755 $$policy; \
-fi; \
-DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$$@" >/dev/null
-endef
-
-.PHONY: all packages demo check check-kernels fuzz bench install clean
+.PHONY: all packages demo check check-kernels fuzz bench deb install clean
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -32,13 +20,7 @@ $(BUILD)/build.ninja:
 	meson setup $(BUILD) $(MESON_FLAGS)
 
 packages:
-	@for p in $(PACKAGES); do dpkg -s $$p 2>/dev/null | grep -q '^Status:.* installed' || \
-		missing="$$missing $$p"; done; \
-	if [ -n "$$missing" ]; then \
-		echo "installing:$$missing"; \
-		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get update -qq; \
-		$(SUDO) sh -euc '$(QUIET_INSTALL)' quiet $$missing; \
-	fi
+	@dist/install-packages
 
 demo: packages
 	$(MAKE) --no-print-directory all
@@ -79,13 +61,19 @@ bench: packages
 
 # The proof and the core of the tests on other kernels, in emulated machines; writes docs/kernels.md.
 KERNELS ?= 5.10 6.1 6.12 7.2
-check-kernels: PACKAGES += $(VM_PACKAGES)
-check-kernels: packages
+check-kernels:
+	@dist/install-packages vm
 	$(MAKE) --no-print-directory all
 	tests/vm/kernels.py --build $(BUILD) --write $(KERNELS)
+
+# Debian packages of this tree for the running release, in build-deb.
+deb:
+	@dist/install-packages deb
+	dist/build-deb build-deb
+	lintian --fail-on error,warning build-deb/*.changes
 
 install: all
 	meson install -C $(BUILD)
 
 clean:
-	rm -rf build build-sanitize build-clang build-fuzz
+	rm -rf build build-sanitize build-clang build-fuzz build-deb
