@@ -11,7 +11,7 @@ endif
 
 FUZZ_SECONDS ?= 60
 
-.PHONY: all packages demo check check-kernels fuzz bench deb install clean
+.PHONY: all packages demo check check-kernels check-systemd fuzz bench deb install clean
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -71,8 +71,16 @@ deb:
 	dist/build-deb build-deb
 	lintian --fail-on error,warning build-deb/*.changes
 
+# Services under real systemd of three Debian releases, in machines; writes docs/systemd.md.
+SUITES ?= bookworm trixie sid
+check-systemd:
+	@dist/install-packages vm systemd
+	test -d build-systemd || meson setup build-systemd --prefix=/usr --sysconfdir=/etc -Dtests=false -Dman=disabled
+	ninja -C build-systemd
+	$(SUDO) tests/systemd/check.py --build build-systemd --write $(SUITES)
+
 install: all
 	meson install -C $(BUILD)
 
 clean:
-	rm -rf build build-sanitize build-clang build-fuzz build-deb
+	rm -rf build build-sanitize build-clang build-fuzz build-deb build-systemd
