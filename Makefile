@@ -11,7 +11,7 @@ endif
 
 FUZZ_SECONDS ?= 60
 
-.PHONY: all packages demo check check-kernels fuzz bench pictures deb check-packages check-dist check-workflows check-reproducible site install clean
+.PHONY: all packages demo check check-kernels check-systemd fuzz bench pictures deb check-packages check-dist check-workflows check-reproducible site install clean
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -24,13 +24,12 @@ packages:
 
 demo: packages
 	$(MAKE) --no-print-directory all
-	$(SUDO) env IFPIN=$(abspath $(BUILD))/ifpin unshare --net --mount --propagation private \
-		python3 tests/demo.py
+	@BUILD=$(BUILD) python3 tests/anywhere.py demo
 
 check: packages tests/browser/node_modules
 	@dist/install-packages check
 	$(MAKE) --no-print-directory all
-	$(SUDO) env BUILD=$(BUILD) tests/run.sh $(TESTS)
+	@BUILD=$(BUILD) python3 tests/anywhere.py check $(TESTS)
 
 # What drives the browser in the tests of the pages. Some packages of nodejs bring npm, Debian's does not.
 tests/browser/node_modules: tests/browser/package-lock.json | packages
@@ -116,8 +115,16 @@ site: packages
 check-reproducible: packages
 	dist/check-reproducible
 
+# Services under real systemd of three Debian releases, in machines; writes docs/systemd.md.
+SUITES ?= bookworm trixie sid
+check-systemd:
+	@dist/install-packages vm systemd
+	test -d build-systemd || meson setup build-systemd --prefix=/usr --sysconfdir=/etc -Dtests=false -Dman=disabled
+	ninja -C build-systemd
+	$(SUDO) tests/systemd/check.py --build build-systemd --write $(SUITES)
+
 install: all
 	meson install -C $(BUILD)
 
 clean:
-	rm -rf build build-sanitize build-clang build-fuzz build-deb build-packages build-dist build-ci build-site
+	rm -rf build build-sanitize build-clang build-fuzz build-deb build-packages build-dist build-ci build-site build-systemd

@@ -42,7 +42,7 @@ def real_programs():
                       "h.HTTPServer(('', 80), H).serve_forever()")
             c.popen(peer.cmd("python3", "-c", script), stderr=subprocess.DEVNULL)
             c.wait_port(peer.cmd(), 80)
-        curl = ("curl", "-sS", "--max-time", "2")
+        curl = ("curl", "-sS", "--connect-timeout", "2")
         pinned = (IFPIN, "run", "--dns=system", "in0", "--", *curl)
         seen = [
             show(c, "without ifpin, the outside answers", *curl, "http://10.0.2.2/"),

@@ -116,6 +116,68 @@ static bool holds(const struct attach *a, const struct ifp_meta *m)
 	       ifp_links_live(&a->store, a->target.name);
 }
 
+/*
+ * A process that stops its own cgroup would never go on. And what it makes for all confinements
+ * would count as memory of that cgroup, whose limit would then be felt by all.
+ */
+static int step_out(struct attach *a, struct ifpin_error *err)
+{
+	_cleanup_close_ int root = -1;
+	char own[IFPIN_CGROUP_PATH_SIZE];
+	int r = ifp_cgroup_own_path(own, sizeof(own));
+
+	if (r)
+		return ifp_fail_errno(err, r, "cannot tell the cgroup of this process");
+	if (!ifp_path_is_within(own, a->target.path))
+		return 0;
+	root = ifp_cgroup_root();
+	r = root < 0 ? root : ifp_write_file(root, "cgroup.procs", "0");
+	if (r)
+		return ifp_fail_errno(
+			err, r, "cannot leave the cgroup for as long as it is stopped");
+	strcpy(a->away, own);
+	return 0;
+}
+
+/*
+ * Sockets may have come from outside since: a service manager hands some over when it starts a
+ * service. Return: 1: all that are there conform; 0: it is to be made anew, and then they are dealt
+ * with; -errno.
+ */
+static int look_again(struct attach *a, const struct ifp_meta *m, struct ifpin_error *err)
+{
+	struct ifp_existing e = {
+		.cgroup_fd = a->target.fd,
+		.id = m->id,
+		.netns = m->set.netns,
+		.device = a->opts->device,
+		.loopback = a->opts->loopback,
+		.still = true,
+		.addrs = &a->addrs,
+	};
+	unsigned int odd = 0;
+	int r = ifp_addrs_read(&a->addrs);
+
+	if (r)
+		return ifp_fail_errno(err, r, "cannot read the host's addresses");
+	r = step_out(a, err);
+	if (!r)
+		r = ifp_freeze(a->target.fd, &a->freeze, err);
+	if (!r)
+		r = ifp_existing_read(&e, err);
+	if (!r) {
+		r = ifp_existing_queued(&e, &odd);
+		if (r)
+			ifp_fail_errno(err, r, "cannot list the host's sockets");
+	}
+	for (size_t i = 0; i < e.n; i++)
+		odd += e.v[i].remedy != IFP_CONFORMS;
+	ifp_thaw(&a->freeze);
+	ifp_existing_free(&e);
+	ifp_addrs_free(&a->addrs);
+	return r ?: !odd;
+}
+
 /* Return: 1: it is in force already; 0: to be made; -EEXIST; -errno. */
 static int compare_with_present(struct attach *a, struct ifpin_error *err)
 {
@@ -149,7 +211,9 @@ static int compare_with_present(struct attach *a, struct ifpin_error *err)
 	m.abort = o->abort;
 	m.configured = o->configured;
 	r = ifp_meta_update(path, &m);
-	return r ? ifp_fail_errno(err, r, "cannot change %s", path) : 1;
+	if (r)
+		return ifp_fail_errno(err, r, "cannot change %s", path);
+	return o->configured ? 1 : look_again(a, &m, err);
 }
 
 /* Other confinements of this cgroup, and of those above it. */
@@ -292,29 +356,6 @@ static int arm(struct attach *a, struct ifpin_error *err)
 }
 
 /* ---- the sockets that are there ---- */
-
-/*
- * A process that stops its own cgroup would never go on. And what it makes for all confinements
- * would count as memory of that cgroup, whose limit would then be felt by all.
- */
-static int step_out(struct attach *a, struct ifpin_error *err)
-{
-	_cleanup_close_ int root = -1;
-	char own[IFPIN_CGROUP_PATH_SIZE];
-	int r = ifp_cgroup_own_path(own, sizeof(own));
-
-	if (r)
-		return ifp_fail_errno(err, r, "cannot tell the cgroup of this process");
-	if (!ifp_path_is_within(own, a->target.path))
-		return 0;
-	root = ifp_cgroup_root();
-	r = root < 0 ? root : ifp_write_file(root, "cgroup.procs", "0");
-	if (r)
-		return ifp_fail_errno(
-			err, r, "cannot leave the cgroup for as long as it is stopped");
-	strcpy(a->away, own);
-	return 0;
-}
 
 static void step_back(struct attach *a)
 {

@@ -124,15 +124,18 @@ static int xdp(const struct env *e, int arg)
 	r = xdp_umem(fd, &area);
 	if (r)
 		return r;
-	/* The queue of the attempt before this one is given back by a worker of the kernel. */
-	while ((r = bind(fd, (struct sockaddr *)&sx, sizeof(sx))) && errno == EBUSY &&
-		time(NULL) < deadline)
-		sched_yield();
-	if (r || getsockopt(fd, SOL_XDP, XDP_MMAP_OFFSETS, &off, &len))
+	/* Linux 6.1 does not map the rings of a socket that is bound. */
+	if (getsockopt(fd, SOL_XDP, XDP_MMAP_OFFSETS, &off, &len))
 		return -errno;
 	tx = mmap(NULL, off.tx.desc + XDP_FRAMES * sizeof(*desc), PROT_READ | PROT_WRITE,
 		MAP_SHARED | MAP_POPULATE, fd, XDP_PGOFF_TX_RING);
 	if (tx == MAP_FAILED)
+		return -errno;
+	/* The queue of the attempt before this one is given back by a worker of the kernel. */
+	while ((r = bind(fd, (struct sockaddr *)&sx, sizeof(sx))) && errno == EBUSY &&
+		time(NULL) < deadline)
+		sched_yield();
+	if (r)
 		return -errno;
 	desc = (struct xdp_desc *)(tx + off.tx.desc);
 	desc->addr = 0;

@@ -287,7 +287,7 @@ class Chassis:
 
     def wait_port(self, argv_prefix, port, family=4):
         """Until a TCP port listens in a namespace; an event would need the program's help."""
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 15 * PACE
         while time.monotonic() < deadline:
             out = run(*argv_prefix, "ss", f"-{family}Hltn", f"sport = :{port}").stdout
             if out.strip():

@@ -531,6 +531,25 @@ class Foreign(AttachLab):
                 self.assertEqual(agent.do(f"s[{i}].send(b'ifpin-test-marker')"), "!EPIPE")
             self.assertEqual(self.leaked(), 0)
 
+    def test_after_the_pin(self):
+        """What comes in when the pin is in force is dealt with by the next `attach`."""
+        path = self.cgroup("ifpin-foreign")
+        self.attached(cgroup=path)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as u, \
+                socket.create_server(("0.0.0.0", 0)) as t:
+            agent = Agent(self, path, pass_fds=[u.fileno(), t.fileno()])
+            agent.do(f"s[0] = socket.socket(fileno={u.fileno()})")
+            leak = f"pktinfo(0, '10.0.2.2', {self.out_index()})"
+            self.assertEqual(agent.do(leak), "17")
+            self.assertEqual(self.leaked(), 1)
+            p = self.attach("--existing=pin", cgroup=path)
+            self.assertEqual(p.returncode, 125)
+            self.assertIn("was made outside of the cgroup", p.stderr)
+            self.attached("--existing=kill", cgroup=path)
+            self.assertEqual(agent.do(leak), "!EPIPE")
+            self.assertEqual(t.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16)[:3], b"in0")
+            self.assertEqual(self.leaked(), 0)
+
     def test_raw(self):
         """Shut down, a raw socket sends all the same: nothing from outside its process helps."""
         r = socket.socket(socket.AF_INET, socket.SOCK_RAW, 253)
