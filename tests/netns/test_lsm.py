@@ -111,6 +111,21 @@ class Run(Lsm, Lab):
         p = self.ifpin("ip", "-6", "route", "get", "fd00:1::2", options=("--dns=system", "--verbose"))
         self.assertIn("(route-lookup): 1", p.stderr)
 
+    def test_nothing_runs(self):
+        """Where it is active and cannot be put in force, no command starts."""
+        self.bpffs()
+        self.assertEqual(self.ifpin("true").returncode, 0)
+        kept = next(f.path for f in os.scandir("/sys/fs/bpf/ifpin") if f.name.startswith("lsm_"))
+        os.rename(f"{kept}/create", f"{kept}/aside")
+        must("bpftool", "prog", "pin", "pinned", f"{kept}/receive", f"{kept}/create")
+        p = self.ifpin("echo", "ran")
+        self.assertEqual((p.returncode, p.stdout), (125, ""))
+        self.assertIn("BPF LSM", p.stderr)
+        # What is missing is made anew, and not taken for a kernel without it.
+        os.unlink(f"{kept}/create")
+        p = self.ifpin("ip", "-6", "route", "get", "fd00:1::2")
+        self.assertEqual(p.returncode, 2, p.stderr)
+
     def test_without_bpffs(self):
         """Nobody has mounted one: then the programs are loaded anew."""
         must("mount", "-t", "tmpfs", "none", "/sys/fs/bpf")
