@@ -69,14 +69,16 @@ class Machine:
             log = stack.enter_context(tempfile.TemporaryFile("w+"))
             ready = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
             ready.bind(f"{self.out}/notify")
-            stack.callback(os.unlink, f"{self.out}/notify")
             p = subprocess.Popen(
                 ["setpriv", "--pdeathsig=KILL", "unshare", "--mount", "--propagation", "private",
                  "--uts", "--ipc", *self.argv],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=self.enter("machine"))
             stack.callback(p.wait)
             stack.callback(p.kill)  # and with it all that is inside
+            # Only as long as it is read: who tells more than is read would wait.
             self.wait_until_up(p, ready, log)
+            ready.close()
+            os.unlink(f"{self.out}/notify")
             with open(f"/proc/{p.pid}/task/{p.pid}/children") as f:
                 self.first = f.read().split()[0]
             self.stack = stack.pop_all()
