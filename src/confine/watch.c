@@ -112,7 +112,7 @@ static bool compare_counts(struct ifpin_watcher *w, struct watched *p)
 	bool any = false;
 	uint64_t lost;
 
-	/* What has ended took its counts with it. */
+	/* What has ended took with it what it counted last. */
 	if (read_counts(p, &now))
 		return false;
 	lost = now.lost[w->slot.n];

@@ -135,6 +135,9 @@ class DaemonLab(Lab):
     def start(self, *options, wait=True, env=(), prefix=(), **kw):
         if self.log:
             self.log.close()
+        # What one that was killed has told before is not news of this one.
+        while select.select([self.notify], [], [], 0)[0]:
+            self.notify.recv(4096)
         self.daemon = self.popen_raw(
             [*prefix, *self.command(*options)], preexec_fn=die_with_parent, stderr=subprocess.PIPE,
             env={**os.environ, "NOTIFY_SOCKET": f"{self.dir}/notify", **dict(env)}, **kw)

@@ -442,7 +442,7 @@ class Shortage(DaemonLab):
         self.until(lambda: "u" in self.pins())
 
     def test_many_pins_little_memory_and_no_wake_ups(self):
-        n = int(os.environ.get("IFPIN_TEST_PINS", "60"))
+        n = int(os.environ.get("IFPIN_TEST_PINS", "1000"))
         for i in range(n):
             self.write(f"m{i}", Device="in0", Cgroup=self.cgroup(f"m{i}"))
         self.start(wait=False)

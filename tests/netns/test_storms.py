@@ -554,9 +554,7 @@ class Flaps(Attached):
 
 
 class Many(Attached):
-    # A thousand end well, one after the other. A test that is killed would end them at once, and a
-    # kernel may not survive that (docs/kernel-facts.md).
-    count = int(os.environ.get("IFPIN_TEST_PINS", "60"))
+    count = int(os.environ.get("IFPIN_TEST_PINS", "1000"))
     devices = 1000
 
     def setUp(self):
