@@ -118,7 +118,7 @@ class Site:
 
     def make(self):
         os.makedirs(self.to, exist_ok=True)
-        if self.ifpin and "--html" in output(self.ifpin, "prove", "--help"):
+        if self.ifpin:
             self.ways.append(("proof", "A proof"))
             self.proof()
         # Names of the manual are linked in the documents, so they are looked up first.
