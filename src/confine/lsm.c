@@ -249,7 +249,8 @@ int ifp_lsm_open(const struct ifp_store *locked, struct ifp_lsm **ret, struct if
 		r = load(l);
 		if (r)
 			return ifp_fail_errno(err, r,
-				"the kernel has BPF LSM and does not load the programs for it");
+				"the kernel has BPF LSM and does not load the programs for it "
+				"(lockdown=confidentiality does not let them read; integrity does)");
 		r = attach_at_root(l);
 		if (r == -ENOTSUP)
 			return 0;
