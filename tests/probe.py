@@ -108,7 +108,7 @@ def without_bpf():
             return f"{place()} lets nobody use BPF ({os.strerror(ctypes.get_errno())})"
     p = subprocess.run([*UNSHARE, "mount", "-t", "bpf", "bpf", "/sys/fs/bpf"],
                        capture_output=True, text=True)
-    return f"{place()} has no place for bpffs, /sys/fs/bpf" if p.returncode else None
+    return f"{place()} has no place for bpffs ({p.stderr.strip()})" if p.returncode else None
 
 
 def without_confinement(ifpin):

@@ -92,8 +92,18 @@ def check(suite, build, timeout):
     return version, results
 
 
+def present(build):
+    """What the last run of each release came to."""
+    for suite in KERNELS:
+        path = os.path.join(build, f"{suite}.json")
+        if os.path.exists(path):
+            with open(path) as f:
+                yield (suite, *json.load(f))
+
+
 def document(columns):
     """A row for each sentence, in the order of the tests."""
+    columns = list(columns)
     rows = list(dict.fromkeys(text for _, _, results in columns for text in results))
     text = HEAD + "| | " + " | ".join(
         f"systemd {version} ({suite}, Linux {KERNELS[suite]})" for suite, version, _ in columns)
@@ -112,7 +122,7 @@ def main():
     p.add_argument("--write", action="store_true", help="write docs/systemd.md")
     p.add_argument("suites", nargs="*", default=list(KERNELS))
     a = p.parse_args()
-    columns, passed, failed = [], 0, 0
+    passed = failed = 0
     for suite in a.suites:
         version, results = check(suite, a.build, a.timeout)
         for r in results:
@@ -120,11 +130,12 @@ def main():
         ok = sum(r["result"] == "ok" for r in results)
         passed += ok
         failed += len(results) - ok + (not results)
-        columns.append((suite, version, {
-            r["text"]: r["outcome"] if r["result"] == "ok" else "**no**" for r in results}))
+        with open(os.path.join(a.build, f"{suite}.json"), "w") as f:
+            json.dump([version, {r["text"]: r["outcome"] if r["result"] == "ok" else "**no**"
+                                 for r in results}], f)
         if a.write:
             with open(os.path.join(ROOT, "docs/systemd.md"), "w") as f:
-                f.write(document(columns))
+                f.write(document(present(a.build)))
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 
