@@ -40,20 +40,12 @@ void ifp_places_close(struct ifp_places *p)
 	*p = (struct ifp_places){.root_fd = -1};
 }
 
-/* Whether a path is that of a cgroup or below it. */
-static bool is_within(const char *outer, const char *path)
-{
-	size_t len = strcmp(outer, "/") ? strlen(outer) : 0;
-
-	return !strncmp(outer, path, len) && (!path[len] || path[len] == '/');
-}
-
 int ifp_place_of_path(const struct ifp_places *p, const char *path)
 {
 	int best = IFP_PLACE_NONE;
 
 	for (size_t i = 0; i < p->n; i++)
-		if (p->paths[i] && is_within(p->paths[i], path) &&
+		if (p->paths[i] && ifp_path_is_within(path, p->paths[i]) &&
 			(best < 0 || strlen(p->paths[i]) > strlen(p->paths[best])))
 			best = (int)i;
 	return best;
@@ -111,7 +103,7 @@ bool ifp_place_encloses(const struct ifp_places *p, int outer, int inner)
 	if (outer == inner)
 		return true;
 	return outer >= 0 && inner >= 0 && p->paths[outer] && p->paths[inner] &&
-	       is_within(p->paths[outer], p->paths[inner]);
+	       ifp_path_is_within(p->paths[inner], p->paths[outer]);
 }
 
 /* The programs of a confinement refuse sockets of another namespace than its own. */

@@ -13,15 +13,6 @@
 #define PREFIX "ifpin."
 #define MAX_ROUNDS 100 /* of moving what a process has forked meanwhile */
 
-bool ifp_path_is_within(const char *path, const char *above)
-{
-	size_t n = strlen(above);
-
-	if (!strcmp(above, "/"))
-		return true;
-	return !strncmp(path, above, n) && (path[n] == '/' || !path[n]);
-}
-
 static const char *base_name(const char *path)
 {
 	const char *slash = strrchr(path, '/');

@@ -33,6 +33,3 @@ int ifp_target_move(struct ifp_target *t, struct ifpin_error *err);
 
 /* Undoes that, as far as they live. */
 void ifp_target_move_back(struct ifp_target *t);
-
-/* Whether a path is that of a cgroup, or below it. */
-bool ifp_path_is_within(const char *path, const char *above);

@@ -96,6 +96,15 @@ int ifp_cgroup_own_path(char *ret, size_t size)
 	return ifp_process_cgroup(getpid(), ret, size);
 }
 
+bool ifp_path_is_within(const char *path, const char *above)
+{
+	size_t n = strlen(above);
+
+	if (!strcmp(above, "/"))
+		return true;
+	return !strncmp(path, above, n) && (path[n] == '/' || !path[n]);
+}
+
 int ifp_cgroup_id(int cgroup_fd, uint64_t *ret)
 {
 	struct statfs fs;

@@ -29,6 +29,9 @@ int ifp_cgroup_path_by_id(int root_fd, uint64_t id, char *ret, size_t size);
  */
 bool ifp_cgroup_is_gone(int root_fd, uint64_t id);
 
+/* Whether a path is that of a cgroup or below it. */
+bool ifp_path_is_within(const char *path, const char *above);
+
 /* Return: 0; errno of fstat; -EBADF: no cgroup. */
 int ifp_cgroup_id(int cgroup_fd, uint64_t *ret);
 
