@@ -432,7 +432,7 @@ class Broken(HereLab):
     def test_tunnel(self):
         """DEVICE is a tunnel: what it sends leaves by another one, wrapped, as it should."""
         if not os.path.exists("/dev/net/tun") and run("modprobe", "tun").returncode:
-            return
+            self.skipTest("this kernel has no tun")
         p = self.popen([sys.executable, "-c", TUNNEL], stdout=subprocess.PIPE)
         self.assertEqual(p.stdout.readline(), b"up\n")
         for line in ("addr add 10.0.7.1/24 dev tun0", "link set tun0 up"):
@@ -455,9 +455,11 @@ class Broken(HereLab):
     def test_tunnel_of_the_kernel(self):
         """Those that this kernel has."""
         self.chatter()
-        for kind in ("ipip", "gre", "sit"):
+        kinds = ["ipip", "gre", "sit"]
+        for kind in kinds[:]:
             if run("ip", "link", "add", "t0", "type", kind, "remote", "10.0.2.2", "local",
                    "10.0.2.1").returncode:
+                kinds.remove(kind)
                 continue
             with self.subTest(kind=kind):
                 must("ip", "addr", "add", "fd00:7::1/64" if kind == "sit" else "10.0.7.1/24",
@@ -467,11 +469,13 @@ class Broken(HereLab):
                 found = self.leaks("--against=env", device="t0", status=1)
                 self.assertLessEqual({"pktinfo4", "tcp4"}, found["out0"])
                 must("ip", "link", "del", "t0")
+        if not kinds:
+            self.skipTest("this kernel has no ipip, gre or sit")
 
     def test_vrf(self):
         """`ip vrf exec`, where the kernel has VRFs: traffic stays, but for what names its device."""
         if run("ip", "link", "add", "red", "type", "vrf", "table", "10").returncode:
-            return
+            self.skipTest("this kernel has no VRF")
         self.stack.callback(run, "ip", "link", "del", "red")
         for line in ("link set red up", "link set in0 master red",
                      "route add default via 10.0.1.2 table 10"):
@@ -503,7 +507,7 @@ class Broken(HereLab):
     def test_vlan(self):
         """The same with a tag, where the kernel has VLANs."""
         if run("ip", "link", "add", "v7", "link", "out0", "type", "vlan", "id", "7").returncode:
-            return
+            self.skipTest("this kernel has no VLAN")
         self.stack.callback(run, "ip", "link", "del", "v7")
         must("ip", "addr", "add", "10.0.8.1/24", "dev", "v7")
         must("ip", "link", "set", "v7", "up")
