@@ -79,7 +79,7 @@ def as_root():
     if os.geteuid() and probe.which("sudo") and \
             subprocess.run(["sudo", "-n", "true"], stdin=subprocess.DEVNULL,
                            stderr=subprocess.DEVNULL).returncode == 0:
-        kept = [f"{n}={os.environ[n]}" for n in ("BUILD", "CI", "NO_COLOR", "PATH")
+        kept = [f"{n}={os.environ[n]}" for n in ("BUILD", "CI", "JUNIT", "NO_COLOR", "PATH")
                 if n in os.environ]
         os.execvp("sudo", ["sudo", "-n", "env", *kept, sys.executable, *sys.argv])
 
