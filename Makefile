@@ -27,7 +27,8 @@ demo: packages
 	@BUILD=$(BUILD) python3 tests/anywhere.py demo
 
 check: packages tests/browser/node_modules
-	@dist/install-packages check
+	@dist/install-packages check vm containers
+	@tests/vm/run --fetch 6.1
 	$(MAKE) --no-print-directory all
 	@BUILD=$(BUILD) python3 tests/anywhere.py check $(TESTS)
 

@@ -209,23 +209,39 @@ class Machine(unittest.TestCase):
     def start(self, *argv, timeout):
         folder = tempfile.mkdtemp(dir="/var/tmp")
         self.addCleanup(shutil.rmtree, folder)
-        os.chown(folder, 12345, 12345)
-        environment = {"PATH": "/usr/bin:/bin", "HOME": folder, "TMPDIR": folder,
-                       "BUILD": os.environ.get("BUILD", "build"), "XDG_CACHE_HOME": self.cache}
-        return subprocess.run([*USER, "python3", f"{ROOT}/tests/anywhere.py", *argv],
+        os.chmod(folder, 0o755)
+        build = os.environ.get("BUILD", "build")
+        # Where this checkout is, others may not be allowed to look.
+        for part in ("tests", build):
+            shutil.copytree(os.path.join(ROOT, part), os.path.join(folder, part), symlinks=True,
+                            ignore=shutil.ignore_patterns("node_modules"))
+        home = os.path.join(folder, "home")
+        os.mkdir(home)
+        os.chown(home, 12345, 12345)
+        environment = {"PATH": "/usr/bin:/bin", "HOME": home, "TMPDIR": home, "BUILD": build,
+                       "XDG_CACHE_HOME": self.cache}
+        return subprocess.run([*USER, "python3", f"{folder}/tests/anywhere.py", *argv],
                               capture_output=True, text=True, env=environment, timeout=timeout)
 
     @classmethod
     def setUpClass(cls):
+        """From here nothing can be fetched; the Makefile has done so before."""
+        fetched = vm_run().folder(anywhere.KERNEL["demo"])
+        if not os.path.isdir(fetched):
+            raise unittest.SkipTest(f"{fetched} is not there (make check fetches it)")
         cls.cache = tempfile.mkdtemp(dir="/var/tmp")
         cls.addClassCleanup(shutil.rmtree, cls.cache)
-        os.chown(cls.cache, 12345, 12345)
+        os.chmod(cls.cache, 0o755)
+        into = os.path.join(cls.cache, "ifpin", "kernels", os.path.basename(fetched))
+        shutil.copytree(fetched, into, symlinks=True)
+        for path in (os.path.dirname(os.path.dirname(into)), os.path.dirname(into)):
+            os.chown(path, 12345, 12345)
 
     def test_demo(self):
         p = self.start("demo", timeout=900)
         self.assertEqual(p.returncode, 0, p.stdout[-2000:] + p.stderr)
         self.assertRegex(p.stderr, r"\Ayou are not root: using a virtual machine with Linux 6\.1, "
-                         r"which is fetched first \(70 MB\), about 20 s, or 90 s without KVM\n\Z")
+                         r"about (20|90) s\n\Z")
         self.assertNotIn("\033", p.stdout)
         self.assertTrue(p.stdout.startswith("# every known leak"), p.stdout[:200])
         self.assertEqual(p.stdout.splitlines()[-1],
