@@ -256,7 +256,7 @@ static int fill_host(struct attach *a, bool ret_agree[2], struct ifpin_error *er
 	if (!r)
 		r = ifp_ways_add_networks(&w, &a->addrs, is_ours, &ifindex);
 	if (!r)
-		r = ifp_ways_write(&w, &a->host, false);
+		r = ifp_ways_merge(&w, &a->host, ifindex);
 	ifp_ways_free(&w);
 	return r ? ifp_fail_errno(err, r, "cannot read the host's addresses and routes") : 0;
 }

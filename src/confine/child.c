@@ -54,11 +54,11 @@ static void clean_environment(void)
  * Is what the programs promise true on this kernel? Where one of their helpers is missing they load
  * all the same, and every connection would be refused. Nothing is sent: a datagram socket connects.
  */
-int ifp_try_pin(uint32_t ifindex)
+static int try_pin_by(uint32_t address, uint32_t ifindex)
 {
 	struct sockaddr_in to = {.sin_family = AF_INET,
 		.sin_port = htons(9),
-		.sin_addr.s_addr = htonl(0xc0000201)}; /* 192.0.2.1, nobody's */
+		.sin_addr.s_addr = htonl(address)};
 	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	uint32_t bound = 0;
 	socklen_t len = sizeof(bound);
@@ -70,6 +70,17 @@ int ifp_try_pin(uint32_t ifindex)
 	if (getsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &bound, &len))
 		return -errno;
 	return bound == ifindex ? 0 : -ENOTSUP;
+}
+
+int ifp_try_pin(uint32_t ifindex)
+{
+	/* RFC 5737: nobody's, but a laboratory may have one of them for its own. */
+	static const uint32_t nobodys[] = {0xc0000201, 0xc6336401, 0xcb007101};
+	int r = -ENOTSUP;
+
+	for (size_t i = 0; i < ARRAY_SIZE(nobodys) && r == -ENOTSUP; i++)
+		r = try_pin_by(nobodys[i], ifindex);
+	return r;
 }
 
 /*

@@ -87,16 +87,9 @@ static void _printf_(4, 5) tell(struct ifpin_follower *f, enum ifpin_change_type
 static int write_meta(struct ifpin_follower *f, const struct pin *p)
 {
 	char path[256];
-	struct ifp_meta m;
-	int r = ifp_meta_read(ifp_store_path(&f->store, "pin", p->name, "meta", path), &m);
 
-	if (r)
-		return r;
-	/* Replaced by another one of this name meanwhile: that one knows its device. */
-	if (m.id != p->in.id)
-		return -ENOENT;
-	m.device = p->device;
-	return ifp_meta_update(path, &m);
+	return ifp_meta_set_device(ifp_store_path(&f->store, "pin", p->name, "meta", path),
+		p->in.id, &p->device);
 }
 
 static struct guarded *find_guarded(struct ifpin_follower *f, uint32_t ifindex)

@@ -302,6 +302,28 @@ int ifp_ways_write(struct ifp_ways *w, const struct ifp_host_maps *to, bool prun
 	return prune ? remove_unwanted(w, to->ways) : 0;
 }
 
+int ifp_ways_merge(struct ifp_ways *w, const struct ifp_host_maps *to, uint32_t ifindex)
+{
+	settle(w);
+	for (size_t i = 0; i < w->n; i++) {
+		const struct ifp_way *x = &w->v[i];
+		bool is_sure = x->judged && x->owner;
+		uint32_t owner;
+
+		if (!bpf_map_update_elem(
+			    to->ways, &x->net, &x->owner, is_sure ? BPF_ANY : BPF_NOEXIST))
+			continue;
+		if (is_sure || errno != EEXIST)
+			return -errno;
+		/* Another one's judgement stays; one of ours that is true no more does not. */
+		if (x->judged && !bpf_map_lookup_elem(to->ways, &x->net, &owner) &&
+			owner == ifindex &&
+			bpf_map_update_elem(to->ways, &x->net, &x->owner, BPF_ANY))
+			return -errno;
+	}
+	return 0;
+}
+
 void ifp_ways_free(struct ifp_ways *w)
 {
 	free(w->v);

@@ -57,4 +57,9 @@ int ifp_ways_append(struct ifp_ways *w, const struct ifp_ways *more);
 
 /* Makes the map say it; prune: and nothing else. Return: 0; -E2BIG; -errno. */
 int ifp_ways_write(struct ifp_ways *w, const struct ifp_host_maps *to, bool prune);
+/*
+ * Adds to the map what was judged of one device, by one who has not looked at others: what is known
+ * of these stays. Return: 0; -errno.
+ */
+int ifp_ways_merge(struct ifp_ways *w, const struct ifp_host_maps *to, uint32_t ifindex);
 void ifp_ways_free(struct ifp_ways *w);

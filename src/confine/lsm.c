@@ -133,9 +133,15 @@ static bool open_kept(const struct ifp_store *s, struct ifp_lsm *l)
 	for (int i = 0; i < OBJECTS; i++) {
 		l->fds[i] = ifp_store_get(s, "lsm", name, files[i]);
 		if (l->fds[i] < 0)
-			return false;
+			break;
 	}
-	return true;
+	if (l->fds[OBJECTS - 1] >= 0)
+		return true;
+	for (int i = 0; i < OBJECTS; i++) {
+		ifp_closep(&l->fds[i]);
+		l->fds[i] = -1;
+	}
+	return false;
 }
 
 static int pin_all(const struct ifp_store *s, const struct ifp_lsm *l, const char *name)

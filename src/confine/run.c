@@ -194,9 +194,9 @@ static int prepare(struct run *r, struct ifpin_error *err)
 	if (!e)
 		e = load(r, err);
 	if (!e)
-		e = ifp_lsm_open(NULL, &r->lsm, err);
-	if (!e)
 		e = ifp_cgroup_make(o->name, &r->cgroup, err);
+	if (!e)
+		e = ifp_lsm_open(NULL, &r->lsm, err);
 	if (!e)
 		e = attach(r, err);
 	return e ?: arm_lsm(r, err);

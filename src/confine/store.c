@@ -408,6 +408,21 @@ int ifp_meta_update(const char *path, const struct ifp_meta *m)
 	return r ?: bpf_map_update_elem(map, &zero, m, BPF_ANY) ? -errno : 0;
 }
 
+int ifp_meta_set_device(const char *path, uint32_t id, const struct ifpin_device *device)
+{
+	_cleanup_close_ int map = bpf_obj_get(path);
+	uint32_t zero = 0;
+	struct ifp_meta m;
+	int r = map < 0 ? -errno : read_meta(map, &m);
+
+	if (r)
+		return r;
+	if (m.id != id)
+		return -ENOENT;
+	m.device = *device;
+	return bpf_map_update_elem(map, &zero, &m, BPF_ANY) ? -errno : 0;
+}
+
 /* ---- what all share ---- */
 
 int ifp_own_netns(uint64_t *ret)

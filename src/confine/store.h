@@ -119,6 +119,11 @@ int ifp_meta_of(
 	const struct ifp_store *s, const char *kind, const char *name, struct ifp_meta *ret);
 /* Over what is there. Return: 0; -errno. */
 int ifp_meta_update(const char *path, const struct ifp_meta *m);
+/*
+ * The device is another one by number or name. Return: 0; -ENOENT: that confinement is not there any
+ * more, and what has its name knows its own device; -EPROTO; -errno.
+ */
+int ifp_meta_set_device(const char *path, uint32_t id, const struct ifpin_device *device);
 
 #define IFP_HOST_NAME_SIZE 32
 

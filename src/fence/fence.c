@@ -187,11 +187,11 @@ static int explain(int r, struct ifpin_error *err)
 }
 
 /* Ties the program to the devices in turn. ret_tied: also on failure. */
-static int tie_guard(const struct plan *plan, const struct ifp_guard *g, int (*former)[2],
-	size_t *ret_tied, struct ifpin_error *err)
+static int tie_guard(const struct plan *plan, const struct ifp_guard *g, size_t *ret_tied,
+	struct ifpin_error *err)
 {
 	for (size_t i = 0; i < plan->n_covered; i++) {
-		int r = ifp_guard_attach(g, plan->name, &plan->covered[i], former[i]);
+		int r = ifp_guard_attach(g, &plan->covered[i]);
 
 		if (r == -ENODEV)
 			r = -ENOENT; /* gone meanwhile: look again */
@@ -205,34 +205,29 @@ static int tie_guard(const struct plan *plan, const struct ifp_guard *g, int (*f
 }
 
 /*
- * The new program is at all devices before the rules change; where they do not, the former one
- * comes back.
+ * The new program is at all devices before the rules change, and the former one beside it until
+ * they have: whoever is killed or fails in between leaves what was held held.
  */
 static int swap_guard(const struct plan *plan, const char *text, struct ifpin_error *err)
 {
 	_cleanup_(end_guard) struct ifp_guard *g = NULL;
-	_cleanup_free_ int(*former)[2] = calloc(plan->n_covered + 1, sizeof(*former));
 	size_t tied = 0;
 	int r;
 
-	if (!former)
-		return ifp_fail(err, -ENOMEM, "no memory for %zu interfaces", plan->n_covered);
 	/* Where there is no place for it, ifpin_fence_check() says so. */
 	if (!ifp_guard_has_place())
 		return ifp_nft_run(text, false, err);
 	r = ifp_guard_load(plan, &g);
 	if (r)
 		return ifp_fail_errno(err, r, "cannot load the program for traffic control");
-	r = tie_guard(plan, g, former, &tied, err);
+	r = tie_guard(plan, g, &tied, err);
 	if (!r)
 		r = ifp_nft_run(text, false, err);
 	for (size_t i = 0; i < tied; i++) {
 		if (r)
-			ifp_guard_restore(g, &plan->covered[i], former[i]);
-		else /* more than one are left where somebody was killed */
+			ifp_guard_undo(g, &plan->covered[i]);
+		else
 			ifp_guard_detach(plan->name, plan->covered[i].ifindex, g);
-		ifp_closep(&former[i][0]);
-		ifp_closep(&former[i][1]);
 	}
 	for (size_t i = 0; !r && i < plan->n_carriers; i++)
 		ifp_guard_detach(plan->name, plan->carriers[i].ifindex, NULL);
@@ -293,10 +288,13 @@ static int apply(
 	const struct ifpin_fence_opts *o, bool dry, char **ret_text, struct ifpin_error *err)
 {
 	_cleanup_free_ struct ifpin_prefix *prefixes = NULL;
+	_cleanup_close_ int lock = -1;
 	struct plan plan = {
 		.nat = o->nat == IFPIN_FENCE_NAT_ON, .asked = o->nat, .configured = o->configured};
 	int r = check_opts(o, err);
 
+	if (!r && !dry)
+		r = ifp_fence_lock(&lock, err);
 	if (!r)
 		r = explain(name_is_free(o->name ?: o->device.name, err), err);
 	if (!r && o->nat == IFPIN_FENCE_NAT_AUTO)
@@ -447,10 +445,11 @@ int ifpin_fence_remove(const char *name, struct ifpin_error *ret_error)
 {
 	_cleanup_(ifp_ports_free) struct ports all = {};
 	_cleanup_free_ struct fence_table *tables = NULL;
+	_cleanup_close_ int lock = -1;
 	char text[512] = "";
 	size_t n = 0;
 	bool any;
-	int r = ifp_fence_name_check(name, ret_error);
+	int r = ifp_fence_name_check(name, ret_error) ?: ifp_fence_lock(&lock, ret_error);
 
 	if (!r)
 		r = explain(name_is_free(name, ret_error), ret_error);

@@ -132,65 +132,40 @@ static uint32_t id_of(int prog)
 	return bpf_obj_get_info_by_fd(prog, &info, &len) ? 0 : info.id;
 }
 
-static int tie(int prog, uint32_t ifindex, bool in, int instead_of)
+static int tie(int prog, uint32_t ifindex, bool in)
 {
 	LIBBPF_OPTS(bpf_prog_attach_opts, o, .flags = BEFORE_ALL);
 
-	if (instead_of >= 0) {
-		o.flags = BPF_F_REPLACE;
-		o.replace_prog_fd = instead_of;
-	}
 	return bpf_prog_attach_opts(prog, (int)ifindex, places[in], &o);
 }
 
-static void untie(const struct ifp_guard *g, const struct port *port, bool in, int former)
+static int tie_for(const struct ifp_guard *g, const struct port *port, bool in)
 {
-	int prog = program_for(g, port->type == ARPHRD_ETHER, in);
-
-	if (former < 0)
-		bpf_prog_detach2(prog, (int)port->ifindex, places[in]);
-	else
-		tie(former, port->ifindex, in, prog);
+	return tie(program_for(g, port->type == ARPHRD_ETHER, in), port->ifindex, in);
 }
 
-static int attach_one(const struct ifp_guard *g, const char *fence, const struct port *port,
-	bool in, int *ret_former)
+static void untie(const struct ifp_guard *g, const struct port *port, bool in)
 {
-	_cleanup_close_ int former = -1;
-	int64_t id = ifp_guard_find(fence, port->ifindex, in, NULL);
-	int r;
-
-	if (id < 0)
-		return (int)id;
-	if (id)
-		former = bpf_prog_get_fd_by_id((uint32_t)id);
-	r = tie(program_for(g, port->type == ARPHRD_ETHER, in), port->ifindex, in, former);
-	if (!r)
-		*ret_former = ifp_take_fd(&former);
-	return r;
+	bpf_prog_detach2(
+		program_for(g, port->type == ARPHRD_ETHER, in), (int)port->ifindex, places[in]);
 }
 
-int ifp_guard_attach(
-	const struct ifp_guard *g, const char *fence, const struct port *port, int ret_former[2])
+int ifp_guard_attach(const struct ifp_guard *g, const struct port *port)
 {
-	int former[2] = {-1, -1}, r = attach_one(g, fence, port, false, &former[0]);
+	int r = tie_for(g, port, false);
 
 	if (r)
 		return r;
-	r = attach_one(g, fence, port, true, &former[1]);
-	if (r) {
-		untie(g, port, false, former[0]);
-		ifp_closep(&former[0]);
-		return r;
-	}
-	memcpy(ret_former, former, sizeof(former));
-	return 0;
+	r = tie_for(g, port, true);
+	if (r)
+		untie(g, port, false);
+	return r;
 }
 
-void ifp_guard_restore(const struct ifp_guard *g, const struct port *port, int former[2])
+void ifp_guard_undo(const struct ifp_guard *g, const struct port *port)
 {
-	for (int in = 0; in < 2; in++)
-		untie(g, port, in, former[in]);
+	untie(g, port, false);
+	untie(g, port, true);
 }
 
 /* ---- those that are there ---- */
@@ -359,7 +334,7 @@ int ifp_guard_extend(const char *fence, uint32_t from, const struct port *to)
 			return -errno;
 		/* Half of it may be there from a try before. */
 		if (ifp_guard_find(fence, to->ifindex, in, NULL) <= 0)
-			r = tie(fd, to->ifindex, in, -1);
+			r = tie(fd, to->ifindex, in);
 	}
 	return r;
 }

@@ -120,6 +120,10 @@ int ifp_host_has_nat(bool *ret, struct ifpin_error *err);
 int ifp_fence_again(
 	const struct ifpin_fence *was, const struct ifpin_device *device, struct ifpin_error *err);
 
+/* ---- lock.c ---- */
+/* Waits until nobody else changes fences of this network namespace. Return: 0; -EPERM; -errno. */
+int ifp_fence_lock(int *ret, struct ifpin_error *err);
+
 /* ---- guard.c: a program in traffic control, for what passes no rule ---- */
 struct ifp_guard;
 /* Whether this kernel has tcx, Linux 6.6. */
@@ -128,13 +132,12 @@ bool ifp_guard_has_place(void);
 int ifp_guard_load(const struct plan *plan, struct ifp_guard **ret);
 void ifp_guard_end(struct ifp_guard *g);
 /*
- * Before all other programs of the device, on both ways, or in place of the fence's former ones,
- * which are given out (-1: there was none). Return: 0; -errno, and nothing is changed.
+ * Before all other programs of the device, on both ways; the fence's former ones stay. Return: 0;
+ * -errno, and nothing is changed.
  */
-int ifp_guard_attach(
-	const struct ifp_guard *g, const char *fence, const struct port *port, int ret_former[2]);
+int ifp_guard_attach(const struct ifp_guard *g, const struct port *port);
 /* Undoes that. */
-void ifp_guard_restore(const struct ifp_guard *g, const struct port *port, int former[2]);
+void ifp_guard_undo(const struct ifp_guard *g, const struct port *port);
 /*
  * The program of a fence at a device. ret_overtaken: somebody else's comes before it. Return: its
  * id; 0: there is none; -errno.

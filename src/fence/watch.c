@@ -276,14 +276,26 @@ static int names_agree(const struct ifpin_fence *f, const struct ports *covered,
 	return r;
 }
 
+static bool have_program(const struct ifpin_fence *f, const struct ports *covered)
+{
+	bool all = true;
+
+	for (size_t i = 0; i < covered->n && all; i++)
+		all = ifp_guard_find(f->name, covered->list[i].ifindex, false, NULL) > 0 &&
+		      ifp_guard_find(f->name, covered->list[i].ifindex, true, NULL) > 0;
+	return all;
+}
+
 int ifpin_fence_sync(const char *name, unsigned int *ret_changed, struct ifpin_error *ret_error)
 {
 	_cleanup_(ifp_ports_free) struct ports all = {}, carriers = {}, covered = {};
 	_cleanup_(ifp_state_clear) struct ifpin_fence f = {};
+	_cleanup_close_ int lock = -1;
 	struct ifpin_device device;
 	bool moved = false, agree = true;
 	unsigned int changed = 0;
 	int r = ifp_fence_name_check(name, ret_error)
+			?: ifp_fence_lock(&lock, ret_error)
 			?: ifp_state_read_devices(name, &f, ret_error);
 
 	if (!r && !f.device.ifindex)
@@ -303,6 +315,9 @@ int ifpin_fence_sync(const char *name, unsigned int *ret_changed, struct ifpin_e
 		r = -ENODEV;
 	if (!r)
 		r = names_agree(&f, &covered, &agree, ret_error);
+	/* One that was made anew, with its name and index, has the rules again and not the program. */
+	if (!r && f.guarded)
+		agree &= have_program(&f, &covered);
 	if (!r && !agree)
 		r = -ENODEV;
 	/* That is not all of it, or a device was gone before it could be covered. */
