@@ -170,7 +170,10 @@ class Chassis:
     default_by = "out0"
 
     def build(self):
+        """In a network namespace that is new: nothing of the test before is there."""
         self.stack = contextlib.ExitStack()
+        if libc.unshare(CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), "unshare")
         # Processes of a test that failed end with the host's devices, not before.
         self.pin, self.pout = Peer(), Peer()
         self.stack.callback(self.pin.close)
@@ -190,9 +193,7 @@ class Chassis:
                        f"netns /proc/{peer.pid}/ns/net",
                        f"link set {dev} up", f"addr add 10.0.{n}.1/24 dev {dev}",
                        f"addr add fd00:{n}::1/64 dev {dev} nodad"]
-        # A test that failed may have left addresses there.
-        script += ["link set lo up", "addr flush dev lo scope global",
-                   f"route replace default via 10.0.{self.gateway()}.2",
+        script += ["link set lo up", f"route replace default via 10.0.{self.gateway()}.2",
                    f"-6 route replace default via fd00:{self.gateway()}::2"]
         for line in script:
             must("ip", *line.split())
