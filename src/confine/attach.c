@@ -25,7 +25,6 @@
 #define CLONE_INTO_CGROUP 0x200000000ULL
 #endif
 
-#define PROBE_CGROUP "ifpin-probe"
 #define TRY_MS 3000
 #define QUEUE_ROUNDS 200
 #define QUEUE_WAIT_MS 10
@@ -475,11 +474,11 @@ int ifp_try_inside(int cgroup_fd, uint32_t ifindex, uint32_t lsm_probe, struct i
 	_cleanup_close_ int fd = -1;
 	int r;
 
-	if (mkdirat(cgroup_fd, PROBE_CGROUP, 0755) && errno != EEXIST)
+	if (mkdirat(cgroup_fd, IFP_PROBE_CGROUP, 0755) && errno != EEXIST)
 		return ifp_fail_errno(err, -errno, "cannot make a cgroup below the one to confine");
-	fd = openat(cgroup_fd, PROBE_CGROUP, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd = openat(cgroup_fd, IFP_PROBE_CGROUP, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	r = fd < 0 ? -errno : try_in(fd, ifindex, lsm_probe);
-	unlinkat(cgroup_fd, PROBE_CGROUP, AT_REMOVEDIR);
+	unlinkat(cgroup_fd, IFP_PROBE_CGROUP, AT_REMOVEDIR);
 	if (r == -ENOTSUP)
 		return ifp_fail(err, r,
 			"the kernel does not tie sockets to the interface by BPF (bpf_setsockopt, "

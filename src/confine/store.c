@@ -2,6 +2,8 @@
 #include "store.h"
 #include "pins.h"
 
+#include "host/cgroup.h"
+
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -296,6 +298,19 @@ static int finish_old(const struct ifp_store *s, const char *name)
 	return ifp_pin_drop(s, "old", name);
 }
 
+/* Where nobody is in it; else the next one does. */
+static void remove_probe(const struct ifp_store *s, const char *name)
+{
+	_cleanup_close_ int root = ifp_cgroup_root();
+	char path[IFPIN_CGROUP_PATH_SIZE + sizeof(IFP_PROBE_CGROUP) + 2];
+	struct ifp_meta m;
+
+	if (root < 0 || ifp_meta_of(s, "new", name, &m))
+		return;
+	snprintf(path, sizeof(path), ".%s/" IFP_PROBE_CGROUP, m.cgroup);
+	unlinkat(root, path, AT_REMOVEDIR);
+}
+
 static int tidy(const struct ifp_store *s)
 {
 	struct leftovers l = {.store = s};
@@ -307,6 +322,7 @@ static int tidy(const struct ifp_store *s)
 		any = true;
 	}
 	while (r >= 0 && ifp_store_each(s, "new", take_first, &l) == 1) {
+		remove_probe(s, l.name);
 		r = ifp_pin_drop(s, "new", l.name);
 		any = true;
 	}

@@ -20,6 +20,9 @@
 
 #include <dirent.h>
 
+/* Below a cgroup that is being confined, for as long as that is tried from inside. */
+#define IFP_PROBE_CGROUP "ifpin-probe"
+
 #define IFP_META_VERSION 2 /* of all that is pinned */
 
 /* By which a set of programs is found. */

@@ -237,6 +237,8 @@ class Kills(Attached):
             with self.subTest(i=i, argv=argv[0], after=after):
                 self.until_thawed(self.group)
                 if argv is attach:
+                    must(IFPIN, "gc")
+                    self.assertFalse(os.path.exists(f"{self.group}/ifpin-probe"))
                     self.assertEqual(run(IFPIN, *attach).returncode, 0)
                     self.assertEqual(self.folders(), ["pin_storm"])
                     self.drain()
