@@ -104,13 +104,15 @@ static bool is_zero(const uint8_t a[16])
 /* Return: whether it is IPv6. */
 static bool address_text(const uint8_t a[16], char ret[INET6_ADDRSTRLEN])
 {
-	const struct in6_addr *six = (const void *)a;
-	bool v4 = IN6_IS_ADDR_V4MAPPED(six);
+	struct in6_addr six;
+	bool v4;
 
+	memcpy(&six, a, sizeof(six));
+	v4 = IN6_IS_ADDR_V4MAPPED(&six);
 	if (v4)
 		inet_ntop(AF_INET, a + 12, ret, INET6_ADDRSTRLEN);
 	else
-		inet_ntop(AF_INET6, a, ret, INET6_ADDRSTRLEN);
+		inet_ntop(AF_INET6, &six, ret, INET6_ADDRSTRLEN);
 	return !v4;
 }
 

@@ -155,6 +155,9 @@ class Storm(Lab):
         pids = []
         rng = random.Random(int(os.environ.get("SEED", "1")))
         started = 0
+        began = time.monotonic()
+        self.ifpin("true")
+        usual = time.monotonic() - began
         libc.prctl(PR_SET_CHILD_SUBREAPER, 1)  # orphans are ours to wait for
         self.stack.callback(libc.prctl, PR_SET_CHILD_SUBREAPER, 0)
         for i in range(200):
@@ -162,7 +165,7 @@ class Storm(Lab):
                                   str(self.out_index()), "300"], stdout=subprocess.PIPE,
                                  start_new_session=True)
             pids.append(str(p.pid))
-            select.select([], [], [], rng.uniform(0, 0.012))
+            select.select([], [], [], rng.uniform(0, 1.2 * usual))
             os.kill(p.pid, signal.SIGKILL)
             p.wait()
             # The command goes on without its supervisor, as confined as before, until it is done.

@@ -2,6 +2,7 @@
 """The reports of a proof: a page, captured frames, a comparison; and what they say of each other."""
 import collections
 import hashlib
+import html
 import html.parser
 import json
 import os
@@ -175,10 +176,11 @@ class Reports(unittest.TestCase):
             self.assertIn(text, self.html)
         answer = re.search(r'<p class="short">(.*?)</p>', self.html).group(1)
         self.assertEqual(re.findall('href="#([^"]+)"', answer), self.names("not held"))
+        read = html.unescape(self.html)
         for a in self.report["attempts"]:
             for r in a["results"].values():
                 if "why" in r:
-                    self.assertIn(r["why"], self.html)
+                    self.assertIn(r["why"], read)
 
     # ---- comparison ----
 
