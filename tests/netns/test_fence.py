@@ -13,7 +13,7 @@ import struct
 import subprocess
 import time
 
-from lab import IFPIN, MARKER, Lab, libc, must, proof, run
+from lab import IFPIN, MARKER, Lab, Wire, libc, must, proof, run
 
 FENCED = ("--prefix=10.0.1.0/24", "--prefix=fd00:1::/64")
 FIRST, LAST = -2147483648, 2147483647
@@ -243,9 +243,10 @@ class Applying(FenceLab):
         running = [self.popen([IFPIN, "fence", "apply", "in0", *n]) for n in nets]
         self.assertEqual({p.wait(60) for p in running}, {0})
         self.assertEqual(len(self.show()[0]["prefixes"]), 2)
-        self.apply()  # of programs that came at once, the last one is the one that stays
         self.assertIn("holds", self.check())
         self.assertEqual(len(programs("out0")), 1)
+        self.send("10.0.1.1", "10.0.2.2")
+        self.assertEqual(self.leaked(), 0)
 
     def test_two_fences(self):
         must("ip", "link", "add", "in1", "type", "veth", "peer", "name", "in1p")
@@ -466,6 +467,25 @@ class Holding(FenceLab):
 
 
 class Devices(FenceLab):
+    def test_made_anew(self):
+        """With its name and index, a covered device gets its rules back, and not its program."""
+        index = socket.if_nametoindex("out0")
+        self.apply()
+        must("ip", "link", "del", "out0")
+        must("ip", "link", "add", "out0", "index", str(index), "type", "veth", "peer", "name", "eth0",
+             "netns", f"/proc/{self.pout.pid}/ns/net")
+        must(*self.pout.cmd("ip", "link", "set", "eth0", "up"))
+        must("ip", "link", "set", "out0", "up")
+        self.wire.close()
+        self.wire = Wire(self.pout)
+        must("ip", "route", "add", "198.51.100.0/24", "dev", "out0")
+        must("ip", "neigh", "add", "198.51.100.1", "lladdr", "02:00:00:00:00:09", "dev", "out0")
+        self.send("10.0.1.1", "198.51.100.1")
+        self.assertEqual(self.leaked(), 0)
+        must(IFPIN, "fence", "remove")
+        self.send("10.0.1.1", "198.51.100.1")
+        self.assertEqual(self.leaked(), 1)
+
     def test_gone(self):
         """Closed when DEVICE is gone, also for what takes its name, or its number."""
         index = socket.if_nametoindex("in0")
