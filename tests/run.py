@@ -77,11 +77,13 @@ class Result(unittest.TextTestResult):
     def addSkip(self, test, reason):
         super().addSkip(test, reason)
         self.tell(test, "skipped", reason)
+        self.stream.writeln(f"skipped {test.id()}: {reason}")
 
     def getDescription(self, test):
         return ""
 
     def startTestRun(self):
+        self.began = time.monotonic()  # of what is skipped before it starts
         self.dots = self.showAll = False
         self.began = time.monotonic()  # for what fails before the first test has begun
 
