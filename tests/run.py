@@ -83,7 +83,6 @@ class Result(unittest.TextTestResult):
         return ""
 
     def startTestRun(self):
-        self.began = time.monotonic()  # of what is skipped before it starts
         self.dots = self.showAll = False
         self.began = time.monotonic()  # for what fails before the first test has begun
 
