@@ -159,3 +159,17 @@ int ifp_write_file(int dirfd, const char *path, const char *s)
 		return -errno;
 	return 0;
 }
+
+uint64_t ifp_hash(const void *data, size_t size)
+{
+	const uint8_t *bytes = data;
+	uint64_t hash = 0xcbf29ce484222325ULL, word;
+
+	for (size_t i = 0; i < size; i += sizeof(word)) {
+		word = 0;
+		memcpy(&word, bytes + i, size - i < sizeof(word) ? size - i : sizeof(word));
+		hash = (hash ^ word) * 0x100000001b3ULL;
+		hash ^= hash >> 32;
+	}
+	return hash;
+}

@@ -4,6 +4,7 @@
 
 #include <ifpin/device.h>
 
+#include <dirent.h>
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -33,9 +34,19 @@ static inline void ifp_fclosep(FILE **f)
 		fclose(*f);
 }
 
+static inline void ifp_closedirp(DIR **dir)
+{
+	if (*dir)
+		closedir(*dir);
+}
+
 #define _cleanup_close_ _cleanup_(ifp_closep)
 #define _cleanup_free_ _cleanup_(ifp_freep)
 #define _cleanup_fclose_ _cleanup_(ifp_fclosep)
+#define _cleanup_closedir_ _cleanup_(ifp_closedirp)
+
+/* FNV-1a, of words: it tells builds apart, and keeps nobody out. */
+uint64_t ifp_hash(const void *data, size_t size);
 
 /* Hands over what a cleanup attribute would have closed. */
 static inline int ifp_take_fd(int *fd)

@@ -112,16 +112,13 @@ static int is_active(void)
 
 /* ---- those that stand in bpffs ---- */
 
-/* By what they are, so that another version of ifpin has its own (FNV-1a). */
+/* By what they are, so that another version of ifpin has its own. */
 static const char *tag(char ret[17])
 {
-	uint64_t hash = 0xcbf29ce484222325ULL;
 	size_t size = 0;
-	const uint8_t *elf = lsm_bpf__elf_bytes(&size);
+	const void *elf = lsm_bpf__elf_bytes(&size);
 
-	for (size_t i = 0; i < size; i++)
-		hash = (hash ^ elf[i]) * 0x100000001b3ULL;
-	snprintf(ret, 17, "%016llx", (unsigned long long)hash);
+	snprintf(ret, 17, "%016llx", (unsigned long long)ifp_hash(elf, size));
 	return ret;
 }
 
@@ -181,14 +178,6 @@ static void keep(const struct ifp_store *s, const struct ifp_lsm *l, bool is_loc
 
 /* ---- loading ---- */
 
-static int no_print(enum libbpf_print_level level, const char *fmt, va_list ap)
-{
-	(void)level;
-	(void)fmt;
-	(void)ap;
-	return 0;
-}
-
 static int take(const struct lsm_bpf *skel, struct ifp_lsm *l)
 {
 	const int fds[OBJECTS] = {
@@ -208,7 +197,7 @@ static int take(const struct lsm_bpf *skel, struct ifp_lsm *l)
 
 static int load(struct ifp_lsm *l)
 {
-	libbpf_print_fn_t old = libbpf_set_print(no_print);
+	libbpf_print_fn_t old = libbpf_set_print(NULL);
 	_cleanup_(destroyp) struct lsm_bpf *skel = lsm_bpf__open_and_load();
 	int e = errno;
 

@@ -45,14 +45,6 @@ static void freep(struct ifp_programs **p)
 	ifp_programs_free(*p);
 }
 
-static int no_print(enum libbpf_print_level level, const char *fmt, va_list ap)
-{
-	(void)level;
-	(void)fmt;
-	(void)ap;
-	return 0;
-}
-
 /* The maps of the host are ours alone, or those that all share; then there is room for many. */
 static int share(struct ifpin_bpf *skel, const struct ifp_programs_opts *opts)
 {
@@ -73,7 +65,7 @@ static int share(struct ifpin_bpf *skel, const struct ifp_programs_opts *opts)
 static int open_and_load(
 	struct ifp_programs *p, const struct ifp_programs_opts *opts, uint64_t netns)
 {
-	libbpf_print_fn_t old = libbpf_set_print(no_print);
+	libbpf_print_fn_t old = libbpf_set_print(NULL);
 	struct ifpin_set set = {
 		.netns_cookie = netns,
 		.tells = opts->tells,
@@ -197,20 +189,12 @@ int ifp_programs_pin(struct ifp_programs *p, const char *folder, struct ifpin_er
 	return r;
 }
 
-/* FNV-1a, of words: it tells builds apart, and keeps nobody out. */
 uint64_t ifp_programs_hash(void)
 {
 	size_t size;
-	const uint8_t *elf = ifpin_bpf__elf_bytes(&size);
-	uint64_t hash = 0xcbf29ce484222325ULL, word;
+	const void *elf = ifpin_bpf__elf_bytes(&size);
 
-	for (size_t i = 0; i < size; i += sizeof(word)) {
-		word = 0;
-		memcpy(&word, elf + i, size - i < sizeof(word) ? size - i : sizeof(word));
-		hash = (hash ^ word) * 0x100000001b3ULL;
-		hash ^= hash >> 32;
-	}
-	return hash;
+	return ifp_hash(elf, size);
 }
 
 struct ifp_set ifp_programs_set(const struct ifp_programs *p)

@@ -174,16 +174,10 @@ static bool is_of_interest(int parent, const char *name)
 	       (!fstatat(parent, name, &st, 0) && st.st_nlink > 2);
 }
 
-static void closedirp(DIR **dir)
-{
-	if (*dir)
-		closedir(*dir);
-}
-
 static int walk(int fd, struct walk *w)
 {
 	int again = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_(closedirp) DIR *dir = again < 0 ? NULL : fdopendir(again);
+	_cleanup_closedir_ DIR *dir = again < 0 ? NULL : fdopendir(again);
 	struct dirent *de;
 	int r = 0;
 

@@ -402,17 +402,11 @@ static int sweep(const struct ifp_store *s, const struct ifp_set_name *name)
 	return r;
 }
 
-static void closedirp(DIR **dir)
-{
-	if (*dir)
-		closedir(*dir);
-}
-
 static int tidy_host(const char *host, void *data)
 {
 	const struct ifp_store *s = data;
 	char path[256];
-	_cleanup_(closedirp) DIR *dir = opendir(ifp_store_path(s, "host", host, NULL, path));
+	_cleanup_closedir_ DIR *dir = opendir(ifp_store_path(s, "host", host, NULL, path));
 	struct ifp_set_name name;
 	struct dirent *de;
 	int r = 0;

@@ -15,7 +15,6 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/syscall.h>
 #include <sys/vfs.h>
 
 #define BPFFS "/sys/fs/bpf"
@@ -176,16 +175,10 @@ bool ifp_store_has(const struct ifp_store *s, const char *kind, const char *name
 	return !lstat(ifp_store_path(s, kind, name, NULL, path), &st);
 }
 
-static void closedirp(DIR **dir)
-{
-	if (*dir)
-		closedir(*dir);
-}
-
 int ifp_store_each(const struct ifp_store *s, const char *kind,
 	int (*cb)(const char *name, void *data), void *data)
 {
-	_cleanup_(closedirp) DIR *dir = opendir(s->path);
+	_cleanup_closedir_ DIR *dir = opendir(s->path);
 	char name[IFPIN_PIN_NAME_SIZE];
 	struct dirent *de;
 	int r = 0;
@@ -222,7 +215,7 @@ void ifp_store_wait_for_frees(void)
 
 int ifp_store_remove_folder(const char *path)
 {
-	_cleanup_(closedirp) DIR *dir = opendir(path);
+	_cleanup_closedir_ DIR *dir = opendir(path);
 	struct dirent *de;
 	int r = 0;
 

@@ -159,7 +159,10 @@ static int extend_guard(
 	return 0;
 }
 
-/* Last of all: from then on IP trusts that each frame of these devices is read. */
+/*
+ * Last of all: from then on IP trusts that each frame of these devices is read, where rules do that
+ * and not the program in traffic control. What check() compares is kept true in either case.
+ */
 static int note_covered(
 	const struct ifpin_fence *f, const struct plan *plan, struct ifpin_error *err)
 {

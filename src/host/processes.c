@@ -15,14 +15,6 @@
 #define PIDFD_THREAD O_EXCL
 #endif
 
-static void closedirp(DIR **dir)
-{
-	if (*dir)
-		closedir(*dir);
-}
-
-#define _cleanup_closedir_ _cleanup_(closedirp)
-
 /* Return: the directory, or NULL and errno. */
 static DIR *open_directory(int parent_fd, const char *path)
 {
