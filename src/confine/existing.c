@@ -238,7 +238,7 @@ static int leave_groups(const struct ifp_existing *e, int fd)
 
 static int remedy(struct ifp_existing *e, struct ifp_held *h)
 {
-	int r = h->remedy == IFP_CONFORMS ? 0 : ifp_held_take(h);
+	int r = h->remedy == IFP_CONFORMS ? 0 : ifp_held_take(e, h);
 
 	/* Closed meanwhile by this holder; if another has it, the next look finds it. */
 	if (r == -ESRCH && !e->still) {

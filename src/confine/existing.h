@@ -47,6 +47,7 @@ struct ifp_existing {
 	struct ifp_groups groups; /* on other devices */
 	struct ifp_held *v;
 	size_t n, room;
+	struct ifp_taker taker;
 	unsigned int tied, aborted, io_urings;
 };
 
@@ -57,7 +58,7 @@ struct ifp_existing {
 int ifp_existing_read(struct ifp_existing *e, struct ifpin_error *err);
 
 /* A copy of its descriptor. Return: 0; -ESRCH: that is another one by now, or none; -errno. */
-int ifp_held_take(struct ifp_held *h);
+int ifp_held_take(struct ifp_existing *e, struct ifp_held *h);
 
 /* What is to be done about one, of which there is a copy. */
 void ifp_held_judge(const struct ifp_existing *e, struct ifp_held *h);

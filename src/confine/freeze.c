@@ -12,6 +12,10 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#ifndef CLONE_INTO_CGROUP
+#define CLONE_INTO_CGROUP 0x200000000ULL
+#endif
+
 #define WAIT_MS 3000
 
 static bool says(int fd, const char *word)
@@ -37,13 +41,20 @@ static void be_guard(int cgroup_fd, int life)
 	_exit(1);
 }
 
-/* Without a signal at its end, which the caller would have to know about. */
+/*
+ * In the cgroup above all: whoever kills the caller's whole cgroup must not kill the guard as well.
+ * It begins there, for the kernel has everything stand still that starts or ends while a process
+ * moves, and waits for that. Without a signal at its end, which the caller would have to know about.
+ */
 static pid_t start_guard(int cgroup_fd, int *ret_life)
 {
-	struct clone_args args = {};
+	_cleanup_close_ int root = ifp_cgroup_root();
+	struct clone_args args = {.flags = CLONE_INTO_CGROUP, .cgroup = (uint64_t)root};
 	int pipefd[2];
 	pid_t pid;
 
+	if (root < 0)
+		return root;
 	if (pipe2(pipefd, O_CLOEXEC))
 		return -errno;
 	pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
@@ -97,17 +108,6 @@ int ifp_thaw(struct ifp_freeze *f)
 	return r;
 }
 
-/* Whoever kills the caller's whole cgroup must not kill the guard as well. */
-static void leave_group(pid_t guard)
-{
-	_cleanup_close_ int root = ifp_cgroup_root();
-	char text[16];
-
-	snprintf(text, sizeof(text), "%d", (int)guard);
-	if (root >= 0)
-		ifp_write_file(root, "cgroup.procs", text);
-}
-
 int ifp_freeze(int cgroup_fd, struct ifp_freeze *ret, struct ifpin_error *err)
 {
 	_cleanup_close_ int events = openat(cgroup_fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
@@ -135,7 +135,6 @@ int ifp_freeze(int cgroup_fd, struct ifp_freeze *ret, struct ifpin_error *err)
 	if (f.guard < 0)
 		return ifp_fail_errno(
 			err, f.guard, "cannot start a process that guards a stopped cgroup");
-	leave_group(f.guard);
 	r = ifp_write_file(cgroup_fd, "cgroup.freeze", "1");
 	if (!r)
 		r = wait_frozen(events);

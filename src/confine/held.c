@@ -87,6 +87,7 @@ static void forget(struct ifp_existing *e)
 void ifp_existing_free(struct ifp_existing *e)
 {
 	forget(e);
+	ifp_taker_close(&e->taker);
 	free(e->v);
 	e->v = NULL;
 	e->room = 0;
@@ -94,14 +95,14 @@ void ifp_existing_free(struct ifp_existing *e)
 
 /* ---- looking at each ---- */
 
-int ifp_held_take(struct ifp_held *h)
+int ifp_held_take(struct ifp_existing *e, struct ifp_held *h)
 {
 	_cleanup_close_ int fd = -1;
 	struct stat st;
 
 	if (h->fd >= 0)
 		return 0;
-	fd = ifp_descriptor_take(&h->at);
+	fd = ifp_descriptor_take_by(&e->taker, &h->at);
 	if (fd < 0)
 		return fd == -EBADF ? -ESRCH : fd;
 	if (fstat(fd, &st) || st.st_ino != h->at.inode)
@@ -148,7 +149,7 @@ static int look_into(struct reading *r, size_t i)
 	int ret = 0;
 
 	if (at.kind == IFP_DESCRIPTOR_SOCKET)
-		ret = ifp_held_take(&e->v[i]);
+		ret = ifp_held_take(e, &e->v[i]);
 	if (ret)
 		return ret;
 	ifp_held_judge(e, &e->v[i]);

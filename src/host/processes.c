@@ -233,18 +233,47 @@ int ifp_descriptors_each(
 	return r;
 }
 
-int ifp_descriptor_take(const struct ifp_descriptor *d)
+static int open_holder(const struct ifp_descriptor *d)
 {
-	_cleanup_close_ int pidfd = (int)syscall(SYS_pidfd_open, d->tid, 0);
-	int fd;
+	int pidfd = (int)syscall(SYS_pidfd_open, d->tid, 0);
 
 	/* ENOENT, before Linux 6.9 EINVAL: it is a thread and not the first one. */
 	if (pidfd < 0 && d->tid != d->pid)
 		pidfd = (int)syscall(SYS_pidfd_open, d->tid, PIDFD_THREAD);
+	return pidfd < 0 ? -errno : pidfd;
+}
+
+void ifp_taker_close(struct ifp_taker *t)
+{
+	if (t->tid)
+		close(t->pidfd);
+	*t = (struct ifp_taker){};
+}
+
+int ifp_descriptor_take_by(struct ifp_taker *t, const struct ifp_descriptor *d)
+{
+	int fd, pidfd;
+
+	if (t->tid == d->tid) {
+		fd = (int)syscall(SYS_pidfd_getfd, t->pidfd, d->fd, 0);
+		/* Its number may be another's by now. */
+		if (fd >= 0 || errno != ESRCH)
+			return fd < 0 ? -errno : fd;
+	}
+	pidfd = open_holder(d);
 	if (pidfd < 0)
-		return -errno;
-	fd = (int)syscall(SYS_pidfd_getfd, pidfd, d->fd, 0);
+		return pidfd;
+	ifp_taker_close(t);
+	*t = (struct ifp_taker){.tid = d->tid, .pidfd = pidfd};
+	fd = (int)syscall(SYS_pidfd_getfd, t->pidfd, d->fd, 0);
 	return fd < 0 ? -errno : fd;
+}
+
+int ifp_descriptor_take(const struct ifp_descriptor *d)
+{
+	_cleanup_(ifp_taker_close) struct ifp_taker t = {};
+
+	return ifp_descriptor_take_by(&t, d);
 }
 
 /* ---- what a process is ---- */

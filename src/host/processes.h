@@ -49,6 +49,17 @@ int ifp_descriptors_each(
  */
 int ifp_descriptor_take(const struct ifp_descriptor *d);
 
+/* Whose descriptor was taken last; kept open, for most have more than one. All zero: nobody's. */
+struct ifp_taker {
+	pid_t tid;
+	int pidfd;
+};
+
+void ifp_taker_close(struct ifp_taker *t);
+
+/* As ifp_descriptor_take(), which is for one. */
+int ifp_descriptor_take_by(struct ifp_taker *t, const struct ifp_descriptor *d);
+
 /* Name of a process, as it calls itself: any bytes but NUL. Return: 0; -ESRCH; errno of open. */
 int ifp_process_comm(pid_t pid, char ret[16]);
 
