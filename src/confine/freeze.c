@@ -44,7 +44,7 @@ static void be_guard(int cgroup_fd, int life)
 /*
  * In the cgroup above all: whoever kills the caller's whole cgroup must not kill the guard as well.
  * It begins there, for the kernel has everything stand still that starts or ends while a process
- * moves, and waits for that. Without a signal at its end, which the caller would have to know about.
+ * moves, and waits for that. No signal tells of its end, which the caller would have to know of.
  */
 static pid_t start_guard(int cgroup_fd, int *ret_life)
 {
