@@ -26,6 +26,7 @@
 #endif
 
 #define TRY_MS 3000
+#define ADDRS_ROUNDS 20
 #define QUEUE_ROUNDS 200
 #define QUEUE_WAIT_MS 10
 
@@ -44,6 +45,7 @@ struct attach {
 	struct ifp_meta meta;
 	bool made; /* the new folder */
 	bool done;
+	bool alone;  /* no other program of a kind that we use runs for the cgroup */
 	bool nested; /* inside another confinement */
 	char *said;  /* lines that wait until nothing stands still */
 	size_t said_len;
@@ -112,7 +114,7 @@ static bool holds(const struct attach *a, const struct ifp_meta *m)
 
 	return !ifp_pin_find(&sets, m, &p) && !ifp_pin_read(&p, &pin) && pin.armed &&
 	       !ifp_set_held(p.set, &pin, &held) && held == a->opts->device.ifindex &&
-	       ifp_links_live(&a->store, a->target.name);
+	       ifp_links_live(&a->store, m);
 }
 
 /*
@@ -241,15 +243,37 @@ static bool is_ours(uint32_t ifindex, void *data)
 	return ifindex == *(const uint32_t *)data;
 }
 
+/*
+ * One that came while they were written may have been told by the follower, and removed again here:
+ * so it goes on until nothing has changed.
+ */
+static int write_addrs(struct ifp_addrs *a, const struct ifp_host_maps *to)
+{
+	int r = ifp_addrs_read(a);
+
+	for (int i = 0; i < ADDRS_ROUNDS && !r; i++) {
+		struct ifp_addrs now = {};
+		bool same;
+
+		r = ifp_addrs_write(a, to) ?: ifp_addrs_read(&now);
+		if (r)
+			return r;
+		same = ifp_addrs_same(a, &now);
+		ifp_addrs_free(a);
+		*a = now;
+		if (same)
+			return 0;
+	}
+	return r ?: -EAGAIN;
+}
+
 /* What the programs know of the host; the follower takes care of it from then on. */
 static int fill_host(struct attach *a, bool ret_agree[2], struct ifpin_error *err)
 {
 	uint32_t ifindex = a->opts->device.ifindex;
 	struct ifp_ways w = {};
-	int r = ifp_addrs_read(&a->addrs);
+	int r = write_addrs(&a->addrs, &a->host);
 
-	if (!r)
-		r = ifp_addrs_write(&a->addrs, &a->host);
 	if (!r)
 		r = ifp_ways_judge(&w, ifindex, ret_agree);
 	if (!r)
@@ -307,6 +331,7 @@ static int pin_meta(struct attach *a, struct ifpin_error *err)
 	a->meta.rebind = a->opts->rebind;
 	a->meta.abort = a->opts->abort;
 	a->meta.configured = a->opts->configured;
+	a->meta.lsm = a->lsm != NULL;
 	strcpy(a->meta.name, a->target.name);
 	strcpy(a->meta.cgroup, a->target.path);
 	if (mkdir(ifp_store_path(&a->store, "new", a->target.name, NULL, path), 0700))
@@ -331,6 +356,8 @@ static int pin_all(struct attach *a, struct ifpin_error *err)
 		return ifp_fail_errno(err, r, "cannot take over the storage of the cgroup");
 	r = ifp_set_link(&a->store, &a->set, a->target.fd,
 		ifp_store_path(&a->store, "new", a->target.name, NULL, path), err);
+	if (!r && a->lsm && a->alone)
+		r = ifp_lsm_claim(a->lsm, a->target.fd, err);
 	if (!r && a->lsm)
 		r = ifp_lsm_pin(a->lsm, a->target.fd, path, err);
 	if (r)
@@ -617,7 +644,8 @@ static int attach(struct attach *a, struct ifpin_error *err)
 	r = compare_with_present(a, err);
 	if (r)
 		return r < 0 ? r : 0;
-	if (!ifp_set_runs_none(a->target.fd))
+	a->alone = ifp_set_runs_none(a->target.fd);
+	if (!a->alone)
 		r = ifp_store_each(&a->store, "pin", look_for_others, a);
 	if (r)
 		return ifp_fail_errno(err, r, "cannot list the confinements");

@@ -9,12 +9,15 @@
 
 /* Routes come in bursts; they are judged once a burst is over. */
 #define ROUTES_SETTLE_MS 100
+/* Memory was wanting, or there are too many addresses. */
+#define RETRY_MS 1000
 #define GROUP(n) (1U << ((n)-1))
 
 struct ifp_follow {
 	struct ifp_followed to;
 	struct mnl_socket *events;
 	bool addresses_changed;
+	bool unwritten;	    /* the programs do not have the value yet */
 	int64_t routes_due; /* 0: nothing to do */
 };
 
@@ -184,8 +187,12 @@ int ifp_follow_apply(struct ifp_follow *f)
 	const struct ifpin_pin before = *f->to.value;
 	int r = apply(f), written = 0;
 
-	if (memcmp(&before, f->to.value, sizeof(before)) != 0)
+	f->unwritten = f->unwritten || memcmp(&before, f->to.value, sizeof(before)) != 0;
+	if (f->unwritten)
 		written = ifp_pin_write(f->to.pin, f->to.value);
+	f->unwritten = written != 0;
+	if ((r || written) && !f->routes_due)
+		f->routes_due = ifp_now_ms() + RETRY_MS;
 	return r ?: written;
 }
 

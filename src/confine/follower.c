@@ -29,7 +29,7 @@ struct pin {
 	struct ifp_pin in;	    /* another id is another confinement */
 	uint32_t told_heir; /* index of another device that has the name, once it was told */
 	bool there, rebind, abort;
-	bool written; /* what follows has been told to the programs */
+	bool written; /* the programs have been told its name and what follows */
 	bool agree[2];
 	uint32_t ip4;
 	bool came_back; /* just now, and nobody has been told */
@@ -88,8 +88,8 @@ static int write_meta(struct ifpin_follower *f, const struct pin *p)
 {
 	char path[256];
 
-	return ifp_meta_set_device(ifp_store_path(&f->store, "pin", p->name, "meta", path),
-		p->in.id, &p->device);
+	return ifp_meta_set_device(
+		ifp_store_path(&f->store, "pin", p->name, "meta", path), p->in.id, &p->device);
 }
 
 static struct guarded *find_guarded(struct ifpin_follower *f, uint32_t ifindex)
@@ -136,20 +136,36 @@ static void drop_unneeded(struct ifpin_follower *f)
 	f->n_guarded = n;
 }
 
+/*
+ * Tells the programs what is known of the device, which is nothing where it is gone. What could not
+ * be written, for want of memory, is written when all is settled.
+ */
+static void write_value(struct ifpin_follower *f, struct pin *p)
+{
+	struct ifpin_pin v;
+	int r = ifp_pin_begin(&p->in, &v);
+
+	if (!r) {
+		ifp_pin_name(&v, p->there ? p->device.name : "");
+		v.device_ip4 = p->there ? p->ip4 : 0;
+		for (int i = 0; i < 2; i++)
+			v.routes_agree[i] = p->there && p->agree[i];
+		r = ifp_pin_end(&p->in, &v);
+	}
+	/* One that has ended needs nothing. */
+	p->written = !r || r == -ENOENT;
+	if (!p->written)
+		settle_later(f);
+}
+
 /* ---- a device goes, and comes back ---- */
 
 static void lose(struct ifpin_follower *f, struct pin *p)
 {
-	struct ifpin_pin v;
-
-	p->there = p->written = false;
+	p->there = false;
 	p->told_heir = 0;
 	/* Its index may be another's soon; the kernel has emptied the maps by itself. */
-	if (!ifp_pin_begin(&p->in, &v)) {
-		ifp_pin_name(&v, "");
-		v.routes_agree[0] = v.routes_agree[1] = 0;
-		ifp_pin_end(&p->in, &v);
-	}
+	write_value(f, p);
 	tell(f, IFPIN_CHANGE_GONE, p, "%s (index %u) is gone; \"%s\" is closed until it comes back",
 		p->device.name, p->device.ifindex, p->name);
 	settle_later(f);
@@ -173,8 +189,14 @@ static int rebind(const struct pin *p, struct ifp_comeback *c)
 static void regain(struct ifpin_follower *f, struct pin *p, const struct ifpin_device *now)
 {
 	struct ifpin_device was = p->device;
+	struct ifp_meta m;
 	int r;
 
+	/* Somebody may have changed them since. */
+	if (!ifp_meta_of(&f->store, "pin", p->name, &m) && m.id == p->in.id) {
+		p->rebind = m.rebind;
+		p->abort = m.abort;
+	}
 	p->device = *now;
 	/* New sockets first; whether routing leads there is found out when its addresses are there.
 	 */
@@ -190,7 +212,10 @@ static void regain(struct ifpin_follower *f, struct pin *p, const struct ifpin_d
 	p->there = true;
 	f->addresses_changed = true;
 	settle_later(f);
-	p->written = false;
+	/* As it was written with the hold. */
+	p->written = true;
+	p->ip4 = 0;
+	p->agree[0] = p->agree[1] = false;
 	p->came_back = true;
 	p->back = (struct ifp_comeback){.cgroup_id = p->in.cgroup_id,
 		.netns = f->netns,
@@ -262,19 +287,16 @@ static void refuse_heir(struct ifpin_follower *f, struct pin *p, const struct if
 static void rename_pin(struct ifpin_follower *f, struct pin *p, const struct ifpin_device *d)
 {
 	bool renamed = strcmp(p->device.name, d->name) != 0;
-	struct ifpin_pin v;
 
 	/* While it is watched, an index has one device: whatever changed, it is the same. */
 	if (!renamed && ifp_device_same(&p->device, d) && !strcmp(p->device.altnames, d->altnames))
 		return;
-	if (renamed && !ifp_pin_begin(&p->in, &v)) {
-		ifp_pin_name(&v, d->name);
-		ifp_pin_end(&p->in, &v);
-	}
 	if (renamed)
 		tell(f, IFPIN_CHANGE_RENAMED, p, "%s is called %s now; \"%s\" stays with it",
 			p->device.name, d->name, p->name);
 	p->device = *d;
+	if (renamed)
+		write_value(f, p);
 	write_meta(f, p);
 }
 
@@ -371,16 +393,15 @@ static void write_routes(struct ifpin_follower *f, struct pin *p, const struct i
 	const struct guarded *g = find_guarded(f, p->device.ifindex);
 	uint32_t ip4 = ifp_addrs_primary(a, p->device.ifindex);
 	bool agree[2] = {g && g->judged && g->agree[0], g && g->judged && g->agree[1]};
-	struct ifpin_pin v;
 
-	if (p->written && p->ip4 == ip4 && p->agree[0] == agree[0] && p->agree[1] == agree[1])
+	if (!p->there || (p->ip4 == ip4 && p->agree[0] == agree[0] && p->agree[1] == agree[1])) {
+		if (!p->written)
+			write_value(f, p);
 		return;
-	if (ifp_pin_begin(&p->in, &v))
-		return;
-	v.device_ip4 = p->ip4 = ip4;
-	for (int i = 0; i < 2; i++)
-		v.routes_agree[i] = p->agree[i] = agree[i];
-	p->written = !ifp_pin_end(&p->in, &v);
+	}
+	p->ip4 = ip4;
+	memcpy(p->agree, agree, sizeof(agree));
+	write_value(f, p);
 }
 
 static int settle(struct ifpin_follower *f, bool routes)
@@ -396,8 +417,7 @@ static int settle(struct ifpin_follower *f, bool routes)
 		drop_unneeded(f);
 		r = apply_routes(f, &a);
 		for (size_t i = 0; i < f->n_pins; i++)
-			if (f->pins[i].there)
-				write_routes(f, &f->pins[i], &a);
+			write_routes(f, &f->pins[i], &a);
 	}
 	ifp_addrs_free(&a);
 	return r;

@@ -65,6 +65,16 @@ void ifp_addrs_free(struct ifp_addrs *a)
 	*a = (struct ifp_addrs){};
 }
 
+bool ifp_addrs_same(const struct ifp_addrs *a, const struct ifp_addrs *b)
+{
+	bool same = a->n == b->n;
+
+	for (size_t i = 0; i < a->n && same; i++)
+		same = !by_address(&a->v[i], &b->v[i]) && a->v[i].ifindex == b->v[i].ifindex &&
+		       a->v[i].secondary == b->v[i].secondary;
+	return same;
+}
+
 /* In the order of the dump, the first one is the kernel's own choice. */
 uint32_t ifp_addrs_primary(const struct ifp_addrs *a, uint32_t ifindex)
 {

@@ -26,6 +26,9 @@ struct ifp_addrs {
 int ifp_addrs_read(struct ifp_addrs *ret);
 void ifp_addrs_free(struct ifp_addrs *a);
 
+/* Whether two dumps tell the programs the same. */
+bool ifp_addrs_same(const struct ifp_addrs *a, const struct ifp_addrs *b);
+
 /* Makes the maps say it. Return: 0; -E2BIG: too many; -ENOMEM; -errno. */
 int ifp_addrs_write(const struct ifp_addrs *a, const struct ifp_host_maps *to);
 

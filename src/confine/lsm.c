@@ -23,6 +23,7 @@ enum object { RECEIVE, CREATE, LOOKUP, TERMS, OBJECTS };
 #define PROGRAMS TERMS
 static const char *const files[OBJECTS] = {"receive", "create", "lookup", "terms"};
 static const char *const link_files[PROGRAMS] = {"link0", "link1", "link2"};
+_Static_assert(PROGRAMS == IFP_LSM_LINKS, "each program has a link");
 
 struct ifp_lsm {
 	int fds[OBJECTS];
@@ -38,6 +39,16 @@ void ifp_lsm_free(struct ifp_lsm *l)
 	for (int i = 0; i < PROGRAMS; i++)
 		ifp_closep(&l->links[i]);
 	free(l);
+}
+
+/* All descriptors -1. */
+static struct ifp_lsm *new_lsm(void)
+{
+	struct ifp_lsm *l = malloc(sizeof(*l));
+
+	if (l)
+		memset(l, -1, sizeof(*l));
+	return l;
 }
 
 static void freep(struct ifp_lsm **l)
@@ -122,6 +133,7 @@ static const char *tag(char ret[17])
 	return ret;
 }
 
+/* Return: whether all of it is there; else *l has none of it. */
 static bool open_kept(const struct ifp_store *s, struct ifp_lsm *l)
 {
 	char name[17];
@@ -165,15 +177,34 @@ static int pin_all(const struct ifp_store *s, const struct ifp_lsm *l, const cha
  */
 static void keep(const struct ifp_store *s, const struct ifp_lsm *l, bool is_locked)
 {
+	_cleanup_(freep) struct ifp_lsm *there = new_lsm();
 	char name[17];
 
+	if (!there)
+		return;
 	if (!is_locked && flock(s->fd, LOCK_EX | LOCK_NB))
 		return;
 	tag(name);
-	if (!ifp_store_has(s, "lsm", name) && pin_all(s, l, name))
-		ifp_store_remove(s, "new", name);
+	/* Somebody may have been here meanwhile; and what is not whole is of no use to anybody. */
+	if (!open_kept(s, there)) {
+		ifp_store_remove(s, "lsm", name);
+		if (pin_all(s, l, name))
+			ifp_store_remove(s, "new", name);
+	}
 	if (!is_locked)
 		flock(s->fd, LOCK_UN);
+}
+
+static int remove_other(const char *name, void *data)
+{
+	char own[17];
+
+	return strcmp(name, tag(own)) ? ifp_store_remove(data, "lsm", name) : 0;
+}
+
+int ifp_lsm_tidy(const struct ifp_store *locked)
+{
+	return ifp_store_each(locked, "lsm", remove_other, (void *)locked);
 }
 
 /* ---- loading ---- */
@@ -236,10 +267,9 @@ int ifp_lsm_open(const struct ifp_store *locked, struct ifp_lsm **ret, struct if
 	r = is_active();
 	if (r <= 0)
 		return r ? ifp_fail_errno(err, r, "cannot tell whether BPF LSM is active") : 0;
-	l = malloc(sizeof(*l));
+	l = new_lsm();
 	if (!l)
 		return ifp_fail(err, -ENOMEM, "out of memory");
-	memset(l, -1, sizeof(*l));
 	if ((!locked && ifp_store_try(&own)) || !open_kept(s, l)) {
 		r = load(l);
 		if (r)
@@ -295,6 +325,17 @@ int ifp_lsm_pin(const struct ifp_lsm *l, int cgroup_fd, const char *folder, stru
 			return ifp_fail_errno(err, -errno, "cannot pin %s", path);
 	}
 	return 0;
+}
+
+int ifp_lsm_claim(const struct ifp_lsm *l, int cgroup_fd, struct ifpin_error *err)
+{
+	const struct ifpin_lsm_terms none = {};
+	uint64_t id = 0;
+	int r = ifp_cgroup_id(cgroup_fd, &id);
+
+	if (!r && bpf_map_update_elem(l->fds[TERMS], &id, &none, BPF_EXIST) && errno != ENOENT)
+		r = -errno;
+	return r ? ifp_fail_errno(err, r, "cannot take over the BPF LSM storage of the cgroup") : 0;
 }
 
 int ifp_lsm_arm(const struct ifp_lsm *l, int cgroup_fd, uint64_t families, uint32_t probe,

@@ -26,6 +26,9 @@ struct ifp_store;
 int ifp_lsm_open(const struct ifp_store *locked, struct ifp_lsm **ret, struct ifpin_error *err);
 void ifp_lsm_free(struct ifp_lsm *l);
 
+/* Removes from bpffs what other versions left there; what is attached stays. Return: 0; -errno. */
+int ifp_lsm_tidy(const struct ifp_store *locked);
+
 /* Whether the kernel has it, for reports. */
 bool ifp_lsm_available(void);
 
@@ -34,8 +37,15 @@ int ifp_lsm_attach(const struct ifp_lsm *l, int cgroup_fd, struct ifpin_error *e
 
 /* The same by links pinned in a folder of bpffs, for as long as that stands. */
 #define IFP_LSM_LINK "lsm" /* lsm0, lsm1, lsm2 */
+#define IFP_LSM_LINKS 3
 int ifp_lsm_pin(
 	const struct ifp_lsm *l, int cgroup_fd, const char *folder, struct ifpin_error *err);
+
+/*
+ * What is left of a confinement that has ended would be in force with the first link. For a cgroup
+ * where no other is. Return: 0; -errno.
+ */
+int ifp_lsm_claim(const struct ifp_lsm *l, int cgroup_fd, struct ifpin_error *err);
 
 /*
  * From here on they refuse, families: but those of which sockets may be made; and answer to probe,

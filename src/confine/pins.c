@@ -119,7 +119,7 @@ static enum ifpin_pin_state held_state(struct listing *l, const struct ifp_meta 
 	if (ifp_pin_find(&l->sets, m, &p) || ifp_pin_read(&p, &pin) ||
 		ifp_set_held(p.set, &pin, &held) || !pin.armed)
 		return IFPIN_PIN_BROKEN;
-	if (l->thorough ? !ifp_links_live(l->store, m->name) : !has_links(l->store, m->name))
+	if (l->thorough ? !ifp_links_live(l->store, m) : !has_links(l->store, m->name))
 		return IFPIN_PIN_BROKEN;
 	if (state == IFPIN_PIN_HELD && held != m->device.ifindex)
 		return IFPIN_PIN_DEVICE_GONE;
@@ -482,7 +482,7 @@ int ifp_pins_gc(unsigned int *ret_removed, struct ifpin_error *err)
 	for (size_t i = 0; i < d.n && r >= 0; i++, ++*ret_removed)
 		r = ifp_pin_remove(&s, d.names[i]);
 	free(d.names);
-	r = r < 0 ? r : ifp_sets_tidy(&s);
+	r = r < 0 ? r : ifp_sets_tidy(&s) ?: ifp_lsm_tidy(&s);
 	return r ? ifp_fail_errno(err, r, "cannot remove confinements whose cgroup is gone") : 0;
 }
 
@@ -504,15 +504,13 @@ static int link_lives(const struct ifp_store *s, const char *name, const char *k
 	return info.cgroup.cgroup_id ? 0 : -ENOLINK;
 }
 
-bool ifp_links_live(const struct ifp_store *s, const char *name)
+bool ifp_links_live(const struct ifp_store *s, const struct ifp_meta *m)
 {
-	int r = 0;
+	bool live = true;
 
-	for (int i = 0; i < IFP_N_PROGRAMS; i++)
-		if (link_lives(s, name, IFP_PIN_LINK, i))
-			return false;
-	/* Where the kernel has no BPF LSM there is none of these. */
-	for (int i = 0; !r; i++)
-		r = link_lives(s, name, IFP_LSM_LINK, i);
-	return r == -ENOENT;
+	for (int i = 0; i < IFP_N_PROGRAMS && live; i++)
+		live = !link_lives(s, m->name, IFP_PIN_LINK, i);
+	for (int i = 0; m->lsm && i < IFP_LSM_LINKS && live; i++)
+		live = !link_lives(s, m->name, IFP_LSM_LINK, i);
+	return live;
 }

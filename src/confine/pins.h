@@ -8,7 +8,7 @@
 int ifp_pin_find(struct ifp_sets *sets, const struct ifp_meta *m, struct ifp_pin *ret);
 
 /* Whether all links are there and attached. */
-bool ifp_links_live(const struct ifp_store *s, const char *name);
+bool ifp_links_live(const struct ifp_store *s, const struct ifp_meta *m);
 
 /* Ends one; by a writer only. Return: as ifp_pin_drop(). */
 int ifp_pin_remove(const struct ifp_store *s, const char *name);

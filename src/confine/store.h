@@ -43,7 +43,7 @@ struct ifp_meta {
 	struct ifpin_device device;
 	char name[IFPIN_PIN_NAME_SIZE];
 	char cgroup[IFPIN_CGROUP_PATH_SIZE];
-	bool loopback, guard_resolvers, rebind, abort, configured;
+	bool loopback, guard_resolvers, rebind, abort, configured, lsm;
 };
 
 struct ifp_store {

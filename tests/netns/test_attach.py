@@ -840,9 +840,10 @@ class Devices(AttachLab):
         accepted.close()
 
     def test_switched_off(self):
-        """--rebind=no and --abort=no: dead sockets are left to the service."""
-        self.attached("--rebind=no", "--abort=no")
+        """--rebind=no and --abort=no, said while somebody follows: dead sockets are the service's."""
+        self.attached()
         self.follow()
+        self.attached("--rebind=no", "--abort=no")
         self.open_some()
         self.connect_to_peer(self.pin, 1)
         old = socket.if_nametoindex("in0")

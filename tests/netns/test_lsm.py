@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """BPF LSM: sockets that come from outside, other families, and questions about routes."""
 import array
+import glob
 import os
 import signal
 import socket
@@ -181,3 +182,25 @@ class Attached(Lsm, AttachLab):
         self.attached()
         must("bpftool", "link", "detach", "pinned", f"/sys/fs/bpf/ifpin/pin_{self.name}/lsm1")
         self.assertIn("broken", run(IFPIN, "status", self.name).stdout)
+
+    def test_part_removed(self):
+        self.attached()
+        os.unlink(f"/sys/fs/bpf/ifpin/pin_{self.name}/lsm0")
+        self.assertIn("broken", run(IFPIN, "status", self.name).stdout)
+
+    def test_kept_programs(self):
+        """Those that are not whole are made anew; those of another version go with gc."""
+        self.attached()
+        kept, = glob.glob("/sys/fs/bpf/ifpin/lsm_*")
+        files = sorted(os.listdir(kept))
+        os.unlink(kept + "/receive")
+        must(IFPIN, "detach", self.name)
+        self.attached()
+        self.assertEqual(glob.glob("/sys/fs/bpf/ifpin/lsm_*"), [kept])
+        self.assertEqual(sorted(os.listdir(kept)), files)
+        os.rename(kept, "/sys/fs/bpf/ifpin/lsm_0123456789abcdef")
+        must(IFPIN, "gc")
+        self.assertEqual(glob.glob("/sys/fs/bpf/ifpin/lsm_*"), [])
+        self.assertIn("held", run(IFPIN, "status", self.name).stdout)
+        u = self.foreign(socket.AF_INET, socket.SOCK_DGRAM)
+        self.assertEqual(self.give(u.fileno()), f"([], {int(socket.MSG_CTRUNC)})")
