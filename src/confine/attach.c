@@ -13,20 +13,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <linux/sched.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <time.h>
 
-#ifndef CLONE_INTO_CGROUP
-#define CLONE_INTO_CGROUP 0x200000000ULL
-#endif
-
-#define TRY_MS 3000
-#define ADDRS_ROUNDS 20
 #define QUEUE_ROUNDS 200
 #define QUEUE_WAIT_MS 10
 
@@ -238,52 +229,6 @@ static int look_for_others(const char *name, void *data)
 
 /* ---- making it ---- */
 
-static bool is_ours(uint32_t ifindex, void *data)
-{
-	return ifindex == *(const uint32_t *)data;
-}
-
-/*
- * One that came while they were written may have been told by the follower, and removed again here:
- * so it goes on until nothing has changed.
- */
-static int write_addrs(struct ifp_addrs *a, const struct ifp_host_maps *to)
-{
-	int r = ifp_addrs_read(a);
-
-	for (int i = 0; i < ADDRS_ROUNDS && !r; i++) {
-		struct ifp_addrs now = {};
-		bool same;
-
-		r = ifp_addrs_write(a, to) ?: ifp_addrs_read(&now);
-		if (r)
-			return r;
-		same = ifp_addrs_same(a, &now);
-		ifp_addrs_free(a);
-		*a = now;
-		if (same)
-			return 0;
-	}
-	return r ?: -EAGAIN;
-}
-
-/* What the programs know of the host; the follower takes care of it from then on. */
-static int fill_host(struct attach *a, bool ret_agree[2], struct ifpin_error *err)
-{
-	uint32_t ifindex = a->opts->device.ifindex;
-	struct ifp_ways w = {};
-	int r = write_addrs(&a->addrs, &a->host);
-
-	if (!r)
-		r = ifp_ways_judge(&w, ifindex, ret_agree);
-	if (!r)
-		r = ifp_ways_add_networks(&w, &a->addrs, is_ours, &ifindex);
-	if (!r)
-		r = ifp_ways_merge(&w, &a->host, ifindex);
-	ifp_ways_free(&w);
-	return r ? ifp_fail_errno(err, r, "cannot read the host's addresses and routes") : 0;
-}
-
 /* What the programs are to do, and programs to do it. */
 static int make_value(struct attach *a, struct ifpin_error *err)
 {
@@ -291,8 +236,11 @@ static int make_value(struct attach *a, struct ifpin_error *err)
 	bool agree[2];
 	int r = ifp_store_host(&a->store, a->meta.set.netns, true, &a->host, err);
 
-	if (!r)
-		r = fill_host(a, agree, err);
+	if (!r) {
+		r = ifp_host_fill(&a->host, o->device.ifindex, &a->addrs, agree);
+		if (r)
+			ifp_fail_errno(err, r, "cannot read the host's addresses and routes");
+	}
 	if (!r)
 		r = ifp_pin_prepare(o->loopback, o->guard_resolvers, &a->value, err);
 	if (!r)
@@ -466,53 +414,6 @@ static int settle_queued(struct attach *a, struct ifpin_error *err)
 		"%u connections have been waiting for their service to accept them for %d ms and cannot "
 		"be tied meanwhile",
 		n, QUEUE_ROUNDS * QUEUE_WAIT_MS);
-}
-
-/* ---- a process inside ---- */
-
-static int try_in(int cgroup_fd, uint32_t ifindex, uint32_t lsm_probe)
-{
-	int pidfd = -1;
-	struct clone_args args = {
-		.flags = CLONE_INTO_CGROUP | CLONE_PIDFD,
-		.pidfd = (uint64_t)(uintptr_t)&pidfd,
-		.cgroup = (uint64_t)cgroup_fd,
-	};
-	pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
-	int status;
-
-	if (pid < 0)
-		return -errno;
-	if (!pid)
-		_exit(-(ifp_try_pin(ifindex) ?: lsm_probe ? ifp_lsm_try(lsm_probe) : 0));
-	/* Somebody may stop the cgroup just now; what stands still there can be killed. */
-	if (!poll(&(struct pollfd){.fd = pidfd, .events = POLLIN}, 1, TRY_MS))
-		kill(pid, SIGKILL);
-	close(pidfd);
-	while (waitpid(pid, &status, __WALL) < 0)
-		if (errno != EINTR)
-			return -errno;
-	return WIFEXITED(status) ? -WEXITSTATUS(status) : -ECHILD;
-}
-
-/* In a cgroup below, for not every cgroup may have processes of its own. */
-int ifp_try_inside(int cgroup_fd, uint32_t ifindex, uint32_t lsm_probe, struct ifpin_error *err)
-{
-	_cleanup_close_ int fd = -1;
-	int r;
-
-	if (mkdirat(cgroup_fd, IFP_PROBE_CGROUP, 0755) && errno != EEXIST)
-		return ifp_fail_errno(err, -errno, "cannot make a cgroup below the one to confine");
-	fd = openat(cgroup_fd, IFP_PROBE_CGROUP, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	r = fd < 0 ? -errno : try_in(fd, ifindex, lsm_probe);
-	unlinkat(cgroup_fd, IFP_PROBE_CGROUP, AT_REMOVEDIR);
-	if (r == -ENOTSUP)
-		return ifp_fail(err, r,
-			"the kernel does not tie sockets to the interface by BPF (bpf_setsockopt, "
-			"SO_BINDTOIFINDEX; ifpin needs Linux 6.1)");
-	if (r == -ENODATA)
-		return ifp_fail(err, r, "the BPF LSM programs do not run in the cgroup");
-	return r ? ifp_fail_errno(err, r, "cannot try the confinement from inside") : 0;
 }
 
 /* ---- all of it ---- */

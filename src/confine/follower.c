@@ -5,6 +5,7 @@
  */
 #include "comeback.h"
 #include "follow.h"
+#include "guards.h"
 #include "pins.h"
 
 #include "host/cgroup.h"
@@ -37,14 +38,6 @@ struct pin {
 	int back_error;
 };
 
-/* A device that has pins, and the routes that it has. */
-struct guarded {
-	uint32_t ifindex;
-	bool judged;
-	bool agree[2];
-	struct ifp_ways ways;
-};
-
 struct ifpin_follower {
 	void (*on_change)(void *ctx, const struct ifpin_change *change);
 	void *ctx;
@@ -56,8 +49,7 @@ struct ifpin_follower {
 	struct ifp_sets sets;
 	struct pin *pins;
 	size_t n_pins;
-	struct guarded *guarded; /* by index */
-	size_t n_guarded;
+	struct ifp_guards guards;
 	bool addresses_changed, pins_changed, lost;
 	int64_t settle_at; /* 0: nothing to do */
 };
@@ -92,48 +84,15 @@ static int write_meta(struct ifpin_follower *f, const struct pin *p)
 		ifp_store_path(&f->store, "pin", p->name, "meta", path), p->in.id, &p->device);
 }
 
-static struct guarded *find_guarded(struct ifpin_follower *f, uint32_t ifindex)
-{
-	for (size_t i = 0; i < f->n_guarded; i++)
-		if (f->guarded[i].ifindex == ifindex)
-			return &f->guarded[i];
-	return NULL;
-}
-
-static int guard(struct ifpin_follower *f, uint32_t ifindex)
-{
-	struct guarded *bigger;
-
-	if (find_guarded(f, ifindex))
-		return 0;
-	bigger = reallocarray(f->guarded, f->n_guarded + 1, sizeof(*bigger));
-	if (!bigger)
-		return -ENOMEM;
-	f->guarded = bigger;
-	f->guarded[f->n_guarded++] = (struct guarded){.ifindex = ifindex};
-	return 0;
-}
-
 /* Whether some pin is on the device. */
-static bool is_needed(const struct ifpin_follower *f, uint32_t ifindex)
+static bool is_needed(uint32_t ifindex, void *data)
 {
+	const struct ifpin_follower *f = data;
+
 	for (size_t i = 0; i < f->n_pins; i++)
 		if (f->pins[i].there && f->pins[i].device.ifindex == ifindex)
 			return true;
 	return false;
-}
-
-static void drop_unneeded(struct ifpin_follower *f)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < f->n_guarded; i++) {
-		if (is_needed(f, f->guarded[i].ifindex))
-			f->guarded[n++] = f->guarded[i];
-		else
-			ifp_ways_free(&f->guarded[i].ways);
-	}
-	f->n_guarded = n;
 }
 
 /*
@@ -202,7 +161,7 @@ static void regain(struct ifpin_follower *f, struct pin *p, const struct ifpin_d
 	 */
 	r = ifp_pin_hold(&p->in, now);
 	if (!r)
-		r = guard(f, now->ifindex);
+		r = ifp_guards_add(&f->guards, now->ifindex);
 	if (r) {
 		p->device = was;
 		tell(f, IFPIN_CHANGE_FAILED, p, "%s is back, but \"%s\" stays closed: %s",
@@ -337,60 +296,10 @@ static int on_link(struct ifpin_follower *f, const struct nlmsghdr *nlh)
 
 /* ---- addresses and routes ---- */
 
-static bool is_guarded(uint32_t ifindex, void *data)
-{
-	return find_guarded(data, ifindex) != NULL;
-}
-
-static int apply_addresses(struct ifpin_follower *f, struct ifp_addrs *ret)
-{
-	struct ifp_addrs a = {};
-	struct ifp_ways w = {};
-	int r = ifp_addrs_read(&a);
-
-	if (!r)
-		r = ifp_addrs_write(&a, &f->host);
-	/* A network of another device counts at once. */
-	if (!r)
-		r = ifp_ways_add_networks(&w, &a, is_guarded, f);
-	if (!r)
-		r = ifp_ways_write(&w, &f->host, false);
-	ifp_ways_free(&w);
-	if (r)
-		ifp_addrs_free(&a);
-	else
-		*ret = a;
-	return r;
-}
-
-static int apply_routes(struct ifpin_follower *f, const struct ifp_addrs *a)
-{
-	struct ifp_ways all = {};
-	int r = 0;
-
-	for (size_t i = 0; i < f->n_guarded && !r; i++) {
-		struct guarded *g = &f->guarded[i];
-
-		if (!g->judged) {
-			ifp_ways_free(&g->ways);
-			r = ifp_ways_judge(&g->ways, g->ifindex, g->agree);
-			g->judged = !r;
-		}
-		if (!r)
-			r = ifp_ways_append(&all, &g->ways);
-	}
-	if (!r)
-		r = ifp_ways_add_networks(&all, a, is_guarded, f);
-	if (!r)
-		r = ifp_ways_write(&all, &f->host, true);
-	ifp_ways_free(&all);
-	return r;
-}
-
 /* Mostly nothing has changed. */
 static void write_routes(struct ifpin_follower *f, struct pin *p, const struct ifp_addrs *a)
 {
-	const struct guarded *g = find_guarded(f, p->device.ifindex);
+	const struct ifp_guarded *g = ifp_guards_find(&f->guards, p->device.ifindex);
 	uint32_t ip4 = ifp_addrs_primary(a, p->device.ifindex);
 	bool agree[2] = {g && g->judged && g->agree[0], g && g->judged && g->agree[1]};
 
@@ -407,15 +316,15 @@ static void write_routes(struct ifpin_follower *f, struct pin *p, const struct i
 static int settle(struct ifpin_follower *f, bool routes)
 {
 	struct ifp_addrs a = {};
-	int r = apply_addresses(f, &a);
+	int r = ifp_guards_write_addresses(&f->guards, &f->host, &a);
 
 	f->addresses_changed = false;
 	if (r)
 		return r;
 	if (routes) {
 		f->settle_at = 0;
-		drop_unneeded(f);
-		r = apply_routes(f, &a);
+		ifp_guards_keep(&f->guards, is_needed, f);
+		r = ifp_guards_write_routes(&f->guards, &a, &f->host);
 		for (size_t i = 0; i < f->n_pins; i++)
 			write_routes(f, &f->pins[i], &a);
 	}
@@ -423,23 +332,9 @@ static int settle(struct ifpin_follower *f, bool routes)
 	return r;
 }
 
-static void on_route(struct ifpin_follower *f, const struct nlmsghdr *nlh)
-{
-	bool any = false, all = ifp_route_is_default(nlh);
-
-	for (size_t i = 0; i < f->n_guarded; i++)
-		if (all || ifp_route_matters(nlh, f->guarded[i].ifindex)) {
-			f->guarded[i].judged = false;
-			any = true;
-		}
-	if (any)
-		settle_later(f);
-}
-
 static void judge_all_anew(struct ifpin_follower *f)
 {
-	for (size_t i = 0; i < f->n_guarded; i++)
-		f->guarded[i].judged = false;
+	ifp_guards_judge_anew(&f->guards);
 	settle_later(f);
 }
 
@@ -455,7 +350,8 @@ static int on_message(const struct nlmsghdr *nlh, void *data)
 		return 0;
 	case RTM_NEWROUTE:
 	case RTM_DELROUTE:
-		on_route(f, nlh);
+		if (ifp_guards_on_route(&f->guards, nlh))
+			settle_later(f);
 		return 0;
 	case RTM_NEWRULE:
 	case RTM_DELRULE:
@@ -565,7 +461,7 @@ static int resync(struct ifpin_follower *f)
 	for (size_t i = 0; i < f->n_pins && !r; i++) {
 		compare(f, &f->pins[i], v, n);
 		if (f->pins[i].there)
-			r = guard(f, f->pins[i].device.ifindex);
+			r = ifp_guards_add(&f->guards, f->pins[i].device.ifindex);
 	}
 	finish_comebacks(f);
 	judge_all_anew(f);
@@ -662,9 +558,7 @@ void ifpin_follower_close(struct ifpin_follower *f)
 	ifp_closep(&f->mark);
 	ifp_store_closep(&f->store);
 	ifp_host_maps_close(&f->host);
-	for (size_t i = 0; i < f->n_guarded; i++)
-		ifp_ways_free(&f->guarded[i].ways);
-	free(f->guarded);
+	ifp_guards_free(&f->guards);
 	ifp_sets_close(&f->sets);
 	free(f->pins);
 	free(f);

@@ -8,6 +8,8 @@
 #include <linux/rtnetlink.h>
 #include <string.h>
 
+#define ADDRS_ROUNDS 20
+
 /* Room for one element more. Return: 0; -ENOMEM. */
 static int make_room(void **v, size_t n, size_t *room, size_t size)
 {
@@ -63,16 +65,6 @@ void ifp_addrs_free(struct ifp_addrs *a)
 {
 	free(a->v);
 	*a = (struct ifp_addrs){};
-}
-
-bool ifp_addrs_same(const struct ifp_addrs *a, const struct ifp_addrs *b)
-{
-	bool same = a->n == b->n;
-
-	for (size_t i = 0; i < a->n && same; i++)
-		same = !by_address(&a->v[i], &b->v[i]) && a->v[i].ifindex == b->v[i].ifindex &&
-		       a->v[i].secondary == b->v[i].secondary;
-	return same;
 }
 
 /* In the order of the dump, the first one is the kernel's own choice. */
@@ -338,4 +330,67 @@ void ifp_ways_free(struct ifp_ways *w)
 {
 	free(w->v);
 	*w = (struct ifp_ways){};
+}
+
+/* ---- both, for one device ---- */
+
+static bool is_ours(uint32_t ifindex, void *data)
+{
+	return ifindex == *(const uint32_t *)data;
+}
+
+/* Whether two dumps tell the programs the same. */
+static bool is_same(const struct ifp_addrs *a, const struct ifp_addrs *b)
+{
+	bool same = a->n == b->n;
+
+	for (size_t i = 0; i < a->n && same; i++)
+		same = !by_address(&a->v[i], &b->v[i]) && a->v[i].ifindex == b->v[i].ifindex &&
+		       a->v[i].secondary == b->v[i].secondary;
+	return same;
+}
+
+/*
+ * One that came while they were written may have been told by the follower, and removed again here:
+ * so it goes on until nothing has changed.
+ */
+static int write_addrs(struct ifp_addrs *a, const struct ifp_host_maps *to)
+{
+	int r = ifp_addrs_read(a);
+
+	for (int i = 0; i < ADDRS_ROUNDS && !r; i++) {
+		struct ifp_addrs now = {};
+		bool same;
+
+		r = ifp_addrs_write(a, to) ?: ifp_addrs_read(&now);
+		if (r)
+			return r;
+		same = is_same(a, &now);
+		ifp_addrs_free(a);
+		*a = now;
+		if (same)
+			return 0;
+	}
+	return r ?: -EAGAIN;
+}
+
+int ifp_host_fill(const struct ifp_host_maps *to, uint32_t ifindex, struct ifp_addrs *ret_addrs,
+	bool ret_agree[2])
+{
+	struct ifp_addrs a = {};
+	struct ifp_ways w = {};
+	int r = write_addrs(&a, to);
+
+	if (!r)
+		r = ifp_ways_judge(&w, ifindex, ret_agree);
+	if (!r)
+		r = ifp_ways_add_networks(&w, &a, is_ours, &ifindex);
+	if (!r)
+		r = ifp_ways_merge(&w, to, ifindex);
+	ifp_ways_free(&w);
+	if (r)
+		ifp_addrs_free(&a);
+	else
+		*ret_addrs = a;
+	return r;
 }

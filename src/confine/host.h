@@ -26,9 +26,6 @@ struct ifp_addrs {
 int ifp_addrs_read(struct ifp_addrs *ret);
 void ifp_addrs_free(struct ifp_addrs *a);
 
-/* Whether two dumps tell the programs the same. */
-bool ifp_addrs_same(const struct ifp_addrs *a, const struct ifp_addrs *b);
-
 /* Makes the maps say it. Return: 0; -E2BIG: too many; -ENOMEM; -errno. */
 int ifp_addrs_write(const struct ifp_addrs *a, const struct ifp_host_maps *to);
 
@@ -66,3 +63,10 @@ int ifp_ways_write(struct ifp_ways *w, const struct ifp_host_maps *to, bool prun
  */
 int ifp_ways_merge(struct ifp_ways *w, const struct ifp_host_maps *to, uint32_t ifindex);
 void ifp_ways_free(struct ifp_ways *w);
+
+/*
+ * What the programs know of the host, for a device that is confined now; the follower takes care of
+ * it from then on. Return: 0; -EAGAIN: the addresses do not stop changing; -E2BIG; -ENOMEM; -errno.
+ */
+int ifp_host_fill(const struct ifp_host_maps *to, uint32_t ifindex, struct ifp_addrs *ret_addrs,
+	bool ret_agree[2]);
