@@ -32,6 +32,7 @@ struct attach {
 	struct ifpin_pin value;
 	struct ifp_lsm *lsm; /* NULL: the kernel has none */
 	struct ifp_existing existing;
+	unsigned int queued; /* connections that wait when the service goes on, and are not tied */
 	struct ifp_freeze freeze;
 	struct ifp_meta meta;
 	bool made; /* the new folder */
@@ -383,6 +384,10 @@ static int settle_and_arm(struct attach *a, struct ifpin_error *err)
 	r = ifp_existing_drop_half_open(e);
 	if (r)
 		return ifp_fail_errno(err, r, "cannot end connections that are half open");
+	/* Those that begin from here on are tied by the programs. */
+	r = ifp_existing_queued(e, &a->queued);
+	if (r)
+		return ifp_fail_errno(err, r, "cannot list the host's sockets");
 	e->still = false;
 	r = ifp_thaw(&a->freeze);
 	return r ? ifp_fail_errno(err, r, "cannot let the processes of the cgroup go on") : 0;
@@ -394,15 +399,15 @@ static int settle_and_arm(struct attach *a, struct ifpin_error *err)
  */
 static int settle_queued(struct attach *a, struct ifpin_error *err)
 {
-	unsigned int n = 0;
+	unsigned int n = a->queued;
 
+	if (!n)
+		return 0;
 	for (int i = 0; i < QUEUE_ROUNDS; i++) {
 		int r = ifp_existing_queued(&a->existing, &n);
 
 		if (r)
 			return ifp_fail_errno(err, r, "cannot list the host's sockets");
-		if (!n && !i)
-			return 0;
 		r = ifp_existing_read(&a->existing, err);
 		if (!r)
 			r = ifp_existing_settle(&a->existing, err);

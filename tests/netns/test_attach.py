@@ -25,6 +25,10 @@ def send(k, to, port=9):
     for _ in range(2):
         try: return s[k].sendto(b"ifpin-test-marker", (to, port))
         except InterruptedError: pass
+def stood_still(path):
+    while not os.path.exists(path): pass
+    before = now = time.monotonic()
+    while now - before < 0.0005: before, now = now, time.monotonic()
 for line in sys.stdin:
     try:
         try: r = eval(line)
@@ -495,6 +499,25 @@ class Existing(AttachLab):
             self.assertEqual(do(f"bound('a{i}')"), str(socket.if_nametoindex("in0")))
             self.assertEqual(do(f"s['a{i}'].send(b'x')"), "1")
             self.assertEqual(c.recv(1), b"x")
+
+    def test_accepted_at_once(self):
+        """They are taken from the queue in the moment in which the service goes on."""
+        do = self.agent.do
+        do("s['l'] = socket.create_server(('0.0.0.0', 80))")
+        link = f"/sys/fs/bpf/ifpin/new_{self.name}/link0"
+        for _ in range(10):
+            c = self.pin.socket(socket.AF_INET, socket.SOCK_STREAM)
+            self.addCleanup(c.close)
+            c.connect(("10.0.1.1", 80))
+            # It waits until something is being made, and then until it has stood still.
+            self.agent.tell(f"stood_still({link!r}) or s.update(a=s['l'].accept()[0])")
+            self.attached("--existing=pin")
+            self.assertEqual(self.agent.answer(), "None")
+            self.assertEqual(do("bound('a')"), str(socket.if_nametoindex("in0")))
+            do("s['a'].close()")
+            must(IFPIN, "detach", self.name)
+            do("s.pop('l').close()")
+            do("s['l'] = socket.create_server(('0.0.0.0', 80))")
 
 
 class Foreign(AttachLab):
