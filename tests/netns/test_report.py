@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import unittest
@@ -64,6 +65,37 @@ class Page(html.parser.HTMLParser):
     def handle_data(self, data):
         if self.row:
             self.row[-1] += data
+
+
+def blocks(data):
+    """The kind and the bytes of each block of a pcapng file; every one has its length twice."""
+    at = 0
+    while at < len(data):
+        kind, length = (int.from_bytes(data[at + i:at + i + 4], "little") for i in (0, 4))
+        assert data[at + length - 4:at + length] == data[at + 4:at + 8], at
+        yield kind, data[at:at + length]
+        at += length
+
+
+def drops(data):
+    """What was lost, of each device."""
+    lost = []
+    for kind, block in blocks(data):
+        if kind == 5:
+            at = block.index(b"\x05\0\x08\0", 20)
+            lost.append(int.from_bytes(block[at + 4:at + 12], "little"))
+    return lost
+
+
+def flood_namespaces(pid):
+    """Long packets to lo, in each network namespace that a process holds and is not in."""
+    script = ("import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+              "for _ in range(1000): s.sendto(bytes(60000), ('127.0.0.1', 9))")
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        path = f"/proc/{pid}/fd/{name}"
+        where = os.readlink(path)
+        if where.startswith("net:") and where != os.readlink(f"/proc/{pid}/ns/net"):
+            must("nsenter", f"--net={path}", "python3", "-c", script)
 
 
 class Reports(unittest.TestCase):
@@ -136,20 +168,34 @@ class Reports(unittest.TestCase):
         """Statistics of every device, in the file's own words: none lost."""
         with open(f"{DIR}/r.pcapng", "rb") as f:
             data = f.read()
-        at, devices, statistics, frames = 0, 0, 0, 0
-        while at < len(data):
-            kind, length = (int.from_bytes(data[at + i:at + i + 4], "little") for i in (0, 4))
-            self.assertEqual(data[at + length - 4:at + length], data[at + 4:at + 8])
-            devices += kind == 1
-            frames += kind == 6
-            if kind == 5:
-                statistics += 1
-                options = data[at + 20:at + length - 4]
-                drops = options.index(b"\x05\0\x08\0")
-                self.assertEqual(options[drops + 4:drops + 12], bytes(8))
-            at += length
-        self.assertEqual(statistics, devices)
-        self.assertGreater(frames, 1000)
+        kinds = [kind for kind, _ in blocks(data)]
+        self.assertEqual(drops(data), [0] * kinds.count(1))
+        self.assertGreater(kinds.count(6), 1000)
+
+    def test_a_capture_that_loses_frames(self):
+        """Stopped while more frames come than there is room for, it does not say that all is well."""
+        capture, path = f"{DIR}/lossy.pcapng", f"{DIR}/lossy.json"
+        os.mkfifo(capture)
+        p = subprocess.Popen([IFPIN, "prove", f"--pcapng={capture}", f"--json={path}"], text=True,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        with p:
+            try:
+                with open(capture, "rb") as f:
+                    data = f.read(100)  # from here on it captures
+                    os.kill(p.pid, signal.SIGSTOP)
+                    os.waitid(os.P_PID, p.pid, os.WSTOPPED)
+                    flood_namespaces(p.pid)
+                    os.kill(p.pid, signal.SIGCONT)
+                    data += f.read()
+                said, errors = p.communicate(timeout=60 * PACE)
+            finally:
+                p.kill()
+        self.assertEqual((p.returncode, said), (125, ""))
+        lost = re.fullmatch(r"ifpin: the capture lost (\d+) frames, so nothing is proved .*\n", errors)
+        self.assertTrue(lost, errors)
+        self.assertGreater(int(lost[1]), 100)
+        self.assertEqual(sum(drops(data)), int(lost[1]))
+        self.assertFalse(os.path.exists(path))
 
     # ---- the page, as a file ----
 
