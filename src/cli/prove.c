@@ -48,7 +48,7 @@ static const struct option options[] = {
 };
 
 static const char help_text[] =
-	"Usage: ifpin prove [OPTIONS]\n"
+	"Usage: ifpin prove [--against=[LABEL=]COMMAND]... [OPTIONS]\n"
 	"       ifpin prove --here=DEVICE [--name=PIN | --against=COMMAND] [OPTIONS]\n"
 	"\n"
 	"Build a laboratory out of network namespaces, make every known leak attempt in it without\n"
@@ -59,8 +59,9 @@ static const char help_text[] =
 	"Options:\n"
 	"  --only=CLASS|NAME  only these attempts\n"
 	"  --with=OPTION      also give this option to ifpin run, for instance --with=--isolate\n"
-	"  --against=[LABEL=]COMMAND  also behind this command, a column of its own; up to 4. In it {vrf} is a VRF\n"
-	"                     with the device in it, as in --against='vrf=ip vrf exec {vrf}'; see the manual\n"
+	"  --against=[LABEL=]COMMAND\n"
+	"                     also behind this command, to compare; up to four. In it {vrf} stands for a VRF\n"
+	"                     with the device in it: --against='vrf=ip vrf exec {vrf}'; see ifpin-prove(8)\n"
 	"  --list             list the attempts and what they rest on\n"
 	"  --json=FILE        also write a JSON report\n"
 	"  --junit=FILE       also write a JUnit report\n"
