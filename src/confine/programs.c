@@ -19,16 +19,20 @@ struct ifp_programs {
 	struct ifpin_bpf *skel;
 };
 
-/* Whether packet programs may ask for the current task: helpers that load are there. */
+/* Whether packet programs may ask all that tell_task() does: helpers came one by one, and Linux 6.12
+ * has some of these only. */
 static bool knows_task(void)
 {
+	static const enum bpf_func_id asked[] = {BPF_FUNC_get_current_pid_tgid,
+		BPF_FUNC_get_current_uid_gid, BPF_FUNC_get_current_comm,
+		BPF_FUNC_get_current_cgroup_id};
 	static int known = -1;
 
-	if (known < 0)
-		known = libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SKB,
-				BPF_FUNC_get_current_pid_tgid, NULL) == 1 &&
-			libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SKB,
-				BPF_FUNC_get_current_cgroup_id, NULL) == 1;
+	if (known >= 0)
+		return known;
+	known = 1;
+	for (size_t i = 0; known && i < ARRAY_SIZE(asked); i++)
+		known = libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SKB, asked[i], NULL) == 1;
 	return known;
 }
 
