@@ -417,6 +417,15 @@ class Browser(unittest.TestCase):
         self.assertAlmostEqual(size[2], 595, delta=2)  # A4
         self.assertAlmostEqual(size[3], 842, delta=2)
 
+    def test_many_columns(self):
+        """As many as there may be, with the longest of labels."""
+        must(IFPIN, "prove", "--only=pktinfo", f"--html={DIR}/wide.html",
+             *(f"--against=commands-of-{n}.x=env" for n in range(4)))
+        for width in ("360", "1440"):
+            found = self.visit(f"{DIR}/wide.html", width, "light")
+            self.assertEqual(found["overflow"], {f"{width} light": []})
+            self.assertEqual(found["violations"], {f"{width} light": []})
+
     def test_can_fail(self):
         """A page that does all of this wrong is found out."""
         must(IFPIN, "prove", "--only=xdp", f"--html={DIR}/bad.html")

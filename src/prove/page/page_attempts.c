@@ -88,9 +88,10 @@ void ifp_page_matrix(FILE *f, const struct proof *p)
 	for_each_column (p, k)
 		width++;
 	ifp_html(f,
-		"<table class=\"matrix\" role=\"table\"><caption>Frames that arrived at the far "
+		"<table class=\"matrix%s\" role=\"table\"><caption>Frames that arrived at the far "
 		"end of the other interface, for each attempt under each protection. "
-		"The names lead to what the attempt does.</caption>\n");
+		"The names lead to what the attempt does.</caption>\n",
+		width > 7 ? " wide" : "");
 	head(f, p);
 	for (size_t i = 0; i < p->n; i++) {
 		if (begins_class(p, i))
@@ -163,7 +164,8 @@ static void reasons(FILE *f, const struct proof *p, size_t i)
 	for_each_column (p, k) {
 		enum outcome o = p->results[i][k].outcome;
 
-		if (o != OUT_NOT_APPLICABLE && *ifp_report_why(p, i, k, why, sizeof(why)))
+		if (o != OUT_NOT_APPLICABLE && !ifp_page_untried(p, k) &&
+			*ifp_report_why(p, i, k, why, sizeof(why)))
 			ifp_html(f, "<p class=\"why\">%s: %s; %s.</p>", ifp_column(p, k),
 				ifp_page_word(o), why);
 	}

@@ -53,6 +53,11 @@ bool ifp_page_is_ours(enum protection k)
 	return k == PROT_LIBIFPIN || k == PROT_IFPIN || k == PROT_FENCE;
 }
 
+bool ifp_page_untried(const struct proof *p, enum protection k)
+{
+	return k >= PROT_AGAINST && p->against[k - PROT_AGAINST].none.code;
+}
+
 static struct sums sum(const struct proof *p, int k)
 {
 	struct sums s = {};
@@ -261,8 +266,9 @@ static void not_held(FILE *f, const struct proof *p)
 	any |= list_untried(f, p, PROT_NONE, OUT_BROKEN);
 	any |= list_untried(f, p, PROT_NONE, OUT_UNAVAILABLE);
 	for_each_column (p, k) {
-		if (k >= PROT_AGAINST && p->against[k - PROT_AGAINST].none.code)
-			any |= list_untried(f, p, k, OUT_UNAVAILABLE);
+		if (ifp_page_untried(p, k))
+			ifp_html(f, "<h4>%s: not here</h4><p>Nothing was tried: %s.</p>\n",
+				ifp_column(p, k), p->against[k - PROT_AGAINST].none.text);
 		if (!ifp_page_is_ours(k))
 			continue;
 		any |= list_untried(f, p, k, OUT_OF_REACH);
