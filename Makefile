@@ -11,7 +11,7 @@ endif
 
 FUZZ_SECONDS ?= 60
 
-.PHONY: all packages demo check check-kernels check-systemd fuzz bench pictures deb check-packages check-dist check-workflows check-reproducible site install clean
+.PHONY: all packages demo check check-kernels check-systemd comparison fuzz bench pictures deb check-packages check-dist check-workflows check-reproducible site install clean
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -123,6 +123,13 @@ check-systemd:
 	test -d build-systemd || meson setup build-systemd --prefix=/usr --sysconfdir=/etc -Dtests=false -Dman=disabled
 	ninja -C build-systemd
 	$(SUDO) tests/systemd/check.py --build build-systemd --write $(SUITES)
+
+# The proof beside ip vrf exec and systemd's own settings, in a machine; writes docs/comparison.md.
+comparison:
+	@dist/install-packages vm systemd
+	test -d build-systemd || meson setup build-systemd --prefix=/usr --sysconfdir=/etc -Dtests=false -Dman=disabled
+	ninja -C build-systemd
+	$(SUDO) tests/systemd/compare.py --build build-systemd --write
 
 install: all
 	meson install -C $(BUILD)

@@ -12,6 +12,7 @@ extern "C" {
 #endif
 
 #define IFPIN_PROVE_MAX_WITH 8
+#define IFPIN_PROVE_MAX_AGAINST 4
 
 /**
  * struct ifpin_prove_opts - what to prove
@@ -29,7 +30,10 @@ extern "C" {
  * @here: device of this host, as for ifpin_device_resolve(): the attempts are made on the host as
  *	it is, confined to it, and all other devices are watched; NULL: in a laboratory
  * @pin: with @here: in this pin of ifpin_attach(), not by `ifpin run`; or NULL
- * @against: with @here: by this command, words of a shell before the command to confine; or NULL
+ * @against: commands to make the attempts behind, @n_against of them: "LABEL=WORDS", or "WORDS"
+ *alone. WORDS are those of a shell before the command to confine; {device}, {ifindex}, {netns} and
+ *{vrf} are replaced (see ifpin-prove(8)). With @here one, instead of `ifpin run`; else a column
+ *each
  * @control: with @here: also without any confinement
  * @confirm, @confirm_ctx: with @here: called when what would be sent has been written to the
  *output, and nothing was sent yet; false: nothing is. NULL: it is not asked
@@ -50,7 +54,8 @@ struct ifpin_prove_opts {
 	size_t n_with;
 	const char *here;
 	const char *pin;
-	const char *against;
+	const char *const *against;
+	size_t n_against;
 	bool control;
 	bool (*confirm)(void *ctx);
 	void *confirm_ctx;
@@ -65,11 +70,12 @@ struct ifpin_prove_opts {
  * Return: 0: nothing leaked under ifpin; 1: something did, an attempt is broken, or something is
  * worse than in @opts->compare; -ENOENT: @opts->only matches nothing; -EBADMSG: @opts->compare is
  * no report; -EPROTONOSUPPORT: it is one of another version; -EINVAL: it is one of something else,
- * or a report was asked for that this proof has not; -ENOBUFS: frames were lost; with @opts->here
- * also -ECANCELED: it was not confirmed; -EADDRINUSE: the host has an address for documentation;
- * -ENODEV: there is no other device, or no such one; -ENETDOWN: it is switched off; -EBUSY: another
- * one is made here; -EMULTIHOP: it changes hop limits; or the errno of the step of the laboratory, or
- * of the report, that failed.
+ * or a report was asked for that this proof has not, or a command of @opts->against is none;
+ * -ECONNREFUSED: such a command does not start what it is to confine; -ENOBUFS: frames were lost;
+ * with @opts->here also -ECANCELED: it was not confirmed; -EADDRINUSE: the host has an address for
+ * documentation; -ENODEV: there is no other device, or no such one; -ENETDOWN: it is switched off;
+ * -EBUSY: another one is made here; -EMULTIHOP: it changes hop limits; or the errno of the step of
+ * the laboratory, or of the report, that failed.
  */
 IFPIN_API int ifpin_prove_run(
 	const struct ifpin_prove_opts *opts, FILE *out, struct ifpin_error *ret_error);

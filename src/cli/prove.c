@@ -48,7 +48,7 @@ static const struct option options[] = {
 };
 
 static const char help_text[] =
-	"Usage: ifpin prove [OPTIONS]\n"
+	"Usage: ifpin prove [--against=[LABEL=]COMMAND]... [OPTIONS]\n"
 	"       ifpin prove --here=DEVICE [--name=PIN | --against=COMMAND] [OPTIONS]\n"
 	"\n"
 	"Build a laboratory out of network namespaces, make every known leak attempt in it without\n"
@@ -59,6 +59,9 @@ static const char help_text[] =
 	"Options:\n"
 	"  --only=CLASS|NAME  only these attempts\n"
 	"  --with=OPTION      also give this option to ifpin run, for instance --with=--isolate\n"
+	"  --against=[LABEL=]COMMAND\n"
+	"                     also behind this command, to compare; up to four. In it {vrf} stands for a VRF\n"
+	"                     with the device in it: --against='vrf=ip vrf exec {vrf}'; see ifpin-prove(8)\n"
 	"  --list             list the attempts and what they rest on\n"
 	"  --json=FILE        also write a JSON report\n"
 	"  --junit=FILE       also write a JUnit report\n"
@@ -71,7 +74,7 @@ static const char help_text[] =
 	"  --here=DEVICE      make the attempts here, confined to DEVICE by ifpin run, and watch all other\n"
 	"                     devices; with documentation addresses and a hop limit of 1\n"
 	"  --name=PIN         in this pin of ifpin attach, instead of ifpin run\n"
-	"  --against=COMMAND  behind this command, such as \"ip vrf exec red\"\n"
+	"  --against=COMMAND  behind this command, such as \"ip vrf exec red\", instead\n"
 	"  --control          also make them without any confinement\n"
 	"  --yes              do not say what will be sent, and do not ask\n"
 	"\n"
@@ -104,11 +107,7 @@ static bool confirm(void *ctx)
 
 static int check_here(const struct ifpin_prove_opts *o, bool yes)
 {
-	const char *option = o->pin	  ? "--name"
-			     : o->against ? "--against"
-			     : o->control ? "--control"
-			     : yes	  ? "--yes"
-					  : NULL;
+	const char *option = o->pin ? "--name" : o->control ? "--control" : yes ? "--yes" : NULL;
 
 	if (o->here || !option)
 		return 0;
@@ -130,11 +129,12 @@ static int prove(struct ifpin_prove_opts *o)
 int cmd_prove(int argc, char **argv)
 {
 	static char self[4096];
-	const char *with[IFPIN_PROVE_MAX_WITH];
+	const char *with[IFPIN_PROVE_MAX_WITH], *against[IFPIN_PROVE_MAX_AGAINST];
 	struct ifpin_prove_opts o = {
 		.size = sizeof(o),
 		.self = self,
 		.with = with,
+		.against = against,
 		.command = (const char *const *)argv + 1,
 		.n_command = (size_t)argc - 1,
 		.colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR"),
@@ -176,7 +176,11 @@ int cmd_prove(int argc, char **argv)
 			o.pin = optarg;
 			break;
 		case OPT_AGAINST:
-			o.against = optarg;
+			if (o.n_against == IFPIN_PROVE_MAX_AGAINST) {
+				fputs("ifpin: prove: too many --against\n", stderr);
+				return usage_error("prove", 125);
+			}
+			against[o.n_against++] = optarg;
 			break;
 		case OPT_CONTROL:
 			o.control = true;

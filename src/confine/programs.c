@@ -19,16 +19,32 @@ struct ifp_programs {
 	struct ifpin_bpf *skel;
 };
 
-/* Whether packet programs may ask for the current task: helpers that load are there. */
+#define CALL(helper) ((struct bpf_insn){.code = BPF_JMP | BPF_CALL, .imm = (helper)})
+#define MOVE(dst, value)                                                                           \
+	((struct bpf_insn){.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = (dst), .imm = (value)})
+
+/*
+ * Whether packet programs may ask all that tell_task() does. Helpers came one by one: Linux 6.12
+ * has some of these only. libbpf 1.1 says yes to all there, for the kernel refuses them in other
+ * words.
+ */
 static bool knows_task(void)
 {
+	const struct bpf_insn asks[] = {CALL(BPF_FUNC_get_current_pid_tgid),
+		CALL(BPF_FUNC_get_current_uid_gid), CALL(BPF_FUNC_get_current_cgroup_id),
+		/* Into the last 16 bytes of the stack. */
+		{.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_1, .src_reg = BPF_REG_10},
+		{.code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = BPF_REG_1, .imm = -16},
+		MOVE(BPF_REG_2, 16), CALL(BPF_FUNC_get_current_comm), MOVE(BPF_REG_0, 1),
+		{.code = BPF_JMP | BPF_EXIT}};
 	static int known = -1;
 
-	if (known < 0)
-		known = libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SKB,
-				BPF_FUNC_get_current_pid_tgid, NULL) == 1 &&
-			libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SKB,
-				BPF_FUNC_get_current_cgroup_id, NULL) == 1;
+	if (known < 0) {
+		_cleanup_close_ int fd = bpf_prog_load(
+			BPF_PROG_TYPE_CGROUP_SKB, NULL, "GPL", asks, ARRAY_SIZE(asks), NULL);
+
+		known = fd >= 0;
+	}
 	return known;
 }
 

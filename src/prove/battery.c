@@ -14,8 +14,21 @@ const struct attempt *const ifp_batteries[] = {ifp_battery_route, ifp_battery_pk
 #endif
 	NULL};
 
+static int by_device(const struct env *e, int arg)
+{
+	struct target t = ifp_target(e->at.peer_in4, e->port, 0);
+	_cleanup_close_ int fd = ifp_open(e, AF_INET, SOCK_DGRAM, 0);
+
+	(void)arg;
+	return fd < 0 ? fd : ifp_send(e, fd, &t);
+}
+
+const struct attempt ifp_attempt_by_device = {.name = "by-device", .fn = by_device, .flags = AT_IN};
+
 const struct attempt *ifp_attempt_find(const char *name)
 {
+	if (!strcmp(name, ifp_attempt_by_device.name))
+		return &ifp_attempt_by_device;
 	for (size_t b = 0; ifp_batteries[b]; b++)
 		for (const struct attempt *a = ifp_batteries[b]; a->name; a++)
 			if (!strcmp(a->name, name))

@@ -171,7 +171,7 @@ static int keep(const struct lab *lab, enum side side, int fd, const struct capt
 	if (!lab->file)
 		return 0;
 	snprintf(comment, sizeof(comment), "%s%s%s / %s", uncounted ? "not counted: " : "",
-		uncounted ?: "", attempt, ifp_protection_names[e->prot]);
+		uncounted ?: "", attempt, lab->column ?: ifp_protection_names[e->prot]);
 	return ifp_pcapng_frame(lab->file, side, fd, c, comment);
 }
 

@@ -74,7 +74,7 @@ static int order(struct here *h, struct agent *g, const struct attempt *a, unsig
 	ifp_marks_fill(&h->known, number, &e);
 	if (a->flags & INHERITS)
 		e.inherited_fd = h->helpers.loose_fd;
-	r = ifp_agent_order(h, g, a, &e, &made, &e_no);
+	r = ifp_here_order(h, g, a, &e, &made, &e_no);
 	t->ordered++;
 	t->made += made;
 	t->err = t->err ?: e_no;
@@ -105,7 +105,7 @@ static int order_inheriting(
 	struct here *h, int phase, const struct attempt *a, unsigned int number, struct told *t)
 {
 	struct agent g;
-	int r = ifp_agent_start(h, phase, h->helpers.loose_fd, &g), end;
+	int r = ifp_here_start(h, phase, h->helpers.loose_fd, &g), end;
 
 	if (r == -ECONNREFUSED && phase == HERE_CONFINED && !h->opts->pin) {
 		*t = (struct told){.ordered = 1, .made = 1, .err = EBUSY};
@@ -136,7 +136,7 @@ static void keep(struct here *h, struct proof *p, size_t k, int phase, const str
 
 static int not_started(const struct here *h, int r, struct ifpin_error *err)
 {
-	const char *what = h->opts->against ?: h->opts->pin ? "the pin" : "ifpin run";
+	const char *what = h->against ?: h->opts->pin ? "the pin" : "ifpin run";
 
 	if (r == -ECONNREFUSED)
 		return ifp_fail(err, r, "%s did not start the attempts; nothing was sent", what);
@@ -146,7 +146,7 @@ static int not_started(const struct here *h, int r, struct ifpin_error *err)
 static int make_all(struct here *h, struct proof *p, int phase, struct ifpin_error *err)
 {
 	struct agent g;
-	int r = ifp_agent_start(h, phase, -1, &g), end;
+	int r = ifp_here_start(h, phase, -1, &g), end;
 
 	if (r)
 		return not_started(h, r, err);
@@ -191,7 +191,7 @@ static int linger(struct here *h)
 
 static const char *lacking(const struct here *h, const struct attempt *a)
 {
-	if (h->opts->against)
+	if (h->against)
 		return NULL;
 	if (h->opts->pin && (a->flags & NEEDS_RUN))
 		return "`ifpin run`, for a pin takes no privileges from what runs in it";
@@ -259,12 +259,37 @@ static int lock(struct here *h, struct ifpin_error *err)
 
 static int check_options(const struct ifpin_prove_opts *o, struct ifpin_error *err)
 {
-	if (o->pin && o->against)
+	if (o->pin && o->n_against)
 		return ifp_fail(err, -EINVAL, "an existing pin, or a command: not both");
-	if (o->n_with && (o->pin || o->against))
+	if (o->n_with && (o->pin || o->n_against))
 		return ifp_fail(err, -EINVAL,
 			"options for ifpin run are of no use where it is not what confines");
 	return ifpin_confine_privileged(err);
+}
+
+/* The device is the user's own, so no VRF is made for it. */
+static int read_command(struct here *h, const struct proof *p, struct ifpin_error *err)
+{
+	const struct against *a = &p->against[0];
+	struct ifpin_device dev = {};
+	struct against_values v = {.device = dev.name, .vrf = ""};
+	int r;
+
+	if (!h->opts->n_against)
+		return 0;
+	if (h->opts->n_against > 1)
+		return ifp_fail(
+			err, -EINVAL, "on a host as it is, one command at a time (--against)");
+	if (strstr(a->words, "{vrf}"))
+		return ifp_fail(err, -EINVAL,
+			"{vrf} is for the laboratory: on this host, name the VRF (--against)");
+	r = ifpin_device_resolve(h->opts->here, &dev, err);
+	if (r)
+		return r;
+	v.ifindex = dev.ifindex;
+	snprintf(v.netns, sizeof(v.netns), "/proc/%d/ns/net", (int)getpid());
+	h->against = ifp_against_words(a->words, &v);
+	return h->against ? 0 : ifp_fail(err, -ENOMEM, "out of memory");
 }
 
 int ifp_prove_here(
@@ -288,7 +313,7 @@ int ifp_prove_here(
 			.capture = -1,
 			.capture_in = -1,
 			.loose_fd = -1}};
-	r = check_options(opts, err) ?: choose_tried(h, p, err) ?: ifp_here_read(h, err);
+	r = check_options(opts, err) ?: read_command(h, p, err) ?: choose_tried(h, p, err) ?: ifp_here_read(h, err);
 	if (r)
 		return r;
 	if (opts->confirm) {

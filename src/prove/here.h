@@ -2,7 +2,7 @@
 /* The battery on a host as it is: what is sent where, by whom, and how it is known again. */
 #pragma once
 
-#include "internal.h"
+#include "agent.h"
 
 /*
  * How what an attempt has sent is known: by a number of the attempt in its payload, its port, its
@@ -72,6 +72,7 @@ struct here {
 	size_t n_marks;
 	char pin_device[IF_NAMESIZE]; /* of --name */
 	int cgroup;		      /* of --name, or -1 */
+	char *against;		      /* the command of --against, or NULL */
 	struct here_marks known;
 	struct evidence *first; /* by number: the first frame on another device */
 	size_t *tried, n_tried; /* numbers in the proof */
@@ -102,23 +103,17 @@ unsigned int ifp_here_leaked(
 	const struct here *h, const struct here_device *other, unsigned int number);
 
 /* ---- here_agent.c: the process that makes attempts, confined ---- */
-struct agent {
-	pid_t pid;
-	int to, from;
-};
-
 enum { HERE_CONFINED, HERE_CONTROL, HERE_PHASES };
 
-/* loose_fd: a socket that it inherits, or -1. Return: 0; -ECONNREFUSED: what confines it has ended
- * before it began; -errno. */
-int ifp_agent_start(struct here *h, int phase, int loose_fd, struct agent *ret);
-/* Has one attempt made. *ret_made: whether it says that it was. Return: 0; -errno. */
-int ifp_agent_order(struct here *h, struct agent *g, const struct attempt *a, struct env *e,
+/* loose_fd: a socket that it inherits, or -1. Return: as ifp_agent_start(). */
+int ifp_here_start(const struct here *h, int phase, int loose_fd, struct agent *ret);
+/* Has one attempt made, and counts what comes in. Return: as ifp_agent_order(), and as
+ * ifp_watch_drain(). */
+int ifp_here_order(struct here *h, struct agent *g, const struct attempt *a, const struct env *e,
 	bool *ret_made, int *ret_err);
-/* Waits for its end. Return: 0; -errno. */
-int ifp_agent_end(struct agent *g);
 
 /* ---- here_report.c ---- */
+const char *ifp_here_column(const struct here *h, enum protection k);
 void ifp_here_plan(const struct proof *p, FILE *out);
 void ifp_here_table(const struct proof *p, FILE *out, bool colour);
 struct json_object *ifp_here_json(const struct proof *p);

@@ -284,6 +284,7 @@ void ifp_here_free(struct here *h)
 		free(h->others[i].counts);
 	free(h->others);
 	free(h->down);
+	free(h->against);
 	free(h->first);
 	free(h->self.counts);
 	free(h->tried);

@@ -8,17 +8,13 @@
 
 #define NAMES_SHOWN 8 /* of devices, in one line */
 
-const char *ifp_column(const struct proof *p, enum protection k)
+const char *ifp_here_column(const struct here *h, enum protection k)
 {
-	const struct here *h = p->here;
-
-	if (!h)
-		return k < PROT_SHOWN ? ifp_protection_names[k] : NULL;
 	if (k == PROT_NONE && h->opts->control)
 		return ifp_protection_names[k];
 	if (k != PROT_IFPIN)
 		return NULL;
-	return h->opts->pin ? "pin" : h->opts->against ? "against" : ifp_protection_names[k];
+	return h->opts->pin ? "pin" : h->against ? "against" : ifp_protection_names[k];
 }
 
 static void by_what(const struct here *h, FILE *out)
@@ -27,8 +23,8 @@ static void by_what(const struct here *h, FILE *out)
 
 	if (o->pin)
 		fprintf(out, "in the pin \"%s\" (to %s)", o->pin, h->pin_device);
-	else if (o->against)
-		fprintf(out, "by the command \"%s\"", o->against);
+	else if (h->against)
+		fprintf(out, "by the command \"%s\"", h->against);
 	else
 		fputs("by ifpin run", out);
 }
@@ -101,9 +97,9 @@ static void rows(const struct proof *p, FILE *out, bool colour)
 		if (r[PROT_IFPIN].outcome == OUT_NOT_TRIED)
 			continue;
 		fprintf(out, "%-10s %-26s", a->class, a->name);
-		ifp_report_cell(out, &r[PROT_IFPIN], colour);
+		ifp_report_cell(out, &r[PROT_IFPIN], CELL_WIDTH, colour);
 		if (h->opts->control)
-			ifp_report_cell(out, &r[PROT_NONE], colour);
+			ifp_report_cell(out, &r[PROT_NONE], CELL_WIDTH, colour);
 		print_leaks(h, k, HERE_CONFINED, out);
 		fputc('\n', out);
 	}
@@ -263,7 +259,7 @@ json_object *ifp_here_json(const struct proof *p)
 	json_object_object_add(o, "device", text(h->self.dev.name));
 	json_object_object_add(o, "ifindex", json_object_new_int64(h->self.dev.ifindex));
 	json_object_object_add(o, "pin", text(h->opts->pin));
-	json_object_object_add(o, "against", text(h->opts->against));
+	json_object_object_add(o, "against", text(h->against));
 	json_object_object_add(o, "control", json_object_new_boolean(h->opts->control));
 	json_object_object_add(o, "watched", watched);
 	json_object_object_add(o, "unsure", silent);

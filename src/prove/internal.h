@@ -50,12 +50,13 @@ enum protection {
 	PROT_LIBIFPIN,
 	PROT_IFPIN,
 	PROT_FENCE,
-	PROT_COUNT
+	PROT_AGAINST, /* the first command of --against */
+	PROT_COUNT = PROT_AGAINST + IFPIN_PROVE_MAX_AGAINST
 };
 #ifdef HAVE_FENCE
-#define PROT_SHOWN PROT_COUNT
+#define PROT_OURS_END PROT_AGAINST
 #else
-#define PROT_SHOWN PROT_FENCE
+#define PROT_OURS_END PROT_FENCE
 #endif
 
 #ifndef IPPROTO_MPTCP
@@ -158,6 +159,8 @@ struct result {
 /* ---- battery.c ---- */
 extern const struct attempt *const ifp_batteries[];
 const struct attempt *ifp_attempt_find(const char *name);
+/* What a confined program is there for: a datagram by the device. Not in a battery. */
+extern const struct attempt ifp_attempt_by_device;
 /* Makes an attempt and reports that it was made. Return: what the attempt returned. */
 int ifp_attempt_make(const struct attempt *a, const struct env *e);
 int ifp_env_export(const struct env *e);
@@ -246,11 +249,16 @@ struct lab {
 	int loose_fd;	     /* a UDP socket of the host that nothing protects */
 	bool mptcp;	     /* an endpoint on out0 for further subflows is set */
 	struct pcapng *file; /* where all captured frames go, or NULL */
+	const char *column;  /* what all that is tried in it is tried behind, or NULL */
 };
 
 /* Makes the chassis; the caller is in the host's namespace then. Return: 0; -errno. */
 int ifp_lab_make(struct lab *ret, struct ifpin_error *err);
 void ifp_lab_end(struct lab *lab);
+/* Makes a VRF with in0 in it, as the kernel's Documentation/networking/vrf.rst tells. Return: 0;
+ * -EOPNOTSUPP: the kernel has none; -errno. */
+#define LAB_VRF "ifpin-vrf"
+int ifp_lab_vrf(const struct lab *lab);
 /* The laboratory, as attempts see it. */
 extern const struct place ifp_lab_place;
 /* A multipath TCP server behind in0. Return: descriptor of the listener; -errno. */
@@ -265,6 +273,8 @@ int ifp_lab_join(const struct lab *lab, const uint8_t g4[4], const uint8_t g6[16
 int ifp_lab_helpers(struct lab *lab, struct ifpin_error *err);
 
 /* ---- prove.c ---- */
+struct proof;
+
 struct ifp_run_args {
 	const char *argv[IFPIN_PROVE_MAX_WITH + 10];
 	char self[32];
@@ -282,8 +292,48 @@ int ifp_try_options(
 /* What would have to be there for an attempt to be held, and is not here; NULL: nothing. */
 const char *ifp_lacking(const struct attempt *a, enum protection prot);
 
+/* A marker that no other frame of this or a parallel proof has. Return: 0; -errno. */
+int ifp_fresh_env(
+	const struct lab *lab, enum protection prot, unsigned int serial, struct env *ret);
+/* Return: the server that an attempt needs, or -1, in ret; -EPROTONOSUPPORT: there can be none;
+ * -errno. */
+int ifp_serve(const struct lab *lab, const struct attempt *a, const struct env *e, int *ret);
+/* Counts what arrived of an attempt, and judges. made: it says that it was. Return: 0; -ETIMEDOUT;
+ * -errno. */
+int ifp_count_and_judge(const struct lab *lab, const struct env *e, const struct attempt *a,
+	bool made, struct result *ret);
+/* What need not be tried; the outcome without protection is known by then. */
+bool ifp_is_known(const struct proof *p, size_t i, enum protection k, struct result *ret);
+
+/* ---- against.c: somebody else's means, as a column ---- */
+#define AGAINST_LABEL 16
+
+struct against {
+	char column[sizeof("against ") + AGAINST_LABEL]; /* without a label "against"; or "" */
+	const char *words;				 /* of the caller's */
+	struct ifpin_error none;			 /* why nothing could be tried, or code 0 */
+};
+
+struct against_values {
+	const char *device, *vrf;
+	uint32_t ifindex;
+	char netns[64]; /* a file that stands for the network namespace */
+};
+
+/* Label and words of what the user gave. Return: 0; -EINVAL. */
+int ifp_against_parse(const char *given, struct against *ret, struct ifpin_error *err);
+/* Return: the words with values in them, to be freed; NULL: out of memory. */
+char *ifp_against_words(const char *words, const struct against_values *v);
+/* Return: 0; -EINVAL: one of them is none, or two are called alike. */
+int ifp_against_read(const struct ifpin_prove_opts *opts, struct proof *p, struct ifpin_error *err);
+/* Whether they start anything; to be asked before all else, for that takes long. Return: 0;
+ * -ECONNREFUSED; -errno. */
+int ifp_against_try(struct proof *p, struct ifpin_error *err);
+/* All attempts behind each, in laboratories of their own. Return: 0; -ENOBUFS: frames were lost;
+ * -errno. */
+int ifp_against_prove(struct proof *p, struct pcapng *file, struct ifpin_error *err);
+
 /* ---- here.c: the same battery on a host as it is ---- */
-struct proof;
 int ifp_prove_here(
 	const struct ifpin_prove_opts *opts, struct proof *p, FILE *out, struct ifpin_error *err);
 
@@ -297,7 +347,7 @@ int ifp_capture_count(
 int ifp_capture_lost(const struct lab *lab, unsigned int ret[SIDE_COUNT]);
 
 /* ---- names.c ---- */
-extern const char *const ifp_protection_names[PROT_COUNT];
+extern const char *const ifp_protection_names[PROT_AGAINST];
 extern const char *const ifp_outcome_names[OUT_COUNT];
 
 /* ---- prove.c ---- */
@@ -309,11 +359,18 @@ struct proof {
 	time_t began;
 	double seconds;
 	struct ifpin_error no_fence; /* why none could be put up, or code 0 */
-	struct here *here;	     /* where it was on a host as it is; else NULL */
+	struct against against[IFPIN_PROVE_MAX_AGAINST];
+	struct here *here; /* where it was on a host as it is; else NULL */
 };
 /* Whether programs can be put into traffic control with links (tcx). */
 bool ifp_has_tcx(void);
 /* What a column is called; NULL: it is not shown, for nothing was tried so. */
 const char *ifp_column(const struct proof *p, enum protection k);
+/* The first column from k on, or PROT_COUNT. */
+enum protection ifp_next_column(const struct proof *p, enum protection k);
+#define for_each_column(p, k)                                                                      \
+	for (enum protection k = ifp_next_column((p), PROT_NONE); k < PROT_COUNT;                  \
+		k = ifp_next_column((p), k + 1))
 /* ---- report.c ---- */
-void ifp_report_cell(FILE *out, const struct result *r, bool colour);
+#define CELL_WIDTH 16
+void ifp_report_cell(FILE *out, const struct result *r, int width, bool colour);

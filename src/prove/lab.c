@@ -26,6 +26,8 @@
 #include <sys/un.h>
 
 #define MARK_TABLE 77
+#define VRF_TABLE 78
+#define VRF_LAST_METRIC 4278198272U /* the one of the kernel's own documentation */
 
 const struct place ifp_lab_place = {
 	.in = LAB_IN,
@@ -306,6 +308,64 @@ static int set_up_host(struct lab *lab)
 		    add_default(LAB_PEER6, lab->out_index, RT_TABLE_MAIN) ?:
 		    add_default(LAB_PEER4, lab->out_index, MARK_TABLE) ?: add_mark_rule();
 	return r;
+}
+
+/* A device that is put into a VRF is switched off and on for it, and forgets this. */
+static int set_up_in_again(uint32_t index)
+{
+	static const uint8_t in_peer[] = {2, 0, 0, 0, 1, 2};
+
+	return add_addr(index, LAB_IN6, 64) ?: add_neigh(index, LAB_PEER_IN4, in_peer) ?:
+	       add_neigh(index, LAB_PEER_IN6, in_peer);
+}
+
+static int make_vrf(void)
+{
+	char buf[512];
+	struct ifinfomsg ifi = {.ifi_flags = IFF_UP, .ifi_change = IFF_UP};
+	struct nlmsghdr *nlh =
+		request(buf, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &ifi, sizeof(ifi));
+	struct nlattr *info, *data;
+
+	mnl_attr_put_strz(nlh, IFLA_IFNAME, LAB_VRF);
+	info = mnl_attr_nest_start(nlh, IFLA_LINKINFO);
+	mnl_attr_put_strz(nlh, IFLA_INFO_KIND, "vrf");
+	data = mnl_attr_nest_start(nlh, IFLA_INFO_DATA);
+	mnl_attr_put_u32(nlh, IFLA_VRF_TABLE, VRF_TABLE);
+	mnl_attr_nest_end(nlh, data);
+	mnl_attr_nest_end(nlh, info);
+	return ifp_nl_talk(nlh, NULL, NULL);
+}
+
+/* What the VRF has no route for is not looked for in the other tables. */
+static int add_unreachable(uint8_t family)
+{
+	struct rtmsg rtm = {.rtm_family = family,
+		.rtm_table = VRF_TABLE,
+		.rtm_protocol = RTPROT_STATIC,
+		.rtm_type = RTN_UNREACHABLE};
+	char buf[256];
+	struct nlmsghdr *nlh = request(buf, RTM_NEWROUTE, NLM_F_CREATE, &rtm, sizeof(rtm));
+
+	mnl_attr_put_u32(nlh, RTA_PRIORITY, VRF_LAST_METRIC);
+	return ifp_nl_talk(nlh, NULL, NULL);
+}
+
+static int set_master(uint32_t index, uint32_t master)
+{
+	char buf[256];
+	struct ifinfomsg ifi = {.ifi_index = (int)index};
+	struct nlmsghdr *nlh = request(buf, RTM_NEWLINK, 0, &ifi, sizeof(ifi));
+
+	mnl_attr_put_u32(nlh, IFLA_MASTER, master);
+	return ifp_nl_talk(nlh, NULL, NULL);
+}
+
+int ifp_lab_vrf(const struct lab *lab)
+{
+	return make_vrf() ?: add_unreachable(AF_INET) ?: add_unreachable(AF_INET6) ?:
+	       set_master(lab->in_index, if_nametoindex(LAB_VRF)) ?:
+	       set_up_in_again(lab->in_index);
 }
 
 /* On all devices: an attempt may make one more. */

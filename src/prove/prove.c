@@ -26,9 +26,7 @@ static double now(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-/* A marker that no other frame of this or a parallel proof has. */
-static int fresh_env(
-	const struct lab *lab, enum protection prot, unsigned int serial, struct env *ret)
+int ifp_fresh_env(const struct lab *lab, enum protection prot, unsigned int serial, struct env *ret)
 {
 	struct env e = {
 		.prot = prot,
@@ -196,30 +194,42 @@ static int run_attempt(const struct ifpin_prove_opts *opts, const struct lab *la
 	return 0;
 }
 
+int ifp_serve(const struct lab *lab, const struct attempt *a, const struct env *e, int *ret)
+{
+	int fd = a->flags & NEEDS_SERVER ? ifp_lab_serve(lab, e->port) : -1;
+
+	if (fd < 0 && (a->flags & NEEDS_SERVER))
+		return fd;
+	*ret = fd;
+	return 0;
+}
+
+int ifp_count_and_judge(const struct lab *lab, const struct env *e, const struct attempt *a,
+	bool made, struct result *ret)
+{
+	int r = ifp_capture_count(lab, e, a, ret);
+
+	if (r)
+		return r;
+	ret->outcome = judge(a, e->prot, ret, made);
+	ret->lacking = ret->outcome == OUT_NOT_HELD ? ifp_lacking(a, e->prot) : NULL;
+	return 0;
+}
+
 static int one(const struct ifpin_prove_opts *opts, const struct lab *lab, const struct attempt *a,
 	enum protection prot, unsigned int serial, struct result *ret)
 {
 	_cleanup_close_ int server = -1;
 	struct env e;
 	bool made = false;
-	int r = fresh_env(lab, prot, serial, &e);
+	int r = ifp_fresh_env(lab, prot, serial, &e) ?: ifp_serve(lab, a, &e, &server);
 
-	if (!r && (a->flags & NEEDS_SERVER)) {
-		server = ifp_lab_serve(lab, e.port);
-		if (server == -EPROTONOSUPPORT) {
-			*ret = (struct result){.err = -server, .outcome = OUT_UNAVAILABLE};
-			return 0;
-		}
-		r = server < 0 ? server : 0;
+	if (r == -EPROTONOSUPPORT) {
+		*ret = (struct result){.err = -r, .outcome = OUT_UNAVAILABLE};
+		return 0;
 	}
-	if (!r)
-		r = run_attempt(opts, lab, a, &e, ret, &made);
-	r = r ?: ifp_capture_count(lab, &e, a, ret);
-	if (r)
-		return r;
-	ret->outcome = judge(a, prot, ret, made);
-	ret->lacking = ret->outcome == OUT_NOT_HELD ? ifp_lacking(a, prot) : NULL;
-	return 0;
+	r = r ?: run_attempt(opts, lab, a, &e, ret, &made);
+	return r ?: ifp_count_and_judge(lab, &e, a, made, ret);
 }
 
 static size_t choose(const char *only, const struct attempt **ret)
@@ -236,8 +246,7 @@ static size_t choose(const char *only, const struct attempt **ret)
 	return n;
 }
 
-/* What need not be tried. */
-static bool is_known(const struct proof *p, size_t i, enum protection k, struct result *ret)
+bool ifp_is_known(const struct proof *p, size_t i, enum protection k, struct result *ret)
 {
 	const struct attempt *a = p->attempts[i];
 
@@ -257,7 +266,7 @@ static int prove_under(const struct ifpin_prove_opts *opts, const struct lab *la
 {
 	int r;
 
-	if (is_known(p, i, k, &p->results[i][k]))
+	if (ifp_is_known(p, i, k, &p->results[i][k]))
 		return 0;
 	r = one(opts, lab, p->attempts[i], k, (unsigned int)(i * PROT_COUNT) + (unsigned)k,
 		&p->results[i][k]);
@@ -330,7 +339,7 @@ static int prove_all(const struct ifpin_prove_opts *opts, struct proof *p, struc
 
 	if (r)
 		return r;
-	r = ifp_try_options(opts, LAB_IN, err);
+	r = ifp_try_options(opts, LAB_IN, err) ?: ifp_against_try(p, err);
 	if (!r && opts->pcapng)
 		r = ifp_pcapng_open(opts->pcapng, &lab.file, err);
 	for (size_t i = 0; i < p->n && !r; i++)
@@ -338,9 +347,26 @@ static int prove_all(const struct ifpin_prove_opts *opts, struct proof *p, struc
 			r = prove_under(opts, &lab, p, i, (enum protection)k, err);
 	if (!r)
 		r = prove_fence(opts, &lab, p, err);
+	r = r ?: ifp_against_prove(p, lab.file, err);
 	r = end_capture(opts, &lab, r, err);
 	ifp_lab_end(&lab);
 	return r;
+}
+
+const char *ifp_column(const struct proof *p, enum protection k)
+{
+	if (p->here)
+		return ifp_here_column(p->here, k);
+	if (k < PROT_AGAINST)
+		return k < PROT_OURS_END ? ifp_protection_names[k] : NULL;
+	return *p->against[k - PROT_AGAINST].column ? p->against[k - PROT_AGAINST].column : NULL;
+}
+
+enum protection ifp_next_column(const struct proof *p, enum protection k)
+{
+	while (k < PROT_COUNT && !ifp_column(p, k))
+		k++;
+	return k;
 }
 
 static int prove_and_report(const struct ifpin_prove_opts *opts, struct proof *p, FILE *out,
@@ -385,7 +411,9 @@ int ifpin_prove_run(const struct ifpin_prove_opts *opts, FILE *out, struct ifpin
 	if (opts->here && (opts->html || opts->pcapng))
 		return ifp_fail(ret_error, -EINVAL,
 			"a page and captured frames are of the laboratory, not of this host");
-	r = opts->compare ? load_old(opts, &old, ret_error) : 0;
+	r = ifp_against_read(opts, &p, ret_error);
+	if (!r && opts->compare)
+		r = load_old(opts, &old, ret_error);
 	if (r)
 		return r;
 	p.attempts = calloc(p.n, sizeof(*p.attempts));

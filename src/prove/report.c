@@ -30,6 +30,8 @@ const char *ifp_report_why(
 	case OUT_UNAVAILABLE:
 		if (k == PROT_FENCE && p->no_fence.code)
 			snprintf(ret, size, "no fence could be put up: %s", p->no_fence.text);
+		else if (k >= PROT_AGAINST && p->against[k - PROT_AGAINST].none.code)
+			snprintf(ret, size, "%s", p->against[k - PROT_AGAINST].none.text);
 		else
 			snprintf(ret, size, "the kernel has not what it takes: %s",
 				strerror(r->err));
@@ -54,7 +56,7 @@ const char *ifp_report_why(
 	return ret;
 }
 
-void ifp_report_cell(FILE *out, const struct result *r, bool colour)
+void ifp_report_cell(FILE *out, const struct result *r, int width, bool colour)
 {
 	static const char *const colours[] = {"\033[32m", "\033[31m", "\033[33m", "\033[35m",
 		"\033[90m", "\033[90m", "\033[90m", "\033[90m"};
@@ -66,17 +68,25 @@ void ifp_report_cell(FILE *out, const struct result *r, bool colour)
 	else
 		snprintf(text, sizeof(text), "%s",
 			r->outcome == OUT_HELD ? "." : ifp_outcome_names[r->outcome]);
-	fprintf(out, "%s%-16s%s", colour ? colours[r->outcome] : "", text, colour ? "\033[0m" : "");
+	fprintf(out, "%s%-*s%s", colour ? colours[r->outcome] : "", width, text,
+		colour ? "\033[0m" : "");
+}
+
+static int width_of(const struct proof *p, enum protection k)
+{
+	int n = (int)strlen(ifp_column(p, k)) + 1;
+
+	return n > CELL_WIDTH ? n : CELL_WIDTH;
 }
 
 static void totals(const struct proof *p, FILE *out)
 {
-	for (int k = 0; k < PROT_SHOWN; k++) {
+	for_each_column (p, k) {
 		unsigned int n[OUT_COUNT] = {};
 
 		for (size_t i = 0; i < p->n; i++)
 			n[p->results[i][k].outcome]++;
-		fprintf(out, "%-16s %3u of %zu attempts leaked", ifp_protection_names[k],
+		fprintf(out, "%-16s %3u of %zu attempts leaked", ifp_column(p, k),
 			n[OUT_LEAKED] + n[OUT_NOT_HELD], p->n - n[OUT_NOT_APPLICABLE]);
 		if (n[OUT_NOT_HELD])
 			fprintf(out, ", %u of them cannot be held on this kernel", n[OUT_NOT_HELD]);
@@ -107,13 +117,13 @@ static void table(const struct proof *p, FILE *out, bool colour)
 	struct utsname u;
 
 	fprintf(out, "%-10s %-26s", "CLASS", "ATTEMPT");
-	for (int k = 0; k < PROT_SHOWN; k++)
-		fprintf(out, "%-16s", ifp_protection_names[k]);
+	for_each_column (p, k)
+		fprintf(out, "%-*s", width_of(p, k), ifp_column(p, k));
 	fputc('\n', out);
 	for (size_t i = 0; i < p->n; i++) {
 		fprintf(out, "%-10s %-26s", p->attempts[i]->class, p->attempts[i]->name);
-		for (int k = 0; k < PROT_SHOWN; k++)
-			ifp_report_cell(out, &p->results[i][k], colour);
+		for_each_column (p, k)
+			ifp_report_cell(out, &p->results[i][k], width_of(p, k), colour);
 		fputc('\n', out);
 	}
 	fputs("\n\".\": no frame; LEAK, not held: frames that arrived at the far end of the other device;\n"
@@ -122,7 +132,7 @@ static void table(const struct proof *p, FILE *out, bool colour)
 		out);
 	leaks_of_bindtodevice(p, out);
 	for (size_t i = 0; i < p->n; i++)
-		for (int k = PROT_IFPIN; k < PROT_SHOWN; k++)
+		for (int k = PROT_IFPIN; k < PROT_AGAINST; k++)
 			if (p->results[i][k].outcome == OUT_NOT_HELD)
 				fprintf(out,
 					"\nNot held on this kernel%s: %s: %s (would need %s)\n",
@@ -130,6 +140,10 @@ static void table(const struct proof *p, FILE *out, bool colour)
 					p->attempts[i]->sentence, p->results[i][k].lacking);
 	if (p->no_fence.code)
 		fprintf(out, "\nNo fence could be put up here: %s\n", p->no_fence.text);
+	for (size_t j = 0; j < p->opts->n_against; j++)
+		fprintf(out, "\n%s: %s%s%s\n", p->against[j].column, p->against[j].words,
+			p->against[j].none.code ? ": nothing was tried: " : "",
+			p->against[j].none.text);
 	fputc('\n', out);
 	totals(p, out);
 	if (!uname(&u))

@@ -51,6 +51,15 @@ static bool is_ours(int k)
 	return k == PROT_LIBIFPIN || k == PROT_IFPIN || k == PROT_FENCE;
 }
 
+/* The commands of --against may stand in another order. Return: the column of that name; -1. */
+static int pair(const char *column, const struct reported *in)
+{
+	for (int k = 0; k < PROT_COUNT; k++)
+		if (in->column[k] && !strcmp(column, in->column[k]))
+			return k;
+	return -1;
+}
+
 /* of: what the outcome without protection is now. */
 static enum change_kind judge(int k, enum outcome was, enum outcome is, enum outcome of)
 {
@@ -74,15 +83,16 @@ static int compare_attempt(const struct reported *was, const struct reported *is
 
 	for (int k = 0; k < PROT_COUNT && !r; k++) {
 		const char *name = was->column[k];
+		int now = name ? pair(name, is) : -1;
 
-		if (name && (!is->column[k] || strcmp(name, is->column[k]) != 0))
+		if (name && now < 0)
 			r = add(c, is_ours(k) ? CHANGE_UNTRIED : CHANGE_OUTCOME, is->name, name,
 				ifp_outcome_names[was->outcome[k]], NULL);
-		else if (name && was->outcome[k] != is->outcome[k])
+		else if (name && was->outcome[k] != is->outcome[now])
 			r = add(c,
-				judge(k, was->outcome[k], is->outcome[k], is->outcome[PROT_NONE]),
+				judge(k, was->outcome[k], is->outcome[now], is->outcome[PROT_NONE]),
 				is->name, name, ifp_outcome_names[was->outcome[k]],
-				ifp_outcome_names[is->outcome[k]]);
+				ifp_outcome_names[is->outcome[now]]);
 	}
 	return r;
 }

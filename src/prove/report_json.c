@@ -57,22 +57,19 @@ static json_object *results_of(const struct proof *p, size_t i)
 {
 	json_object *all = json_object_new_object();
 
-	for (int k = 0; k < PROT_SHOWN; k++) {
+	for_each_column (p, k) {
 		const struct result *r = &p->results[i][k];
-		const char *name = ifp_column(p, (enum protection)k);
-		json_object *o = name ? json_object_new_object() : NULL;
+		json_object *o = json_object_new_object();
 		char why[512];
 
-		if (!o)
-			continue;
 		put(o, "outcome", ifp_outcome_names[r->outcome]);
 		json_object_object_add(o, "frames", json_object_new_int((int)r->frames));
 		json_object_object_add(o, "errno", json_object_new_int(r->err));
-		if (*ifp_report_why(p, i, (enum protection)k, why, sizeof(why)))
+		if (*ifp_report_why(p, i, k, why, sizeof(why)))
 			put(o, "why", why);
 		if (r->frames)
 			json_object_object_add(o, "first_frame", frame_of(&r->first));
-		json_object_object_add(all, name, o);
+		json_object_object_add(all, ifp_column(p, k), o);
 	}
 	return all;
 }
@@ -135,13 +132,19 @@ static json_object *columns(const struct proof *p)
 {
 	json_object *list = json_object_new_array();
 
-	for (int k = 0; k < PROT_SHOWN; k++) {
-		const char *name = ifp_column(p, (enum protection)k);
-
-		if (name)
-			json_object_array_add(list, json_object_new_string(name));
-	}
+	for_each_column (p, k)
+		json_object_array_add(list, json_object_new_string(ifp_column(p, k)));
 	return list;
+}
+
+/* Behind which commands, by column. */
+static json_object *commands(const struct proof *p)
+{
+	json_object *all = json_object_new_object();
+
+	for (size_t j = 0; j < p->opts->n_against; j++)
+		json_object_object_add(all, p->against[j].column, clean(p->against[j].words));
+	return all;
 }
 
 json_object *ifp_report_object(const struct proof *p, const struct facts *f)
@@ -166,6 +169,8 @@ json_object *ifp_report_object(const struct proof *p, const struct facts *f)
 	json_object_object_add(root, "seconds", json_object_new_double(p->seconds));
 	json_object_object_add(root, "failures", json_object_new_int((int)ifp_report_failures(p)));
 	json_object_object_add(root, "protections", columns(p));
+	if (!p->here && p->opts->n_against)
+		json_object_object_add(root, "against", commands(p));
 	if (p->here)
 		json_object_object_add(root, "here", ifp_here_json(p));
 	json_object_object_add(root, "attempts", attempts_of(p));

@@ -46,16 +46,36 @@ static int find(const char *const *names, size_t n, const char *name)
 	return -1;
 }
 
-/* On a host as it is, a pin or a command may stand for ifpin run. Return: its index; -1. */
-static int find_protection(const char *name)
+static bool is_against(const char *name)
 {
-	if (!strcmp(name, "pin") || !strcmp(name, "against"))
+	return !strcmp(name, "against") || !strncmp(name, "against ", strlen("against "));
+}
+
+/* On a host as it is, a pin or a command may stand for ifpin run; in the laboratory there may be
+ * several commands. Return: its index; -1. */
+static int find_protection(const char *name, bool here, const struct reported *a)
+{
+	int k = PROT_AGAINST;
+
+	if (here && (!strcmp(name, "pin") || !strcmp(name, "against")))
 		return PROT_IFPIN;
-	return find(ifp_protection_names, PROT_COUNT, name);
+	if (here || !is_against(name))
+		return find(ifp_protection_names, PROT_AGAINST, name);
+	while (k < PROT_COUNT && a->column[k])
+		k++;
+	return k < PROT_COUNT ? k : -1;
+}
+
+/* It may be written to a terminal. */
+static bool is_plain(const char *s)
+{
+	while (*s >= ' ' && *s <= '~')
+		s++;
+	return !*s;
 }
 
 static int read_results(
-	json_object *o, const char *whose, struct reported *a, struct ifpin_error *err)
+	json_object *o, const char *whose, bool here, struct reported *a, struct ifpin_error *err)
 {
 	json_object *results = member(o, "results", json_type_object);
 	int n = 0;
@@ -64,7 +84,7 @@ static int read_results(
 		return bad(err, whose, "no \"results\"", a->name);
 	json_object_object_foreach(results, key, value)
 	{
-		int k = find_protection(key);
+		int k = is_plain(key) ? find_protection(key, here, a) : -1;
 		int outcome = find(ifp_outcome_names, OUT_COUNT, text(value, "outcome"));
 
 		if (k < 0)
@@ -100,7 +120,7 @@ static int read_attempts(
 		for (size_t k = 0; k < i; k++)
 			if (!strcmp(r->attempts[k].name, a->name))
 				return bad(err, whose, "two attempts of one name", a->name);
-		q = read_results(o, whose, a, err);
+		q = read_results(o, whose, r->here, a, err);
 		if (q)
 			return q;
 		r->n++;

@@ -183,6 +183,13 @@ class Here(HereLab):
         self.assertEqual(len(found), 2)
         self.assertTrue(all(harmless(d) for d in found))
 
+    def test_words_of_the_command(self):
+        """What stands for the device and its namespace is replaced."""
+        index = socket.if_nametoindex("in0")
+        words = "sh -c 'test {device}.{ifindex} = in0.%d && exec \"$@\"' sh" % index
+        report, _ = self.here("--only=udp4-sendto", f"--against=x={words}", status=1)
+        self.assertIn(f"test in0.{index} = ", report["here"]["against"])
+
     def test_every_other_device(self):
         """Each one is named, and what leaks is found where it does."""
         more = Peer()
@@ -225,6 +232,8 @@ class Here(HereLab):
         self.refused("--name=x", word="--name needs --here")
         self.refused("--here=nosuch", "--yes", word="nosuch")
         self.refused("--here=in0", "--yes", "--name=x", "--against=env", word="not both")
+        self.refused("--here=in0", "--yes", "--against=a=env", "--against=b=env", word="at a time")
+        self.refused("--here=in0", "--yes", "--against=ip vrf exec {vrf}", word="name the VRF")
         self.refused("--here=in0", "--yes", "--name=nosuch", word='no pin "nosuch"')
         self.refused("--here=in0", "--yes", "--only=xdp", word="none of these")
         self.refused("--here=in0", "--yes", "--only=mark", word="no rule of this host")

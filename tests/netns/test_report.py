@@ -228,6 +228,70 @@ class Reports(unittest.TestCase):
                 if "why" in r:
                     self.assertIn(r["why"], read)
 
+    # ---- behind others' commands ----
+
+    def against(self, *commands, only="pktinfo"):
+        path = os.path.join(DIR, "against.json")
+        p = run(IFPIN, "prove", f"--only={only}", f"--json={path}", f"--html={DIR}/against.html",
+                *(f"--against={c}" for c in commands), timeout=120 * PACE)
+        self.assertEqual(p.returncode, 0, p.stderr)
+        return proof(path), p.stdout
+
+    def test_against(self):
+        """What confines nothing leaks as nothing does, and ifpin run holds behind another, too."""
+        commands = {"against env": "env", "against own": f"{IFPIN} run --dns=system {{device}} --"}
+        report, text = self.against(*(f"{k.split()[1]}={c}" for k, c in commands.items()))
+        self.assertEqual(report["against"], commands)
+        self.assertEqual(report["protections"][-2:], list(commands))
+        self.assertEqual(report["failures"], 0)
+        for a in report["attempts"]:
+            r = a["results"]
+            self.assertEqual(r["against env"]["frames"], r["none"]["frames"], a["name"])
+            self.assertEqual(r["against own"]["outcome"], r["ifpin run"]["outcome"], a["name"])
+        self.assertIn("against own: ", text)
+        with open(f"{DIR}/against.html") as f:
+            page = Page(f.read())
+        self.assertEqual(page.open, [])
+        self.assertEqual(len(page.rows["pktinfo4"]), len(report["protections"]))
+
+    def test_against_who_inherits(self):
+        """A socket made outside goes through, or the command does not start with it."""
+        report, _ = self.against("env=env", f"own={IFPIN} run --dns=system in0 --",
+                                 only="inherited-socket")
+        r = report["attempts"][0]["results"]
+        self.assertEqual([r[k]["outcome"] for k in ("against env", "against own")], ["leaked", "held"])
+
+    def test_against_nothing(self):
+        """Who lets out nothing has held nothing."""
+        report, text = self.against("sh -c 'exec unshare --net \"$@\"' sh")
+        for a in report["attempts"]:
+            self.assertEqual(a["results"]["against"]["outcome"], "unavailable")
+            self.assertIn("nothing leaves by the device", a["results"]["against"]["why"])
+        self.assertIn("nothing was tried", text)
+
+    def test_against_refused(self):
+        for words, commands in (("did not start", ["false"]), ("no command", ["x="]),
+                                ("no command", [" "]), ("are called", ["env", "env"]),
+                                ("are called", ["a=env", "a=sh"]), ("too many", ["env"] * 5)):
+            p = run(IFPIN, "prove", "--only=udp4-sendto", *(f"--against={c}" for c in commands))
+            self.assertEqual(p.returncode, 125, commands)
+            self.assertIn(words, p.stderr)
+
+    def test_against_compared(self):
+        """With an earlier report whose commands stood in another order."""
+        report, _ = self.against("a=env", f"b={IFPIN} run --dns=system in0 --", only="udp4-sendto")
+        path = os.path.join(DIR, "against.json")
+        p = run(IFPIN, "prove", "--only=udp4-sendto", f"--compare={path}", "--against=a=env",
+                f"--against=b={IFPIN} run --dns=system in0 --")
+        self.assertIn("nothing has changed", p.stdout)
+        p = run(IFPIN, "prove", "--only=udp4-sendto", f"--compare={path}",
+                f"--against=b={IFPIN} run --dns=system in0 --", "--against=a=env")
+        self.assertIn("nothing has changed", p.stdout)
+        p = run(IFPIN, "prove", "--only=udp4-sendto", f"--compare={path}",
+                "--against=a=env", "--against=b=env")
+        self.assertEqual(p.returncode, 0, p.stdout)
+        self.assertIn("other outcome: udp4-sendto, against b: leaked, was held", p.stdout)
+
     # ---- comparison ----
 
     def compare(self, change, *argv, only="udp4-sendto"):
@@ -398,6 +462,15 @@ class Browser(unittest.TestCase):
         size = [float(n) for n in re.findall(r"[\d.]+", self.found["pdf"])]
         self.assertAlmostEqual(size[2], 595, delta=2)  # A4
         self.assertAlmostEqual(size[3], 842, delta=2)
+
+    def test_many_columns(self):
+        """As many as there may be, with the longest of labels."""
+        must(IFPIN, "prove", "--only=pktinfo", f"--html={DIR}/wide.html",
+             *(f"--against=commands-of-{n}.x=env" for n in range(4)))
+        for width in ("360", "1440"):
+            found = self.visit(f"{DIR}/wide.html", width, "light")
+            self.assertEqual(found["overflow"], {f"{width} light": []})
+            self.assertEqual(found["violations"], {f"{width} light": []})
 
     def test_can_fail(self):
         """A page that does all of this wrong is found out."""

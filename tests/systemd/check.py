@@ -40,7 +40,7 @@ counted; unpinned it leaks, which is shown first.
 """
 
 
-def installed(build, stage):
+def installed(build, stage, enabled=ENABLED):
     """What the machine gets above its file system: ifpin as installed, and the tests' units."""
     subprocess.run(["meson", "install", "-C", build, "--quiet", "--no-rebuild"], check=True,
                    env=os.environ | {"DESTDIR": stage}, stdout=subprocess.DEVNULL)
@@ -50,7 +50,7 @@ def installed(build, stage):
         shutil.copy(f"{HERE}/{name}", f"{stage}/opt/{name}")
     wants = f"{stage}/{SYSTEM}/multi-user.target.wants"
     os.makedirs(wants)
-    for name in ENABLED:
+    for name in enabled:
         folder = "/usr/lib/systemd/system" if name == "ifpind" else f"/{SYSTEM}"
         os.symlink(f"{folder}/{name}.service", f"{wants}/{name}.service")
     with open(f"{stage}/usr/share/doc/ifpin/ifpin-pinned.conf") as f:

@@ -20,6 +20,8 @@ const char *ifp_page_word(enum outcome o);
 const char *ifp_page_class(const char *class);
 /* Whether a protection is ours, and so has something to hold. */
 bool ifp_page_is_ours(enum protection k);
+/* Whether it is a command behind which nothing could be tried; the reason is one for all. */
+bool ifp_page_untried(const struct proof *p, enum protection k);
 
 /* ---- page_summary.c ---- */
 void ifp_page_answer(FILE *f, const struct proof *p);

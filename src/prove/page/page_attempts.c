@@ -36,7 +36,7 @@ static void filter_words(FILE *f, const struct result r[PROT_COUNT])
 {
 	bool open = false, untried = false;
 
-	for (int k = 0; k < PROT_SHOWN; k++) {
+	for (int k = 0; k < PROT_COUNT; k++) {
 		enum outcome o = r[k].outcome;
 
 		if (ifp_page_is_ours((enum protection)k))
@@ -49,14 +49,14 @@ static void filter_words(FILE *f, const struct result r[PROT_COUNT])
 
 /* ---- the table ---- */
 
-static void head(FILE *f)
+static void head(FILE *f, const struct proof *p)
 {
 	ifp_html(f, THEAD TR COL "Attempt</th>");
-	for (int k = 0; k < PROT_SHOWN; k++)
+	for_each_column (p, k)
 		if (k == PROT_BINDTODEVICE)
 			ifp_html(f, COL "SO_<wbr>BINDTO<wbr>DEVICE</th>");
 		else
-			ifp_html(f, COL "%s</th>", ifp_protection_names[k]);
+			ifp_html(f, COL "%s</th>", ifp_column(p, k));
 	ifp_html(f, "</tr></thead>\n");
 }
 
@@ -76,18 +76,23 @@ static void row(FILE *f, const struct proof *p, size_t i)
 		a->class);
 	filter_words(f, p->results[i]);
 	ifp_html(f, "\">" ROW "<a href=\"#%s\"><code>%s</code></a></th>", a->name, a->name);
-	for (int k = 0; k < PROT_SHOWN; k++)
+	for_each_column (p, k)
 		cell(f, &p->results[i][k]);
 	ifp_html(f, "</tr>\n");
 }
 
 void ifp_page_matrix(FILE *f, const struct proof *p)
 {
+	unsigned int width = 1;
+
+	for_each_column (p, k)
+		width++;
 	ifp_html(f,
-		"<table class=\"matrix\" role=\"table\"><caption>Frames that arrived at the far "
+		"<table class=\"matrix%s\" role=\"table\"><caption>Frames that arrived at the far "
 		"end of the other interface, for each attempt under each protection. "
-		"The names lead to what the attempt does.</caption>\n");
-	head(f);
+		"The names lead to what the attempt does.</caption>\n",
+		width > 7 ? " wide" : "");
+	head(f, p);
 	for (size_t i = 0; i < p->n; i++) {
 		if (begins_class(p, i))
 			ifp_html(f,
@@ -95,7 +100,7 @@ void ifp_page_matrix(FILE *f, const struct proof *p)
 				"<tr class=\"group\" role=\"row\"><th "
 				"scope=\"rowgroup\" role=\"rowheader\" colspan=\"%u\">%s <span "
 				"class=\"about\">%s</span></th></tr>\n",
-				PROT_SHOWN + 1U, p->attempts[i]->class,
+				width, p->attempts[i]->class,
 				ifp_page_class(p->attempts[i]->class));
 		row(f, p, i);
 		if (i + 1 == p->n || begins_class(p, i + 1))
@@ -126,27 +131,26 @@ static void bytes(FILE *f, const struct evidence *e)
 	ifp_html(f, "%s</p></details>", e->kept < e->len ? "..." : "");
 }
 
-static void frame(FILE *f, enum protection k, const struct evidence *e)
+static void frame(FILE *f, const char *column, const struct evidence *e)
 {
 	ifp_html(f, "<p class=\"first\">First leaked frame, %s%s:</p><ol class=\"layers\">",
-		k == PROT_NONE ? "without protection" : "under ",
-		k == PROT_NONE ? "" : ifp_protection_names[k]);
+		column ? "under " : "without protection", column ?: "");
 	ifp_frame_decode(e->bytes, e->kept, layer, f);
 	ifp_html(f, "</ol>");
 	bytes(f, e);
 }
 
 /* The first one shows what a leak would be; one past ifpin is shown as well. */
-static void frames(FILE *f, const struct result r[PROT_COUNT])
+static void frames(FILE *f, const struct proof *p, const struct result r[PROT_COUNT])
 {
 	bool any = false;
 
-	for (int k = 0; k < PROT_SHOWN; k++) {
-		if (!r[k].frames || (any && !ifp_page_is_ours((enum protection)k)))
+	for_each_column (p, k) {
+		if (!r[k].frames || (any && !ifp_page_is_ours(k)))
 			continue;
 		if (any && (r[k].outcome == OUT_OF_REACH))
 			continue;
-		frame(f, (enum protection)k, &r[k].first);
+		frame(f, k == PROT_NONE ? NULL : ifp_column(p, k), &r[k].first);
 		any = true;
 	}
 	if (!any)
@@ -157,12 +161,12 @@ static void reasons(FILE *f, const struct proof *p, size_t i)
 {
 	char why[512];
 
-	for (int k = 0; k < PROT_SHOWN; k++) {
+	for_each_column (p, k) {
 		enum outcome o = p->results[i][k].outcome;
 
-		if (o != OUT_NOT_APPLICABLE &&
-			*ifp_report_why(p, i, (enum protection)k, why, sizeof(why)))
-			ifp_html(f, "<p class=\"why\">%s: %s; %s.</p>", ifp_protection_names[k],
+		if (o != OUT_NOT_APPLICABLE && !ifp_page_untried(p, k) &&
+			*ifp_report_why(p, i, k, why, sizeof(why)))
+			ifp_html(f, "<p class=\"why\">%s: %s; %s.</p>", ifp_column(p, k),
 				ifp_page_word(o), why);
 	}
 }
@@ -176,7 +180,7 @@ static void article(FILE *f, const struct proof *p, size_t i)
 		"<p class=\"rests\">Rests on: %s</p>",
 		a->name, a->name, a->sentence, a->rests_on);
 	reasons(f, p, i);
-	frames(f, p->results[i]);
+	frames(f, p, p->results[i]);
 	ifp_html(f, "</article>\n");
 }
 

@@ -53,6 +53,11 @@ bool ifp_page_is_ours(enum protection k)
 	return k == PROT_LIBIFPIN || k == PROT_IFPIN || k == PROT_FENCE;
 }
 
+bool ifp_page_untried(const struct proof *p, enum protection k)
+{
+	return k >= PROT_AGAINST && p->against[k - PROT_AGAINST].none.code;
+}
+
 static struct sums sum(const struct proof *p, int k)
 {
 	struct sums s = {};
@@ -81,7 +86,7 @@ static void answer_of(FILE *f, const struct proof *p, enum protection k)
 		ifp_html(f, "<li>Without protection %u of %u attempts leaked", s.of[OUT_LEAKED],
 			s.tried + s.of[OUT_BROKEN]);
 	else
-		ifp_html(f, "<li><code>%s</code> held %u of %u attempts", ifp_protection_names[k],
+		ifp_html(f, "<li><code>%s</code> held %u of %u attempts", ifp_column(p, k),
 			s.of[OUT_HELD], s.tried + s.of[OUT_BROKEN]);
 	if (s.of[OUT_LEAKED] && k != PROT_NONE)
 		ifp_html(f, "; %u leaked", s.of[OUT_LEAKED]);
@@ -102,7 +107,7 @@ static void name_open(FILE *f, const struct proof *p)
 	for (size_t i = 0; i < p->n; i++) {
 		bool open = false;
 
-		for (int k = 0; k < PROT_SHOWN; k++)
+		for_each_column (p, k)
 			open |= p->results[i][k].outcome == OUT_NOT_HELD;
 		if (!open)
 			continue;
@@ -118,7 +123,7 @@ void ifp_page_answer(FILE *f, const struct proof *p)
 		PROT_IFPIN, PROT_LIBIFPIN, PROT_FENCE, PROT_BINDTODEVICE, PROT_BIND, PROT_NONE};
 	unsigned int failures = ifp_report_failures(p), open = 0;
 
-	for (int k = 0; k < PROT_SHOWN; k++)
+	for_each_column (p, k)
 		open += sum(p, k).of[OUT_NOT_HELD];
 	ifp_html(f, "<div class=\"answer %s\"><p class=\"short\">",
 		failures ? "leak"
@@ -138,8 +143,11 @@ void ifp_page_answer(FILE *f, const struct proof *p)
 	}
 	ifp_html(f, "</p>\n<ul>\n");
 	for (size_t i = 0; i < ARRAY_SIZE(order); i++)
-		if ((int)order[i] < PROT_SHOWN)
+		if (ifp_column(p, order[i]))
 			answer_of(f, p, order[i]);
+	for_each_column (p, k)
+		if (k >= PROT_AGAINST)
+			answer_of(f, p, k);
 	ifp_html(f, "</ul></div>\n");
 }
 
@@ -147,7 +155,7 @@ void ifp_page_answer(FILE *f, const struct proof *p)
 
 void ifp_page_sums(FILE *f, const struct proof *p)
 {
-	static const char *const what[PROT_COUNT] = {
+	static const char *const what[PROT_AGAINST] = {
 		[PROT_NONE] = "a socket as the program opens it",
 		[PROT_BIND] = "the socket has an address of in0 as its source",
 		[PROT_BINDTODEVICE] = "the socket is tied to in0 by this option alone",
@@ -169,11 +177,15 @@ void ifp_page_sums(FILE *f, const struct proof *p)
 	for (size_t i = 0; i < ARRAY_SIZE(columns); i++)
 		ifp_html(f, COL "%s</th>", columns[i].head);
 	ifp_html(f, "</tr></thead>\n" TBODY "\n");
-	for (int k = 0; k < PROT_SHOWN; k++) {
+	for_each_column (p, k) {
 		struct sums s = sum(p, k);
 
-		ifp_html(f, TR ROW "<code>%s</code></th>" CELL "%s</td>", ifp_protection_names[k],
-			what[k]);
+		ifp_html(f, TR ROW "<code>%s</code></th>" CELL, ifp_column(p, k));
+		if (k < PROT_AGAINST)
+			ifp_html(f, "%s</td>", what[k]);
+		else
+			ifp_html(f, "the program is started by <code>%s</code></td>",
+				p->against[k - PROT_AGAINST].words);
 		for (size_t i = 0; i < ARRAY_SIZE(columns); i++)
 			ifp_html(f, "<td role=\"cell\" data-of=\"%s\">%u</td>", columns[i].head,
 				s.of[columns[i].outcome]);
@@ -197,7 +209,7 @@ static bool list_open(FILE *f, const struct proof *p, int k)
 			r->outcome != OUT_BROKEN)
 			continue;
 		if (!any)
-			ifp_html(f, "<h4>%s</h4><ul>\n", ifp_protection_names[k]);
+			ifp_html(f, "<h4>%s</h4><ul>\n", ifp_column(p, (enum protection)k));
 		any = true;
 		ifp_report_why(p, i, (enum protection)k, why, sizeof(why));
 		ifp_html(f, "<li>");
@@ -226,9 +238,8 @@ static bool list_untried(FILE *f, const struct proof *p, int k, enum outcome o)
 			continue;
 		any = true;
 		ifp_report_why(p, i, (enum protection)k, why, sizeof(why));
-		ifp_html(f,
-			"<h4>%s: %s</h4><p class=\"names\">Because %s:", ifp_protection_names[k],
-			ifp_page_word(o), why);
+		ifp_html(f, "<h4>%s: %s</h4><p class=\"names\">Because %s:",
+			ifp_column(p, (enum protection)k), ifp_page_word(o), why);
 		for (size_t x = i; x < p->n; x++) {
 			if (p->results[x][k].outcome != o ||
 				strcmp(ifp_report_why(
@@ -249,13 +260,16 @@ static void not_held(FILE *f, const struct proof *p)
 	bool any = false;
 
 	ifp_html(f, "<div class=\"card open\"><h3>Not held, or not tried</h3>\n");
-	for (int k = 0; k < PROT_SHOWN; k++)
-		if (ifp_page_is_ours((enum protection)k))
+	for_each_column (p, k)
+		if (ifp_page_is_ours(k))
 			any |= list_open(f, p, k);
 	any |= list_untried(f, p, PROT_NONE, OUT_BROKEN);
 	any |= list_untried(f, p, PROT_NONE, OUT_UNAVAILABLE);
-	for (int k = 0; k < PROT_SHOWN; k++) {
-		if (!ifp_page_is_ours((enum protection)k))
+	for_each_column (p, k) {
+		if (ifp_page_untried(p, k))
+			ifp_html(f, "<h4>%s: not here</h4><p>Nothing was tried: %s.</p>\n",
+				ifp_column(p, k), p->against[k - PROT_AGAINST].none.text);
+		if (!ifp_page_is_ours(k))
 			continue;
 		any |= list_untried(f, p, k, OUT_OF_REACH);
 		if (k == PROT_FENCE && p->no_fence.code)
@@ -279,8 +293,8 @@ static void held_by(FILE *f, const struct proof *p, int k)
 
 	if (!s.tried)
 		return;
-	ifp_html(
-		f, "<h4>%s: %u of %u</h4><ul>\n", ifp_protection_names[k], s.of[OUT_HELD], s.tried);
+	ifp_html(f, "<h4>%s: %u of %u</h4><ul>\n", ifp_column(p, (enum protection)k),
+		s.of[OUT_HELD], s.tried);
 	for (size_t i = 0; i < p->n;) {
 		const char *class = p->attempts[i]->class;
 		unsigned int held = 0;
@@ -301,8 +315,8 @@ void ifp_page_held(FILE *f, const struct proof *p)
 	ifp_html(f, "<div class=\"card held\"><h3>Held</h3>\n"
 		    "<p>No frame arrived at the far end, though the attempt was made, and the same "
 		    "attempt without protection did put one there.</p>\n");
-	for (int k = 0; k < PROT_SHOWN; k++)
-		if (ifp_page_is_ours((enum protection)k))
+	for_each_column (p, k)
+		if (ifp_page_is_ours(k))
 			held_by(f, p, k);
 	ifp_html(f, "</div>\n</div>\n");
 }
