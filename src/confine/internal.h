@@ -43,6 +43,8 @@ struct ifp_filter;
 
 /* A bit for each address family of which sockets may be made: those for everybody, and further. */
 uint64_t ifp_families(uint64_t further);
+/* As the option names it; NULL: it has no name here. */
+const char *ifp_family_name(int family);
 /* Compiles the system call filter. Return: 0; -ENOSYS: no seccomp filters; -ENOMEM. */
 int ifp_filter_make(
 	const struct ifpin_confine_opts *opts, struct ifp_filter **ret, struct ifpin_error *err);

@@ -131,7 +131,7 @@ static int look_at(int fd, const char *name, struct walk *w)
 		return errno == ENOENT || errno == ENODEV ? 0 : -errno;
 	for (uint32_t i = 0; i < n; i++) {
 		_cleanup_(run_close) struct ifp_run run = {
-			.set = IFP_NO_SET, .watchers = -1, .host = -1};
+			.set = IFP_NO_SET, .watchers = -1, .host = -1, .cgroup_fd = fd};
 		int r = read_program(fd, ids[i], &run);
 
 		/* A service may have been moved into a cgroup that is so called. */

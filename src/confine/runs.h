@@ -15,6 +15,7 @@ struct ifp_run {
 	struct ifpin_pin value;
 	uint32_t held;	    /* index of the device; 0: it is gone */
 	int watchers, host; /* maps */
+	int cgroup_fd;
 };
 
 /*

@@ -4,9 +4,12 @@
  * What they only count is compared with what was counted before, a second after something came.
  */
 #include "denied.h"
+#include "lsm_tell.h"
 #include "pins.h"
 #include "runs.h"
 #include "slots.h"
+
+#include "host/cgroup.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -32,6 +35,8 @@ struct watched {
 	const struct ifp_set *set; /* NULL: it is a command that runs, and these are its own: */
 	int denied, watchers;
 	struct ifpin_host *host;
+	uint64_t cgroup_id;
+	const struct ifp_lsm_teller *lsm;	   /* NULL: nothing of BPF LSM is on its cgroup */
 	uint64_t untold[IFPIN_REASON_SLOTS], lost; /* as they were told last */
 };
 
@@ -57,6 +62,8 @@ struct ifpin_watcher {
 	size_t n;
 	struct shared *shared;
 	size_t n_shared;
+	struct ifp_lsm_teller **lsm; /* of each build one, as a rule */
+	size_t n_lsm;
 	int64_t count_at; /* 0: nothing can have been counted */
 	bool recent;	  /* whether something was told since the last look at the counts */
 	uint64_t offset_ns;
@@ -102,7 +109,17 @@ static void tell_burst(struct ifpin_watcher *w, const struct watched *p, uint32_
 /* Return: 0; -ENOENT: it has ended; -errno. */
 static int read_counts(const struct watched *p, struct ifpin_denials *ret)
 {
-	return bpf_map_lookup_elem(p->set ? p->set->denied : p->denied, &p->id, ret) ? -errno : 0;
+	struct ifpin_denials of_lsm;
+
+	if (bpf_map_lookup_elem(p->set ? p->set->denied : p->denied, &p->id, ret))
+		return -errno;
+	if (!p->lsm || ifp_lsm_teller_counts(p->lsm, p->cgroup_id, p->id, &of_lsm))
+		return 0;
+	for (uint32_t i = 0; i < IFPIN_REASON_COUNT; i++)
+		ret->untold[i] += of_lsm.untold[i];
+	for (uint32_t i = 0; i < IFPIN_WATCHERS; i++)
+		ret->lost[i] += of_lsm.lost[i];
+	return 0;
 }
 
 /* Return: whether there was anything to tell. */
@@ -116,13 +133,14 @@ static bool compare_counts(struct ifpin_watcher *w, struct watched *p)
 	if (read_counts(p, &now))
 		return false;
 	lost = now.lost[w->slot.n];
-	if (lost != p->lost) {
+	/* Less: its cgroup is gone, and what BPF LSM has counted went with it. */
+	if (lost > p->lost) {
 		tell_burst(w, p, 0, lost - p->lost, true);
 		p->lost = lost;
 		any = true;
 	}
 	for (uint32_t i = 0; i < IFPIN_REASON_COUNT; i++) {
-		if (now.untold[i] == p->untold[i])
+		if (now.untold[i] <= p->untold[i])
 			continue;
 		tell_burst(w, p, i, now.untold[i] - p->untold[i], false);
 		p->untold[i] = now.untold[i];
@@ -215,6 +233,77 @@ static void hear(struct ifpin_watcher *w, struct ifpin_host *host, uint32_t id)
 	__atomic_fetch_or(&host->watching, 1ULL << w->slot.n, __ATOMIC_SEQ_CST);
 }
 
+/* Takes one over. Return: 0; -ENOMEM; errno of the slot; and then it is closed. */
+static int keep_lsm(
+	struct ifpin_watcher *w, struct ifp_lsm_teller *lsm, const struct ifp_lsm_teller **ret)
+{
+	struct ifp_lsm_teller **bigger = NULL, *kept;
+	int r = -ENOMEM;
+
+	for (size_t i = 0; i < w->n_lsm; i++)
+		if (w->lsm[i]->id == lsm->id) {
+			ifp_lsm_teller_close(lsm);
+			*ret = w->lsm[i];
+			return 0;
+		}
+	kept = malloc(sizeof(*kept));
+	if (kept)
+		bigger = reallocarray(w->lsm, w->n_lsm + 1, sizeof(*bigger));
+	if (bigger) {
+		w->lsm = bigger;
+		r = ifp_slot_fill(&w->slot, lsm->watchers, w->buffer);
+	}
+	if (r) {
+		ifp_lsm_teller_close(lsm);
+		free(kept);
+		return r;
+	}
+	*kept = *lsm;
+	w->lsm[w->n_lsm++] = kept;
+	*ret = kept;
+	return 0;
+}
+
+/* What is on the cgroup of one. Return: 0, also if there is nothing; -errno. */
+static int find_lsm(struct ifpin_watcher *w, int cgroup_fd, struct watched *p)
+{
+	struct ifp_lsm_teller lsm;
+	int r = ifp_lsm_teller_of(cgroup_fd, &lsm);
+
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	return keep_lsm(w, &lsm, &p->lsm);
+}
+
+static int find_lsm_at(struct ifpin_watcher *w, const char *cgroup, struct watched *p)
+{
+	_cleanup_close_ int root = ifp_cgroup_root(), fd = -1;
+	uint64_t id;
+
+	if (root < 0)
+		return root;
+	fd = openat(root, cgroup[1] ? cgroup + 1 : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* Gone, or hidden: then its programs tell nothing, or what they tell is not counted here.
+	 */
+	if (fd < 0 || ifp_cgroup_id(fd, &id) || id != p->cgroup_id)
+		return 0;
+	return find_lsm(w, fd, p);
+}
+
+/* Those in bpffs serve whoever comes later, who is so heard from the beginning. */
+static int hear_kept_lsm(const char *name, void *data)
+{
+	struct ifpin_watcher *w = data;
+	const struct ifp_lsm_teller *kept;
+	struct ifp_lsm_teller lsm;
+	int r = ifp_lsm_teller_kept(&w->store, name, &lsm);
+
+	r = r ?: keep_lsm(w, &lsm, &kept);
+	if (!r && !*w->only)
+		hear(w, kept->host, 0);
+	return r == -ENOENT ? 0 : r;
+}
+
 static void let_go(struct ifpin_watcher *w, struct watched *p)
 {
 	if (p->set)
@@ -294,6 +383,8 @@ static int begin_to_hear(
 	memcpy(p->untold, now.untold, sizeof(p->untold));
 	p->lost = now.lost[w->slot.n];
 	hear(w, host, *w->only ? p->id : 0);
+	if (p->lsm)
+		hear(w, p->lsm->host, *w->only ? p->id : 0);
 	w->v[w->n++] = *p;
 	/* It may be in the midst of a burst of which nobody here was told. */
 	count_later(w);
@@ -312,12 +403,16 @@ static bool is_watched(const struct ifp_set *set, void *data)
 
 static int add(struct ifpin_watcher *w, const char *name, const struct ifp_meta *m)
 {
-	struct watched p = {
-		.id = m->id, .own_netns = m->set.netns == w->netns, .denied = -1, .watchers = -1};
+	struct watched p = {.id = m->id,
+		.cgroup_id = m->cgroup_id,
+		.own_netns = m->set.netns == w->netns,
+		.denied = -1,
+		.watchers = -1};
 	struct shared *shared;
 	int r = find_shared(w, m->set.netns, &shared) ?: make_room(w);
 
 	r = r ?: ifp_sets_find(&w->sets, &m->set, &p.set);
+	r = r ?: find_lsm_at(w, m->cgroup, &p);
 	return r ?: begin_to_hear(w, &p, name, shared->host.host);
 }
 
@@ -325,7 +420,9 @@ static int add(struct ifpin_watcher *w, const char *name, const struct ifp_meta 
 static int add_run(const struct ifp_run *run, void *data)
 {
 	struct ifpin_watcher *w = data;
-	struct watched p = {.id = run->value.id, .own_netns = run->is.netns_cookie == w->netns};
+	struct watched p = {.id = run->value.id,
+		.cgroup_id = run->in.cgroup_id,
+		.own_netns = run->is.netns_cookie == w->netns};
 	int r;
 
 	if (!run->is.tells || (*w->only && strcmp(w->only, run->name) != 0))
@@ -335,7 +432,7 @@ static int add_run(const struct ifp_run *run, void *data)
 		return r;
 	p.denied = fcntl(run->set.denied, F_DUPFD_CLOEXEC, 0);
 	p.watchers = fcntl(run->watchers, F_DUPFD_CLOEXEC, 0);
-	r = p.denied < 0 || p.watchers < 0 ? -errno : 0;
+	r = p.denied < 0 || p.watchers < 0 ? -errno : find_lsm(w, run->cgroup_fd, &p);
 	r = r ?: ifp_slot_fill(&w->slot, p.watchers, w->buffer);
 	r = r ?: begin_to_hear(w, &p, run->name, p.host);
 	if (r)
@@ -407,6 +504,7 @@ static ssize_t read_folder(struct ifpin_watcher *w, char *buf, size_t size)
 static int apply_folder(struct ifpin_watcher *w, const char *buf, ssize_t len)
 {
 	char name[IFPIN_PIN_NAME_SIZE];
+	int r = 0;
 
 	/* With the last confinement its programs may have gone, and others come with another one.
 	 */
@@ -419,6 +517,10 @@ static int apply_folder(struct ifpin_watcher *w, const char *buf, ssize_t len)
 			return refresh_all(w);
 		if (e->len && !ifp_store_name(e->name, "pin", name))
 			refresh_and_note(name, w);
+		if (e->len && e->mask & IN_MOVED_TO && !ifp_store_name(e->name, "lsm", name))
+			r = hear_kept_lsm(name, w);
+		if (r)
+			return r;
 		at += (ssize_t)(sizeof(*e) + e->len);
 	}
 	return 0;
@@ -483,6 +585,13 @@ void ifpin_watcher_close(struct ifpin_watcher *w)
 		ifp_slot_empty(w->slot.n, w->shared[i].watchers);
 		shared_close(&w->shared[i]);
 	}
+	for (size_t i = 0; i < w->n_lsm; i++) {
+		hear_nothing(w, w->lsm[i]->host);
+		ifp_slot_empty(w->slot.n, w->lsm[i]->watchers);
+		ifp_lsm_teller_close(w->lsm[i]);
+		free(w->lsm[i]);
+	}
+	free(w->lsm);
 	ifp_sets_close(&w->sets);
 	ring_buffer__free(w->ring);
 	ifp_closep(&w->buffer);
@@ -558,6 +667,8 @@ static int begin(struct ifpin_watcher *w, struct ifpin_error *err)
 	r = open_buffer(w);
 	if (!r)
 		r = listen_first(w);
+	if (!r)
+		r = ifp_store_each(&w->store, "lsm", hear_kept_lsm, w);
 	if (!r)
 		r = refresh_all(w);
 	if (!r)

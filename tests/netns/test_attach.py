@@ -25,6 +25,9 @@ def send(k, to, port=9):
     for _ in range(2):
         try: return s[k].sendto(b"ifpin-test-marker", (to, port))
         except InterruptedError: pass
+def refused(f):
+    try: return f() and 0
+    except PermissionError: return 1
 for line in sys.stdin:
     try:
         try: r = eval(line)
