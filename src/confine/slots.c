@@ -83,11 +83,11 @@ static int forget_in_run(const struct ifp_run *run, void *data)
 {
 	struct ifp_lsm_teller lsm;
 	struct ifpin_host *host;
-	int r = ifp_host_map(run->host, &host);
+	int r = ifp_host_map(run->maps.host, &host);
 
 	if (r)
 		return r;
-	r = forget_in(data, run->watchers, host);
+	r = forget_in(data, run->maps.watchers, host);
 	ifp_host_unmap(&host);
 	return r ?: forget_in_lsm(ifp_lsm_teller_of(run->cgroup_fd, &lsm), &lsm, data);
 }
