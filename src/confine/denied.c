@@ -4,6 +4,7 @@
  * confined program has chosen: nothing in it is believed but by the length that is given for it.
  */
 #include "denied.h"
+#include "internal.h"
 
 #include "base/base.h"
 
@@ -329,6 +330,23 @@ static void put_other_device(struct clause *c)
 		put(c, ", or %s named it", by);
 }
 
+static bool is_unknown(const struct ifpin_addr *a)
+{
+	static const struct ifpin_addr none;
+
+	return !memcmp(a, &none, sizeof(none));
+}
+
+static void put_family(struct clause *c, uint16_t family)
+{
+	const char *name = ifp_family_name(family);
+
+	if (name)
+		put(c, "%s", name);
+	else
+		put(c, "number %u", family);
+}
+
 static void put_what(struct clause *c)
 {
 	const struct ifpin_denial_event *ev = c->ev;
@@ -358,6 +376,22 @@ static void put_what(struct clause *c)
 	case IFPIN_DENY_RESOLVER:
 		put(c, "asked the resolver at ");
 		put_address(c, &ev->dst, ev->dport);
+		return;
+	case IFPIN_DENY_FAMILY:
+		put(c, "asked for a socket of the family ");
+		put_family(c, ev->family);
+		return;
+	case IFPIN_DENY_FOREIGN:
+		put(c, "was handed a socket of the family ");
+		put_family(c, ev->family);
+		put(c, " that was made outside");
+		return;
+	case IFPIN_DENY_LOOKUP:
+		if (is_unknown(&ev->dst))
+			break;
+		put(c, "asked for the route to ");
+		put_address(c, &ev->dst, 0);
+		put(c, ", whose gateway would be looked for");
 		return;
 	case IFPIN_DENY_PROTOCOL:
 		put(c, "asked for a socket of protocol %u", ev->protocol);

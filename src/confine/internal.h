@@ -33,6 +33,8 @@ int ifp_cgroup_make(const char *name, struct ifp_cgroup *ret, struct ifpin_error
 
 /* Kills what lives there, waits until it is empty and removes it. Return: 0; -errno. */
 int ifp_cgroup_destroy(struct ifp_cgroup *cg);
+/* The name of the confinement: as it was given, or one of its own. */
+const char *ifp_cgroup_label(const struct ifp_cgroup *cg);
 
 /* Removes what killed supervisors left beside this one. Done while the command already runs. */
 void ifp_cgroup_tidy(const struct ifp_cgroup *cg);
@@ -43,6 +45,8 @@ struct ifp_filter;
 
 /* A bit for each address family of which sockets may be made: those for everybody, and further. */
 uint64_t ifp_families(uint64_t further);
+/* As the option names it; NULL: it has no name here. */
+const char *ifp_family_name(int family);
 /* Compiles the system call filter. Return: 0; -ENOSYS: no seccomp filters; -ENOMEM. */
 int ifp_filter_make(
 	const struct ifpin_confine_opts *opts, struct ifp_filter **ret, struct ifpin_error *err);

@@ -21,7 +21,7 @@
 
 enum object { RECEIVE, CREATE, LOOKUP, TERMS, OBJECTS };
 #define PROGRAMS TERMS
-static const char *const files[OBJECTS] = {"receive", "create", "lookup", "terms"};
+static const char *const files[OBJECTS] = {IFP_LSM_TELLS, "create", "lookup", "terms"};
 static const char *const link_files[PROGRAMS] = {"link0", "link1", "link2"};
 _Static_assert(PROGRAMS == IFP_LSM_LINKS, "each program has a link");
 
@@ -338,7 +338,7 @@ int ifp_lsm_claim(const struct ifp_lsm *l, int cgroup_fd, struct ifpin_error *er
 	return r ? ifp_fail_errno(err, r, "cannot take over the BPF LSM storage of the cgroup") : 0;
 }
 
-int ifp_lsm_arm(const struct ifp_lsm *l, int cgroup_fd, uint64_t families, uint32_t probe,
+int ifp_lsm_arm(const struct ifp_lsm *l, int cgroup_fd, uint64_t families, uint32_t confinement,
 	struct ifpin_error *err)
 {
 	/* What an internet socket or a netlink socket made outside does, nobody here would see. */
@@ -349,7 +349,7 @@ int ifp_lsm_arm(const struct ifp_lsm *l, int cgroup_fd, uint64_t families, uint3
 		.cgroup = id,
 		.families = families,
 		.carried = families & ~judged,
-		.probe = probe,
+		.id = confinement,
 		.armed = 1,
 	};
 
@@ -358,9 +358,9 @@ int ifp_lsm_arm(const struct ifp_lsm *l, int cgroup_fd, uint64_t families, uint3
 	return r ? ifp_fail_errno(err, r, "cannot put the BPF LSM programs in force") : 0;
 }
 
-int ifp_lsm_try(uint32_t probe)
+int ifp_lsm_try(uint32_t confinement)
 {
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, (int)probe);
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, (int)confinement);
 
 	return fd < 0 && errno == IFPIN_LSM_PROBE_ERROR ? 0 : -ENODATA;
 }
@@ -372,9 +372,8 @@ static bool read_denials(int map, uint64_t id, uint64_t ret[IFPIN_REASON_SLOTS])
 	memset(ret, 0, IFPIN_REASON_SLOTS * sizeof(*ret));
 	if (bpf_map_lookup_elem(map, &id, &t))
 		return false;
-	ret[IFPIN_DENY_FOREIGN] = t.denied[IFPIN_LSM_FOREIGN];
-	ret[IFPIN_DENY_FAMILY] = t.denied[IFPIN_LSM_FAMILY];
-	ret[IFPIN_DENY_LOOKUP] = t.denied[IFPIN_LSM_LOOKUP];
+	for (int i = 0; i < IFPIN_REASON_SLOTS; i++)
+		ret[i] = t.denials.denied[i];
 	return true;
 }
 

@@ -14,6 +14,9 @@
 struct ifp_lsm;
 struct ifp_store;
 
+/* File of a program that uses all of their maps, where they stand in bpffs. */
+#define IFP_LSM_TELLS "receive"
+
 /*
  * The programs: those that stand in bpffs since they were needed first, or loaded now; then they
  * are left there, for the loader takes its time to find its way through the kernel's types. locked:
@@ -48,14 +51,14 @@ int ifp_lsm_pin(
 int ifp_lsm_claim(const struct ifp_lsm *l, int cgroup_fd, struct ifpin_error *err);
 
 /*
- * From here on they refuse, families: but those of which sockets may be made; and answer to probe,
- * a number that is not 0. To be called again to change it. Return: 0; -errno.
+ * From here on they refuse, families: but those of which sockets may be made; and answer to the id
+ * of the confinement. To be called again to change it. Return: 0; -errno.
  */
-int ifp_lsm_arm(const struct ifp_lsm *l, int cgroup_fd, uint64_t families, uint32_t probe,
+int ifp_lsm_arm(const struct ifp_lsm *l, int cgroup_fd, uint64_t families, uint32_t confinement,
 	struct ifpin_error *err);
 
 /* In a process inside: whether they are in force. Return: 0; -ENODATA: they are not. */
-int ifp_lsm_try(uint32_t probe);
+int ifp_lsm_try(uint32_t confinement);
 
 /* What was refused in the cgroup, by enum ifpin_reason. */
 void ifp_lsm_denials(const struct ifp_lsm *l, int cgroup_fd, uint64_t ret[IFPIN_REASON_SLOTS]);

@@ -2,9 +2,7 @@
 /* What the BPF LSM programs and user space must agree on. Plain C, included by both. */
 #pragma once
 
-#include <linux/types.h>
-
-enum ifpin_lsm_denied { IFPIN_LSM_FOREIGN, IFPIN_LSM_FAMILY, IFPIN_LSM_LOOKUP, IFPIN_LSM_DENIED };
+#include "policy.h"
 
 /*
  * Of one cgroup, kept by the kernel for as long as that lives. All zero, as the kernel makes it:
@@ -14,10 +12,11 @@ struct ifpin_lsm_terms {
 	__u64 cgroup;	/* its id; sockets made there or below are its own */
 	__u64 families; /* a bit for each address family of which sockets may be made */
 	__u64 carried;	/* and for each of which a socket made outside may be received */
-	__u32 probe;	/* by which the programs show that they are in force */
+	__u32 id; /* of the confinement; also what the programs answer to, to show that they are in
+		     force */
 	__u32 armed;
-	__u64 denied[IFPIN_LSM_DENIED];
+	struct ifpin_denials denials;
 };
 
-/* What socket(AF_UNIX, SOCK_STREAM, probe) fails with where they are (ENOANO). */
+/* What socket(AF_UNIX, SOCK_STREAM, id) fails with where they are (ENOANO). */
 #define IFPIN_LSM_PROBE_ERROR 55

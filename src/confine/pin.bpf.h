@@ -8,9 +8,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#include "policy.h"
-
-#define ALLOW 1
+#include "tell.bpf.h"
 
 /* From the kernel's UAPI; their headers cannot be included beside <linux/bpf.h> here. */
 enum {
@@ -43,7 +41,6 @@ enum {
 	ERR_NODEV = 19,
 	DEV_MEM_MAJOR = 1,
 	DEV_MISC_MAJOR = 10,
-	PAGE = 4096,
 };
 
 const volatile struct ifpin_set set = {};
@@ -76,9 +73,6 @@ struct {
 	__type(value, struct ifpin_denials);
 } denied SEC(".maps");
 
-/* Shared by all confinements that are followed together. */
-struct ifpin_host host SEC(".data.host") = {};
-
 /*
  * The devices, by the key that a confinement has for its own. The kernel empties the entry when the
  * device is deleted or leaves the namespace, so an index that another device gets later opens
@@ -93,18 +87,6 @@ struct device_map {
 };
 struct device_map packets SEC(".maps");
 struct device_map options SEC(".maps");
-
-/* A ring buffer for each who watches; it is theirs, and gone with them. */
-struct watcher_buffer {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, PAGE);
-};
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-	__uint(max_entries, IFPIN_WATCHERS);
-	__type(key, __u32);
-	__array(values, struct watcher_buffer);
-} watchers SEC(".maps");
 
 /* Every address of the host, with the device that has it (0: more than one has it). */
 struct {
@@ -123,12 +105,6 @@ struct {
 	__type(key, struct ifpin_network);
 	__type(value, __u32);
 } ways SEC(".maps");
-
-/* A judgement that is not ALLOW; counted by whoever settles it (verdict.bpf.h). */
-static __always_inline int deny(enum ifpin_reason reason)
-{
-	return -1 - (int)reason;
-}
 
 /* The confinement that this is run for. */
 static __always_inline const struct ifpin_pin *own(void)

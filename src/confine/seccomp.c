@@ -48,6 +48,27 @@ static const struct {
 	{"kcm", AF_KCM},
 };
 
+/* Of which no socket is let in, so nobody has to name them. */
+static const char *name_of_refused(int family)
+{
+	switch (family) {
+	case AF_PACKET:
+		return "packet";
+	case AF_XDP:
+		return "xdp";
+	default:
+		return NULL;
+	}
+}
+
+const char *ifp_family_name(int family)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(family_names); i++)
+		if (family_names[i].number == family)
+			return family_names[i].name;
+	return name_of_refused(family);
+}
+
 int ifpin_family_number(const char *name)
 {
 	if (!strncasecmp(name, "af_", 3))

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "slots.h"
+#include "lsm_tell.h"
 #include "runs.h"
 
 #include <bpf/bpf.h>
@@ -65,17 +66,38 @@ static int forget_in_netns(const char *name, void *data)
 	return r;
 }
 
+/* found: whether there is one. */
+static int forget_in_lsm(int found, struct ifp_lsm_teller *lsm, const struct dead *d)
+{
+	int r = found == -ENOENT ? 0 : found;
+
+	if (found)
+		return r;
+	r = forget_in(d, lsm->watchers, lsm->host);
+	ifp_lsm_teller_close(lsm);
+	return r;
+}
+
 /* A command that runs has slots of its own. */
 static int forget_in_run(const struct ifp_run *run, void *data)
 {
+	struct ifp_lsm_teller lsm;
 	struct ifpin_host *host;
-	int r = ifp_host_map(run->host, &host);
+	int r = ifp_host_map(run->maps.host, &host);
 
 	if (r)
 		return r;
-	r = forget_in(data, run->watchers, host);
+	r = forget_in(data, run->maps.watchers, host);
 	ifp_host_unmap(&host);
-	return r;
+	return r ?: forget_in_lsm(ifp_lsm_teller_of(run->cgroup_fd, &lsm), &lsm, data);
+}
+
+static int forget_in_kept(const char *name, void *data)
+{
+	struct dead *d = data;
+	struct ifp_lsm_teller lsm;
+
+	return forget_in_lsm(ifp_lsm_teller_kept(d->store, name, &lsm), &lsm, d);
 }
 
 static int clean(struct dead *d)
@@ -84,6 +106,8 @@ static int clean(struct dead *d)
 
 	if (!r)
 		r = ifp_runs_each(forget_in_run, d);
+	if (!r)
+		r = ifp_store_each(d->store, "lsm", forget_in_kept, d);
 	return r ?: ifp_store_each(d->store, "host", forget_in_netns, d);
 }
 

@@ -1,24 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * What becomes of a judgement: it is counted, told to those who watch, and turned into the answer
- * that the kernel expects. Inside the programs a judgement is ALLOW or deny(reason).
+ * that the kernel expects.
  */
 #pragma once
 
 #include "pin.bpf.h"
-
-#define SECOND 1000000000ULL
-
-/*
- * The functions tell_*() are neither inlined nor static: so the verifier looks at each of them
- * once, not once for each way that leads there, which would double the time that a start takes.
- */
-
-/* What a judgement other than ALLOW counts under; the mask is for the verifier. */
-static __always_inline __u32 reason_of(int judgement)
-{
-	return (__u32)(-1 - judgement) % IFPIN_REASON_SLOTS;
-}
 
 static __always_inline struct ifpin_denials *own_denials(void)
 {
@@ -27,83 +14,12 @@ static __always_inline struct ifpin_denials *own_denials(void)
 	return bpf_map_lookup_elem(&denied, &id);
 }
 
-/*
- * Whether not too much of what was denied has been told in this second. Asked
- * before anything is gathered: a flood costs its sender little, and those who watch nothing.
- */
-__noinline int is_told(int judgement)
+static __always_inline __u32 own_id(void)
 {
-	struct ifpin_denials *d = own_denials();
-	__u64 now = bpf_ktime_get_ns();
-
-	if (!d)
-		return 0;
-	if (now - d->window_start > SECOND) {
-		d->window_start = now;
-		d->window_events = 0;
-	}
-	if (d->window_events < IFPIN_EVENTS_PER_SECOND) {
-		d->window_events++;
-		return 1;
-	}
-	__sync_fetch_and_add(&d->untold[reason_of(judgement)], 1);
-	return 0;
+	return own()->id;
 }
 
-/*
- * To one who watches. What does not fit into his buffer is lost to him only. Neither inlined nor
- * static, as above: else it would be looked at for each of them.
- */
-__noinline int publish_to(const struct ifpin_denial_event *ev, __u32 slot)
-{
-	struct ifpin_denials *d;
-	__u32 key = slot;
-	void *buffer;
-
-	if (!ev || slot >= IFPIN_WATCHERS)
-		return 0;
-	/* One who watches others only has a buffer there, too. */
-	if (host.only[slot] && host.only[slot] != ev->id)
-		return 0;
-	buffer = bpf_map_lookup_elem(&watchers, &key);
-	if (!buffer || !bpf_ringbuf_output(buffer, (void *)ev, sizeof(*ev), 0))
-		return 0;
-	d = own_denials();
-	if (d)
-		__sync_fetch_and_add(&d->lost[slot], 1);
-	return 0;
-}
-
-static __always_inline void publish(struct ifpin_denial_event *ev, int judgement)
-{
-	ev->time = bpf_ktime_get_ns();
-	ev->id = own()->id;
-	ev->reason = reason_of(judgement);
-#pragma clang loop unroll(disable)
-	for (__u32 i = 0; i < IFPIN_WATCHERS; i++)
-		if (host.watching >> i & 1)
-			publish_to(ev, i);
-}
-
-static __always_inline void tell_task(struct ifpin_denial_event *ev)
-{
-	ev->pid = bpf_get_current_pid_tgid() >> 32;
-	ev->uid = bpf_get_current_uid_gid();
-	bpf_get_current_comm(ev->comm, sizeof(ev->comm));
-}
-
-/* Counts a denial. Return: whether it is none. */
-__noinline int is_allowed(int judgement)
-{
-	struct ifpin_denials *d;
-
-	if (judgement == ALLOW)
-		return 1;
-	d = own_denials();
-	if (d)
-		__sync_fetch_and_add(&d->denied[reason_of(judgement)], 1);
-	return 0;
-}
+/* The functions tell_*() are not static, for the verifier's sake: tell.bpf.h. */
 
 __noinline int tell_packet(struct __sk_buff *skb, int judgement)
 {

@@ -4,9 +4,13 @@
  * What they only count is compared with what was counted before, a second after something came.
  */
 #include "denied.h"
+#include "lsm_tell.h"
 #include "pins.h"
+#include "run_tell.h"
 #include "runs.h"
 #include "slots.h"
+
+#include "host/cgroup.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -22,6 +26,8 @@
 /* After so many the counters and the folder have their turn. */
 #define EVENTS_AT_ONCE 4096
 #define COUNT_EVERY_MS 1000
+/* Each lets go of 13 programs: see ifp_store_wait_for_frees(). */
+#define MADE_TELL_AT_ONCE 32
 #define FOLDER_EVENTS (IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE)
 
 /* One that is heard. */
@@ -30,8 +36,11 @@ struct watched {
 	uint32_t id;
 	bool own_netns;
 	const struct ifp_set *set; /* NULL: it is a command that runs, and these are its own: */
-	int denied, watchers;
+	int pins, denied;
+	int watchers; /* -1: that of its network namespace */
 	struct ifpin_host *host;
+	uint64_t cgroup_id;
+	const struct ifp_lsm_teller *lsm;	   /* NULL: nothing of BPF LSM is on its cgroup */
 	uint64_t untold[IFPIN_REASON_SLOTS], lost; /* as they were told last */
 };
 
@@ -39,6 +48,7 @@ struct watched {
 struct shared {
 	uint64_t netns;
 	int watchers;
+	uint32_t watchers_id;
 	struct ifp_host_maps host;
 };
 
@@ -50,18 +60,22 @@ struct ifpin_watcher {
 	struct ifp_store store;
 	struct ifp_slot slot;
 	uint64_t netns;
-	int epoll, inotify, buffer;
+	int epoll, inotify, buffer, names;
 	struct ring_buffer *ring;
 	struct ifp_sets sets;
 	struct watched *v;
 	size_t n;
 	struct shared *shared;
 	size_t n_shared;
+	struct ifp_lsm_teller **lsm; /* of each build one, as a rule */
+	size_t n_lsm;
 	int64_t count_at; /* 0: nothing can have been counted */
 	bool recent;	  /* whether something was told since the last look at the counts */
 	uint64_t offset_ns;
 	unsigned int heard; /* in this step */
 	bool looked;	    /* for one that is new, in this step */
+	bool begun;	    /* a command that is new has begun since */
+	unsigned int made_tell;
 	struct ifpin_error failed;
 };
 
@@ -86,6 +100,8 @@ static void count_later(struct ifpin_watcher *w)
 
 /* ---- what was only counted ---- */
 
+static void drop_ended(struct ifpin_watcher *w);
+
 static void tell_burst(struct ifpin_watcher *w, const struct watched *p, uint32_t reason,
 	uint64_t count, bool lost)
 {
@@ -102,7 +118,17 @@ static void tell_burst(struct ifpin_watcher *w, const struct watched *p, uint32_
 /* Return: 0; -ENOENT: it has ended; -errno. */
 static int read_counts(const struct watched *p, struct ifpin_denials *ret)
 {
-	return bpf_map_lookup_elem(p->set ? p->set->denied : p->denied, &p->id, ret) ? -errno : 0;
+	struct ifpin_denials of_lsm;
+
+	if (bpf_map_lookup_elem(p->set ? p->set->denied : p->denied, &p->id, ret))
+		return -errno;
+	if (!p->lsm || ifp_lsm_teller_counts(p->lsm, p->cgroup_id, p->id, &of_lsm))
+		return 0;
+	for (uint32_t i = 0; i < IFPIN_REASON_COUNT; i++)
+		ret->untold[i] += of_lsm.untold[i];
+	for (uint32_t i = 0; i < IFPIN_WATCHERS; i++)
+		ret->lost[i] += of_lsm.lost[i];
+	return 0;
 }
 
 /* Return: whether there was anything to tell. */
@@ -116,13 +142,14 @@ static bool compare_counts(struct ifpin_watcher *w, struct watched *p)
 	if (read_counts(p, &now))
 		return false;
 	lost = now.lost[w->slot.n];
-	if (lost != p->lost) {
+	/* Less: its cgroup is gone, and what BPF LSM has counted went with it. */
+	if (lost > p->lost) {
 		tell_burst(w, p, 0, lost - p->lost, true);
 		p->lost = lost;
 		any = true;
 	}
 	for (uint32_t i = 0; i < IFPIN_REASON_COUNT; i++) {
-		if (now.untold[i] == p->untold[i])
+		if (now.untold[i] <= p->untold[i])
 			continue;
 		tell_burst(w, p, i, now.untold[i] - p->untold[i], false);
 		p->untold[i] = now.untold[i];
@@ -146,6 +173,7 @@ static void look_at_counts(struct ifpin_watcher *w)
 	for (size_t i = 0; i < w->n; i++)
 		if (compare_counts(w, &w->v[i]))
 			any = true;
+	drop_ended(w);
 	if (any)
 		count_later(w);
 }
@@ -153,6 +181,7 @@ static void look_at_counts(struct ifpin_watcher *w)
 /* ---- events ---- */
 
 static int refresh_all(struct ifpin_watcher *w);
+static int refresh_runs(struct ifpin_watcher *w);
 
 static struct watched *by_id(struct ifpin_watcher *w, uint32_t id)
 {
@@ -175,25 +204,42 @@ static void no_name(uint32_t ifindex, char ret[IF_NAMESIZE])
 	*ret = 0;
 }
 
-static int on_event(void *ctx, void *data, size_t size)
+/* Return: whether it is to be told. */
+static bool who_was_it(struct ifpin_watcher *w, uint32_t id, char ret_name[IFPIN_PIN_NAME_SIZE],
+	bool *ret_own_netns)
 {
-	struct ifpin_watcher *w = ctx;
-	struct ifpin_denial_event ev;
-	struct ifpin_denied d;
-	struct watched *p;
+	const struct watched *p = by_id(w, id);
 
-	if (ifp_denied_parse(data, size, &ev))
-		return 0;
-	p = by_id(w, ev.id);
 	/* One that is new, and of which the folder has not told us yet. */
 	if (!p && !w->looked) {
 		w->looked = true;
 		refresh_all(w);
-		p = by_id(w, ev.id);
+		refresh_runs(w);
+		p = by_id(w, id);
 	}
 	if (p) {
-		ifp_denied_fill(&ev, p->own_netns ? device_name : no_name, w->offset_ns, &d);
-		strcpy(d.pin, p->name);
+		strcpy(ret_name, p->name);
+		*ret_own_netns = p->own_netns;
+		return true;
+	}
+	/* A command that has ended since. */
+	*ret_own_netns = true;
+	return !*w->only && !ifp_run_name(w->names, id, ret_name);
+}
+
+static int on_event(void *ctx, void *data, size_t size)
+{
+	struct ifpin_watcher *w = ctx;
+	char name[IFPIN_PIN_NAME_SIZE];
+	struct ifpin_denial_event ev;
+	struct ifpin_denied d;
+	bool own_netns;
+
+	if (ifp_denied_parse(data, size, &ev))
+		return 0;
+	if (who_was_it(w, ev.id, name, &own_netns)) {
+		ifp_denied_fill(&ev, own_netns ? device_name : no_name, w->offset_ns, &d);
+		strcpy(d.pin, name);
 		w->on_denied(w->ctx, &d);
 		w->recent = true;
 		count_later(w);
@@ -215,15 +261,88 @@ static void hear(struct ifpin_watcher *w, struct ifpin_host *host, uint32_t id)
 	__atomic_fetch_or(&host->watching, 1ULL << w->slot.n, __ATOMIC_SEQ_CST);
 }
 
+/* Takes one over. Return: 0; -ENOMEM; errno of the slot; and then it is closed. */
+static int keep_lsm(
+	struct ifpin_watcher *w, struct ifp_lsm_teller *lsm, const struct ifp_lsm_teller **ret)
+{
+	struct ifp_lsm_teller **bigger = NULL, *kept;
+	int r = -ENOMEM;
+
+	for (size_t i = 0; i < w->n_lsm; i++)
+		if (w->lsm[i]->id == lsm->id) {
+			ifp_lsm_teller_close(lsm);
+			*ret = w->lsm[i];
+			return 0;
+		}
+	kept = malloc(sizeof(*kept));
+	if (kept)
+		bigger = reallocarray(w->lsm, w->n_lsm + 1, sizeof(*bigger));
+	if (bigger) {
+		w->lsm = bigger;
+		r = ifp_slot_fill(&w->slot, lsm->watchers, w->buffer);
+	}
+	if (r) {
+		ifp_lsm_teller_close(lsm);
+		free(kept);
+		return r;
+	}
+	*kept = *lsm;
+	w->lsm[w->n_lsm++] = kept;
+	*ret = kept;
+	return 0;
+}
+
+/* What is on the cgroup of one. Return: 0, also if there is nothing; -errno. */
+static int find_lsm(struct ifpin_watcher *w, int cgroup_fd, struct watched *p)
+{
+	struct ifp_lsm_teller lsm;
+	int r = ifp_lsm_teller_of(cgroup_fd, &lsm);
+
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	return keep_lsm(w, &lsm, &p->lsm);
+}
+
+static int find_lsm_at(struct ifpin_watcher *w, const char *cgroup, struct watched *p)
+{
+	_cleanup_close_ int root = ifp_cgroup_root(), fd = -1;
+	uint64_t id;
+
+	if (root < 0)
+		return root;
+	fd = openat(root, cgroup[1] ? cgroup + 1 : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* Gone, or hidden: then its programs tell nothing, or what they tell is not counted here.
+	 */
+	if (fd < 0 || ifp_cgroup_id(fd, &id) || id != p->cgroup_id)
+		return 0;
+	return find_lsm(w, fd, p);
+}
+
+/* Those in bpffs serve whoever comes later, who is so heard from the beginning. */
+static int hear_kept_lsm(const char *name, void *data)
+{
+	struct ifpin_watcher *w = data;
+	const struct ifp_lsm_teller *kept;
+	struct ifp_lsm_teller lsm;
+	int r = ifp_lsm_teller_kept(&w->store, name, &lsm);
+
+	r = r ?: keep_lsm(w, &lsm, &kept);
+	if (!r && !*w->only)
+		hear(w, kept->host, 0);
+	return r == -ENOENT ? 0 : r;
+}
+
 static void let_go(struct ifpin_watcher *w, struct watched *p)
 {
 	if (p->set)
 		return;
 	hear_nothing(w, p->host);
 	ifp_host_unmap(&p->host);
-	ifp_slot_empty(w->slot.n, p->watchers);
+	if (p->watchers >= 0)
+		ifp_slot_empty(w->slot.n, p->watchers);
 	ifp_closep(&p->watchers);
 	ifp_closep(&p->denied);
+	ifp_closep(&p->pins);
 }
 
 static void drop(struct ifpin_watcher *w, size_t i)
@@ -261,7 +380,8 @@ static int find_shared(struct ifpin_watcher *w, uint64_t netns, struct shared **
 	if (r)
 		return r;
 	new.watchers = ifp_store_watchers(&w->store, netns);
-	r = new.watchers < 0 ? new.watchers : ifp_slot_fill(&w->slot, new.watchers, w->buffer);
+	r = new.watchers < 0 ? new.watchers : ifp_map_id(new.watchers, &new.watchers_id);
+	r = r ?: ifp_slot_fill(&w->slot, new.watchers, w->buffer);
 	if (r) {
 		shared_close(&new);
 		return r;
@@ -291,9 +411,14 @@ static int begin_to_hear(
 	if (r)
 		return r;
 	strcpy(p->name, name);
-	memcpy(p->untold, now.untold, sizeof(p->untold));
-	p->lost = now.lost[w->slot.n];
+	/* What a command has counted that began since we watch is all ours to tell. */
+	if (p->set || !w->begun) {
+		memcpy(p->untold, now.untold, sizeof(p->untold));
+		p->lost = now.lost[w->slot.n];
+	}
 	hear(w, host, *w->only ? p->id : 0);
+	if (p->lsm)
+		hear(w, p->lsm->host, *w->only ? p->id : 0);
 	w->v[w->n++] = *p;
 	/* It may be in the midst of a burst of which nobody here was told. */
 	count_later(w);
@@ -312,35 +437,108 @@ static bool is_watched(const struct ifp_set *set, void *data)
 
 static int add(struct ifpin_watcher *w, const char *name, const struct ifp_meta *m)
 {
-	struct watched p = {
-		.id = m->id, .own_netns = m->set.netns == w->netns, .denied = -1, .watchers = -1};
+	struct watched p = {.id = m->id,
+		.cgroup_id = m->cgroup_id,
+		.own_netns = m->set.netns == w->netns,
+		.pins = -1,
+		.denied = -1,
+		.watchers = -1};
 	struct shared *shared;
 	int r = find_shared(w, m->set.netns, &shared) ?: make_room(w);
 
 	r = r ?: ifp_sets_find(&w->sets, &m->set, &p.set);
+	r = r ?: find_lsm_at(w, m->cgroup, &p);
 	return r ?: begin_to_hear(w, &p, name, shared->host.host);
 }
 
-/* One without a name of its own has programs that tell nothing. */
-static int add_run(const struct ifp_run *run, void *data)
+/* Return: whether a map of watchers is that of all in a network namespace, in which we are. */
+static bool is_shared(struct ifpin_watcher *w, const struct ifp_run *run)
 {
-	struct ifpin_watcher *w = data;
-	struct watched p = {.id = run->value.id, .own_netns = run->is.netns_cookie == w->netns};
-	int r;
+	struct shared *shared;
+	uint32_t id;
 
-	if (!run->is.tells || (*w->only && strcmp(w->only, run->name) != 0))
-		return 0;
-	r = make_room(w) ?: ifp_host_map(run->host, &p.host);
+	return !find_shared(w, run->maps.is.netns_cookie, &shared) &&
+	       !ifp_map_id(run->maps.watchers, &id) && id == shared->watchers_id;
+}
+
+/* Its programs that tell take the place of those that do not. */
+static int make_tell(struct ifpin_watcher *w, const struct ifp_run *run)
+{
+	int r = run->maps.is.tells ? 0 : ifp_run_tell(run->cgroup_fd, run->maps.pins, -1);
+
+	if (!r && !run->maps.is.tells && !(++w->made_tell % MADE_TELL_AT_ONCE))
+		ifp_store_wait_for_frees();
+	return r;
+}
+
+static int begin_to_hear_run(struct ifpin_watcher *w, const struct ifp_run *run)
+{
+	struct watched p = {.id = run->value.id,
+		.cgroup_id = run->in.cgroup_id,
+		.own_netns = run->maps.is.netns_cookie == w->netns,
+		.watchers = -1};
+	bool shared = is_shared(w, run);
+	int r = make_room(w) ?: ifp_host_map(run->maps.host, &p.host);
+
 	if (r)
 		return r;
+	p.pins = fcntl(run->set.pins, F_DUPFD_CLOEXEC, 0);
 	p.denied = fcntl(run->set.denied, F_DUPFD_CLOEXEC, 0);
-	p.watchers = fcntl(run->watchers, F_DUPFD_CLOEXEC, 0);
-	r = p.denied < 0 || p.watchers < 0 ? -errno : 0;
-	r = r ?: ifp_slot_fill(&w->slot, p.watchers, w->buffer);
+	if (!shared)
+		p.watchers = fcntl(run->maps.watchers, F_DUPFD_CLOEXEC, 0);
+	r = p.pins < 0 || p.denied < 0 || (!shared && p.watchers < 0) ? -errno : 0;
+	r = r ?: find_lsm(w, run->cgroup_fd, &p);
+	if (!r && !shared)
+		r = ifp_slot_fill(&w->slot, p.watchers, w->buffer);
 	r = r ?: begin_to_hear(w, &p, run->name, p.host);
 	if (r)
 		let_go(w, &p);
 	return r;
+}
+
+static void note(struct ifpin_watcher *w, const char *name, int r)
+{
+	if (r == -EPROTO)
+		ifp_fail(&w->failed, r,
+			"cannot watch \"%s\", which another version of ifpin has made", name);
+	else if (r)
+		ifp_fail_errno(&w->failed, r, "cannot watch \"%s\"", name);
+}
+
+/* One that is not in force yet looks for us when it is. */
+static int add_run(const struct ifp_run *run, void *data)
+{
+	struct ifpin_watcher *w = data;
+	int r;
+
+	if (!run->value.armed || (*w->only && strcmp(w->only, run->name) != 0) ||
+		by_id(w, run->value.id))
+		return 0;
+	r = make_tell(w, run) ?: begin_to_hear_run(w, run);
+	if (r != -ENOENT)
+		note(w, run->name, r);
+	return 0;
+}
+
+/* The storage of a cgroup goes with it. */
+static bool has_ended(const struct watched *p)
+{
+	struct ifpin_pin pin;
+
+	return !p->set && bpf_map_lookup_elem(p->pins, &p->cgroup_id, &pin) && errno == ENOENT;
+}
+
+static void drop_ended(struct ifpin_watcher *w)
+{
+	for (size_t i = w->n; i-- > 0;)
+		if (has_ended(&w->v[i]))
+			drop(w, i);
+}
+
+static int refresh_runs(struct ifpin_watcher *w)
+{
+	drop_ended(w);
+	return ifp_runs_each(add_run, w);
 }
 
 /* Brings what is heard of a name to what is there. Return: 0, also if it is gone; -errno. */
@@ -368,13 +566,8 @@ static int refresh(struct ifpin_watcher *w, const char *name)
 static int refresh_and_note(const char *name, void *data)
 {
 	struct ifpin_watcher *w = data;
-	int r = refresh(w, name);
 
-	if (r == -EPROTO)
-		ifp_fail(&w->failed, r,
-			"cannot watch \"%s\", which another version of ifpin has made", name);
-	else if (r)
-		ifp_fail_errno(&w->failed, r, "cannot watch \"%s\"", name);
+	note(w, name, refresh(w, name));
 	return 0;
 }
 
@@ -407,6 +600,7 @@ static ssize_t read_folder(struct ifpin_watcher *w, char *buf, size_t size)
 static int apply_folder(struct ifpin_watcher *w, const char *buf, ssize_t len)
 {
 	char name[IFPIN_PIN_NAME_SIZE];
+	int r = 0;
 
 	/* With the last confinement its programs may have gone, and others come with another one.
 	 */
@@ -419,6 +613,10 @@ static int apply_folder(struct ifpin_watcher *w, const char *buf, ssize_t len)
 			return refresh_all(w);
 		if (e->len && !ifp_store_name(e->name, "pin", name))
 			refresh_and_note(name, w);
+		if (e->len && e->mask & IN_MOVED_TO && !ifp_store_name(e->name, "lsm", name))
+			r = hear_kept_lsm(name, w);
+		if (r)
+			return r;
 		at += (ssize_t)(sizeof(*e) + e->len);
 	}
 	return 0;
@@ -483,9 +681,17 @@ void ifpin_watcher_close(struct ifpin_watcher *w)
 		ifp_slot_empty(w->slot.n, w->shared[i].watchers);
 		shared_close(&w->shared[i]);
 	}
+	for (size_t i = 0; i < w->n_lsm; i++) {
+		hear_nothing(w, w->lsm[i]->host);
+		ifp_slot_empty(w->slot.n, w->lsm[i]->watchers);
+		ifp_lsm_teller_close(w->lsm[i]);
+		free(w->lsm[i]);
+	}
+	free(w->lsm);
 	ifp_sets_close(&w->sets);
 	ring_buffer__free(w->ring);
 	ifp_closep(&w->buffer);
+	ifp_closep(&w->names);
 	ifp_closep(&w->epoll);
 	ifp_closep(&w->inotify);
 	ifp_closep(&w->slot.fd);
@@ -527,6 +733,19 @@ static int listen_first(struct ifpin_watcher *w)
 	return watch_fd(w, w->inotify) ?: watch_fd(w, w->buffer);
 }
 
+/* Where those that begin later look for us, and leave their names. */
+static int make_room_for_commands(struct ifpin_watcher *w, struct ifpin_error *err)
+{
+	struct ifp_host_maps maps;
+	int r = ifp_store_host(&w->store, w->netns, true, &maps, err);
+
+	if (r)
+		return r;
+	ifp_host_maps_close(&maps);
+	w->names = ifp_run_names(&w->store, w->netns, true);
+	return w->names < 0 ? ifp_fail_errno(err, w->names, "cannot make a map of names") : 0;
+}
+
 /*
  * Makes the folder where there is none yet, for one that is attached later is to be heard. Locked
  * as long as it takes to find a slot, for all free ones are taken meanwhile.
@@ -543,10 +762,24 @@ static int take_slot(struct ifpin_watcher *w, struct ifpin_error *err)
 		r = ifp_store_open(&w->store, err);
 	if (r)
 		return r;
+	r = make_room_for_commands(w, err);
+	if (r)
+		return r;
 	r = ifp_slot_take(&w->store, &w->slot);
 	if (r == -EUSERS)
 		return ifp_fail(err, r, "%d are watching already, and no more can", IFPIN_WATCHERS);
 	return r ? ifp_fail_errno(err, r, "cannot remove what killed ones who watched left") : 0;
+}
+
+/* Commands look for us here when they begin. */
+static int hear_those_to_come(struct ifpin_watcher *w)
+{
+	struct shared *shared;
+	int r = find_shared(w, w->netns, &shared);
+
+	if (!r && !*w->only)
+		hear(w, shared->host.host, 0);
+	return r;
 }
 
 static int begin(struct ifpin_watcher *w, struct ifpin_error *err)
@@ -559,11 +792,16 @@ static int begin(struct ifpin_watcher *w, struct ifpin_error *err)
 	if (!r)
 		r = listen_first(w);
 	if (!r)
+		r = ifp_store_each(&w->store, "lsm", hear_kept_lsm, w);
+	if (!r)
+		r = hear_those_to_come(w);
+	if (!r)
 		r = refresh_all(w);
 	if (!r)
-		r = ifp_runs_each(add_run, w);
+		r = refresh_runs(w);
 	if (r)
 		return ifp_fail_errno(err, r, "cannot begin to watch");
+	w->begun = true;
 	if (*w->only && w->failed.code) {
 		if (err)
 			*err = w->failed;
@@ -591,7 +829,7 @@ int ifpin_watcher_open(const char *name,
 	w->on_burst = on_burst;
 	w->ctx = ctx;
 	w->sets.store = &w->store;
-	w->store.fd = w->slot.fd = w->epoll = w->inotify = w->buffer = -1;
+	w->store.fd = w->slot.fd = w->epoll = w->inotify = w->buffer = w->names = -1;
 	if (name)
 		strcpy(w->only, name);
 	r = begin(w, ret_error);

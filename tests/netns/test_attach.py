@@ -29,6 +29,9 @@ def stood_still(path):
     while not os.path.exists(path): pass
     before = now = time.monotonic()
     while now - before < 0.0005: before, now = now, time.monotonic()
+def refused(f):
+    try: return f() and 0
+    except PermissionError: return 1
 for line in sys.stdin:
     try:
         try: r = eval(line)

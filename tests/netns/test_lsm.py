@@ -2,14 +2,17 @@
 """BPF LSM: sockets that come from outside, other families, and questions about routes."""
 import array
 import glob
+import json
 import os
 import signal
 import socket
 import subprocess
+import time
 import unittest
 
-from lab import HAS_LSM, IFPIN, MARKER, Lab, must, run
+from lab import HAS_LSM, IFPIN, MARKER, PACE, Lab, must, run
 from test_attach import AGENT, Agent, AttachLab
+from test_watch import Watcher
 
 ROUTE = ("s[9].sendto(struct.pack('IHHIIBBBBBBBBIHH16s', 48, 26, {flags}, 0, 0, 10, 128, 0, 0, 0, 0, 0, 0, "
          "0, 20, 1, socket.inet_pton(10, '2001:db8::1')), (0, 0))")
@@ -83,6 +86,51 @@ class Lsm:
         self.assertEqual(self.do(ROUTE.format(flags=1).replace("sendto(", f"sendto({links} + ")),
                          "!EPERM")
 
+    def test_watched(self):
+        """All that is refused is told, to each who watches."""
+        self.begin(True)
+        self.room_to_watch()  # behind the start: then these programs are in no bpffs
+        watchers = [Watcher(self, *args) for args in ((), (self.confinement(),))]
+        u = self.foreign(socket.AF_INET, socket.SOCK_DGRAM)
+        u.bind(("10.0.1.1", 0))
+        u.connect(("10.0.1.2", 9))
+        p = self.foreign(socket.AF_PACKET, socket.SOCK_RAW)
+        self.assertEqual(self.give(u.fileno()), f"([], {int(socket.MSG_CTRUNC)})")
+        self.assertEqual(self.give(p.fileno()), f"([], {int(socket.MSG_CTRUNC)})")
+        self.do("s.update({9: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)})")
+        self.assertEqual(self.do(ROUTE.format(flags=1)), "!EPERM")
+        for w in watchers:
+            who = {"type": "denied", "confinement": self.confinement(), "process": "python3",
+                   "by_kernel": False, "uid": 0, "pid": int(self.do("os.getpid()"))}
+            w.denied(reason="foreign-socket", protocol="udp", source="10.0.1.1",
+                     source_port=u.getsockname()[1], destination="10.0.1.2", destination_port=9,
+                     what="was handed a socket of the family inet that was made outside", **who)
+            w.denied(reason="foreign-socket", protocol=None, source=None, destination=None,
+                     what="was handed a socket of the family packet that was made outside", **who)
+            w.denied(reason="route-lookup", destination="2001:db8::1",
+                     what="asked for the route to 2001:db8::1, whose gateway would be looked for",
+                     **who)
+
+    def test_watched_burst(self):
+        """More than is told in a second is counted; nothing is lost on the way."""
+        self.room_to_watch()
+        self.begin(True)
+        self.do("s.update({9: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)})")
+        w = Watcher(self, self.confinement())
+        n = 3000
+        self.do("s.update(ask=lambda: %s)" % ROUTE.format(flags=1))
+        self.do(f"s.update(n=sum(refused(s['ask']) for _ in range({n})))")
+        self.assertEqual(self.do("s['n']"), str(n))
+        told = counted = 0
+        while told + counted < n:
+            line = w.next()
+            self.assertIn(line["type"], ("denied", "counted"))
+            self.assertEqual(line["reason"], "route-lookup")
+            told += line["type"] == "denied"
+            counted += line.get("count", 0)
+        self.assertEqual(told + counted, n)
+        self.assertEqual(w.end()[-1]["lost"], 0)
+
     def test_ended(self):
         """With ifpin killed nothing opens."""
         self.begin(True)
@@ -96,7 +144,7 @@ class Run(Lsm, Lab):
     def begin(self, confined):
         argv = ["python3", "-c", AGENT]
         if confined:
-            argv = [IFPIN, "run", "--dns=system", "in0", "--", *argv]
+            argv = [IFPIN, "run", "--dns=system", f"--name={self.confinement()}", "in0", "--", *argv]
         self.process = self.popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.do("0")
 
@@ -104,6 +152,12 @@ class Run(Lsm, Lab):
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
         return self.process.stdout.readline().strip()
+
+    def confinement(self):
+        return f"lsm-{os.getpid()}"
+
+    def room_to_watch(self):
+        self.bpffs()
 
     def end_supervisor(self):
         self.process.send_signal(signal.SIGKILL)
@@ -143,6 +197,12 @@ class Attached(Lsm, AttachLab):
     def do(self, line):
         return self.agent.do(line)
 
+    def confinement(self):
+        return self.name
+
+    def room_to_watch(self):
+        pass  # there is a bpffs
+
     def end_supervisor(self):
         pass  # there is none
 
@@ -152,7 +212,10 @@ class Attached(Lsm, AttachLab):
         self.assertEqual(self.do(packet), "None")
         p = self.attached()
         self.assertNotIn("packet sockets", p.stderr)
+        w = Watcher(self)
         self.assertEqual(self.do(packet), "!EPERM")
+        w.denied(reason="family", confinement=self.name, pid=self.agent.pid,
+                 what="asked for a socket of the family packet")
         self.assertEqual(self.do("socket.socket(socket.AF_UNIX).close()"), "None")
         self.assertIn("family", run(IFPIN, "status", self.name).stdout)
 
@@ -171,6 +234,34 @@ class Attached(Lsm, AttachLab):
         self.assertEqual(other.do("socket.send_fds(s['c'], [b'x'], [s['u'].fileno()])"), "1")
         self.do("s.update(giver=s['l'].accept()[0])")
         self.assertRegex(self.do(RECEIVE), r"^\(\[\d+\], ")
+
+    def test_watched_before(self):
+        """Who watched before there was any program of BPF LSM hears of those, too."""
+        self.assertFalse([f for f in os.listdir("/sys/fs/bpf") if f == "ifpin"])
+        w = Watcher(self)
+        self.attached()
+        self.until_heard(w)
+        self.assertEqual(w.end()[-1]["told"], 1)
+        # What it had in the kernel is gone.
+        kept = json.loads(must("bpftool", "-j", "prog", "show", "pinned",
+                               glob.glob("/sys/fs/bpf/ifpin/lsm_*/receive")[0]))
+        maps = [json.loads(must("bpftool", "-j", "map", "show", "id", str(i)))
+                for i in kept["map_ids"]]
+        watchers, = (m["id"] for m in maps if m["type"] == "array_of_maps")
+        dump = json.loads(must("bpftool", "-j", "map", "dump", "id", str(watchers)))
+        self.assertFalse(any(isinstance(e.get("value"), list) for e in dump))
+
+    def until_heard(self, w):
+        """The first that is told. What was denied before that was counted."""
+        deadline = time.monotonic() + 20 * PACE
+        while time.monotonic() < deadline:
+            self.assertEqual(
+                self.do("socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)"), "!EPERM")
+            line = w.next(0.1)
+            if line and line["type"] == "denied":
+                self.assertEqual(line["reason"], "family")
+                return
+        self.fail("nothing was told")
 
     def test_detached(self):
         self.attached()

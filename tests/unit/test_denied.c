@@ -116,6 +116,23 @@ static void packets(void **state)
 	assert_what(&ev, "a setting of the kernel was about to be changed");
 }
 
+static void of_lsm(void **state)
+{
+	struct ifpin_denial_event ev = {.reason = IFPIN_DENY_FAMILY, .family = AF_PACKET};
+
+	(void)state;
+	assert_what(&ev, "asked for a socket of the family packet");
+	ev.family = 4711;
+	assert_what(&ev, "asked for a socket of the family number 4711");
+	ev.reason = IFPIN_DENY_FOREIGN;
+	ev.family = AF_INET;
+	assert_what(&ev, "was handed a socket of the family inet that was made outside");
+	ev.reason = IFPIN_DENY_LOOKUP;
+	assert_what(&ev, "an IPv6 route was asked for, whose gateway would be looked for");
+	v4(&ev.dst, "2001:db8::1");
+	assert_what(&ev, "asked for the route to 2001:db8::1, whose gateway would be looked for");
+}
+
 static struct ifpin_denial_event option(
 	uint32_t level, uint32_t number, const void *value, uint32_t len)
 {
@@ -219,6 +236,7 @@ int main(void)
 		cmocka_unit_test(lengths),
 		cmocka_unit_test(reasons),
 		cmocka_unit_test(packets),
+		cmocka_unit_test(of_lsm),
 		cmocka_unit_test(bindings),
 		cmocka_unit_test(joins),
 	};
