@@ -16,7 +16,7 @@
 /* Descriptors that are no concern of ours, so that nobody's unix sockets are looked into. */
 struct inodes {
 	uint64_t *v;
-	size_t n, room;
+	size_t n;
 };
 
 struct collecting {
@@ -27,28 +27,11 @@ struct collecting {
 	uint64_t netns_file; /* inode of the same */
 };
 
-/* Makes room for one more. Return: the array; NULL: no memory, and it is as it was. */
-static void *grow(void *v, size_t n, size_t *room, size_t size)
-{
-	size_t more = *room ? 2 * *room : 256;
-	void *bigger;
-
-	if (n < *room)
-		return v;
-	bigger = reallocarray(v, more, size);
-	if (bigger)
-		*room = more;
-	return bigger;
-}
-
 static int add_socket(struct ifp_collection *c, const struct ifp_found *f)
 {
-	struct ifp_found *v = grow(c->sockets, c->n, &c->room, sizeof(*v));
-
-	if (!v)
+	if (ifp_grow(&c->sockets, c->n, sizeof(*c->sockets)))
 		return -ENOMEM;
-	c->sockets = v;
-	v[c->n++] = *f;
+	c->sockets[c->n++] = *f;
 	return 0;
 }
 
@@ -100,12 +83,10 @@ static int on_socket(const struct ifp_sock *s, void *data)
 static int on_other(uint64_t inode, void *data)
 {
 	struct inodes *o = data;
-	uint64_t *v = grow(o->v, o->n, &o->room, sizeof(*v));
 
-	if (!v)
+	if (ifp_grow(&o->v, o->n, sizeof(*o->v)))
 		return -ENOMEM;
-	o->v = v;
-	v[o->n++] = inode;
+	o->v[o->n++] = inode;
 	return 0;
 }
 
@@ -115,17 +96,14 @@ static int on_descriptor(const struct ifp_descriptor *d, void *data)
 {
 	struct collecting *w = data;
 	struct ifp_collection *c = &w->c;
-	struct ifp_holder *v;
 
 	if (d->kind != IFP_DESCRIPTOR_SOCKET ||
 		(w->others.n && bsearch(&d->inode, w->others.v, w->others.n, sizeof(*w->others.v),
 					by_number)))
 		return 0;
-	v = grow(c->holders, c->n_holders, &c->room_holders, sizeof(*v));
-	if (!v)
+	if (ifp_grow(&c->holders, c->n_holders, sizeof(*c->holders)))
 		return -ENOMEM;
-	c->holders = v;
-	v[c->n_holders++] = (struct ifp_holder){.inode = d->inode, .d = *d};
+	c->holders[c->n_holders++] = (struct ifp_holder){.inode = d->inode, .d = *d};
 	return 0;
 }
 

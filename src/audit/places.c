@@ -83,15 +83,8 @@ int ifp_place_of_cgroup(struct ifp_places *p, uint64_t cgroup_id)
 	if (low < p->n_known && p->known[low].cgroup_id == cgroup_id)
 		return p->known[low].place;
 	place = find_place(p, cgroup_id);
-	if (p->n_known == p->room) {
-		size_t room = p->room ? 2 * p->room : 16;
-		struct ifp_cgroup_place *bigger = reallocarray(p->known, room, sizeof(*bigger));
-
-		if (!bigger)
-			return place; /* it will be looked up again */
-		p->known = bigger;
-		p->room = room;
-	}
+	if (ifp_grow(&p->known, p->n_known, sizeof(*p->known)))
+		return place; /* it will be looked up again */
 	memmove(p->known + low + 1, p->known + low, (p->n_known - low) * sizeof(*p->known));
 	p->known[low] = (struct ifp_cgroup_place){cgroup_id, place};
 	p->n_known++;

@@ -12,19 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-void *ifp_vec_grow(void **v, size_t *n, size_t *room, size_t size)
+void *ifp_vec_add(void **v, size_t *n, size_t size)
 {
 	char *element;
 
-	if (*n == *room) {
-		size_t bigger = *room ? 2 * *room : 64;
-		void *p = reallocarray(*v, bigger, size);
-
-		if (!p)
-			return NULL;
-		*v = p;
-		*room = bigger;
-	}
+	if (ifp_grow(v, *n, size))
+		return NULL;
 	element = (char *)*v + size * (*n)++;
 	memset(element, 0, size);
 	return element;

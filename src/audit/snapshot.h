@@ -14,15 +14,14 @@
 #define VEC(type)                                                                                  \
 	struct {                                                                                   \
 		type *v;                                                                           \
-		size_t n, room;                                                                    \
+		size_t n;                                                                          \
 	}
 
 /* A new element, all zero, at the end. Return: it; NULL: no memory. */
 #define vec_add(vec)                                                                               \
-	((typeof((vec)->v))ifp_vec_grow(                                                           \
-		(void **)&(vec)->v, &(vec)->n, &(vec)->room, sizeof(*(vec)->v)))
+	((typeof((vec)->v))ifp_vec_add((void **)&(vec)->v, &(vec)->n, sizeof(*(vec)->v)))
 
-void *ifp_vec_grow(void **v, size_t *n, size_t *room, size_t size);
+void *ifp_vec_add(void **v, size_t *n, size_t size);
 
 #define CONF4 40 /* IPV4_DEVCONF_*, less one */
 #define CONF6 64 /* DEVCONF_* */

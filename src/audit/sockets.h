@@ -23,7 +23,7 @@ struct ifp_places {
 	char **paths; /* of their cgroups; NULL: gone */
 	int root_fd;  /* of cgroup v2; or negative */
 	struct ifp_cgroup_place *known;
-	size_t n_known, room;
+	size_t n_known;
 };
 
 /* Return: 0; -ENOMEM. */
@@ -64,9 +64,9 @@ struct ifp_holder {
 /* Sockets by inode; holders by inode, pid and descriptor. */
 struct ifp_collection {
 	struct ifp_found *sockets;
-	size_t n, room;
+	size_t n;
 	struct ifp_holder *holders;
-	size_t n_holders, room_holders;
+	size_t n_holders;
 	unsigned int unread;
 };
 

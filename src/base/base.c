@@ -173,3 +173,18 @@ uint64_t ifp_hash(const void *data, size_t size)
 	}
 	return hash;
 }
+
+/* Its size is the next power of two, so that nobody need note it. */
+int ifp_grow(void *v, size_t n, size_t size)
+{
+	void *array, *bigger;
+
+	if (n & (n - 1))
+		return 0;
+	memcpy(&array, v, sizeof(array));
+	bigger = reallocarray(array, n ? 2 * n : 1, size);
+	if (!bigger)
+		return -ENOMEM;
+	memcpy(v, &bigger, sizeof(bigger));
+	return 0;
+}

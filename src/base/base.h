@@ -57,6 +57,12 @@ static inline int ifp_take_fd(int *fd)
 	return taken;
 }
 
+/*
+ * Room for one element more behind n, in an array that grows by this only; n may also become less.
+ * v points to the pointer to it. Return: 0; -ENOMEM: it is as it was.
+ */
+int ifp_grow(void *v, size_t n, size_t size);
+
 /* Records what failed and returns the negative errno, so that a caller can `return ifp_fail(…)`. */
 int ifp_fail(struct ifpin_error *err, int code, const char *fmt, ...) _printf_(3, 4);
 

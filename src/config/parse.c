@@ -267,18 +267,16 @@ static void add_prefix(struct parser *p, const char *word)
 {
 	struct ifpin_config_fence *f = p->config->fence;
 	struct ifpin_error err;
-	struct ifpin_prefix one, *more;
+	struct ifpin_prefix one;
 
 	if (ifpin_prefix_parse(word, &one, &err)) {
 		complain(p, p->line, "Prefix=: %s", err.text);
 		return;
 	}
-	more = reallocarray(f->prefixes, f->n_prefixes + 1, sizeof(*more));
-	if (!more) {
+	if (ifp_grow(&f->prefixes, f->n_prefixes, sizeof(*f->prefixes))) {
 		p->no_memory = true;
 		return;
 	}
-	f->prefixes = more;
 	f->prefixes[f->n_prefixes++] = one;
 }
 

@@ -46,7 +46,7 @@ struct ifp_existing {
 
 	struct ifp_groups groups; /* on other devices */
 	struct ifp_held *v;
-	size_t n, room;
+	size_t n;
 	struct ifp_taker taker;
 	unsigned int tied, aborted, io_urings;
 };

@@ -187,7 +187,7 @@ static int read_program(uint32_t id, struct layout *l, struct reading *r)
 
 struct found {
 	struct ifpin_confined *v;
-	size_t n, room;
+	size_t n;
 	struct layout layout; /* of the program that was looked at last */
 };
 
@@ -207,15 +207,8 @@ static void name_of(const char *cgroup, char ret[IFPIN_CONFINED_NAME_SIZE])
 
 static int append(struct found *f, const struct ifpin_confined *c)
 {
-	if (f->n == f->room) {
-		size_t room = f->room ? 2 * f->room : 16;
-		struct ifpin_confined *bigger = reallocarray(f->v, room, sizeof(*bigger));
-
-		if (!bigger)
-			return -ENOMEM;
-		f->v = bigger;
-		f->room = room;
-	}
+	if (ifp_grow(&f->v, f->n, sizeof(*f->v)))
+		return -ENOMEM;
 	f->v[f->n++] = *c;
 	return 0;
 }

@@ -367,7 +367,7 @@ struct reading {
 	struct ifpin_follower *f;
 	struct ifp_sets sets;
 	struct pin *v;
-	size_t n, room;
+	size_t n;
 };
 
 static const struct pin *known(const struct ifpin_follower *f, const struct ifp_meta *m)
@@ -387,15 +387,8 @@ static int read_pin(const char *name, void *data)
 
 	if (ifp_meta_of(&r->f->store, "pin", name, &m) || m.set.netns != r->f->netns)
 		return 0; /* detached meanwhile, or not ours to follow */
-	if (r->n == r->room) {
-		size_t room = r->room ? 2 * r->room : 16;
-		struct pin *bigger = reallocarray(r->v, room, sizeof(*bigger));
-
-		if (!bigger)
-			return -ENOMEM;
-		r->v = bigger;
-		r->room = room;
-	}
+	if (ifp_grow(&r->v, r->n, sizeof(*r->v)))
+		return -ENOMEM;
 	p = &r->v[r->n++];
 	*p = (struct pin){.device = m.device, .there = true};
 	if (ifp_pin_find(&r->sets, &m, &p->in))

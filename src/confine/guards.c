@@ -20,14 +20,10 @@ const struct ifp_guarded *ifp_guards_find(const struct ifp_guards *g, uint32_t i
 
 int ifp_guards_add(struct ifp_guards *g, uint32_t ifindex)
 {
-	struct ifp_guarded *bigger;
-
 	if (find(g, ifindex))
 		return 0;
-	bigger = reallocarray(g->v, g->n + 1, sizeof(*bigger));
-	if (!bigger)
+	if (ifp_grow(&g->v, g->n, sizeof(*g->v)))
 		return -ENOMEM;
-	g->v = bigger;
 	g->v[g->n++] = (struct ifp_guarded){.ifindex = ifindex};
 	return 0;
 }

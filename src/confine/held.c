@@ -34,15 +34,8 @@ static int add(const struct ifp_descriptor *d, void *data)
 		e->io_urings++;
 		return 0;
 	}
-	if (e->n == e->room) {
-		size_t room = e->room ? 2 * e->room : 64;
-		struct ifp_held *bigger = reallocarray(e->v, room, sizeof(*bigger));
-
-		if (!bigger)
-			return -ENOMEM;
-		e->v = bigger;
-		e->room = room;
-	}
+	if (ifp_grow(&e->v, e->n, sizeof(*e->v)))
+		return -ENOMEM;
 	e->v[e->n++] = (struct ifp_held){.at = *d, .fd = -1};
 	return 0;
 }
@@ -90,7 +83,6 @@ void ifp_existing_free(struct ifp_existing *e)
 	ifp_taker_close(&e->taker);
 	free(e->v);
 	e->v = NULL;
-	e->room = 0;
 }
 
 /* ---- looking at each ---- */

@@ -10,22 +10,6 @@
 
 #define ADDRS_ROUNDS 20
 
-/* Room for one element more. Return: 0; -ENOMEM. */
-static int make_room(void **v, size_t n, size_t *room, size_t size)
-{
-	size_t more = *room ? 2 * *room : 64;
-	void *bigger;
-
-	if (n < *room)
-		return 0;
-	bigger = reallocarray(*v, more, size);
-	if (!bigger)
-		return -ENOMEM;
-	*v = bigger;
-	*room = more;
-	return 0;
-}
-
 /* ---- addresses ---- */
 
 static int collect(const struct nlmsghdr *nlh, void *data)
@@ -36,7 +20,7 @@ static int collect(const struct nlmsghdr *nlh, void *data)
 
 	if (ifp_addr_parse(nlh, &addr))
 		return 0;
-	r = make_room((void **)&a->v, a->n, &a->room, sizeof(*a->v));
+	r = ifp_grow(&a->v, a->n, sizeof(*a->v));
 	if (!r)
 		a->v[a->n++] = addr;
 	return r;
@@ -146,7 +130,7 @@ static int add_way(
 	struct ifp_ways *w, const uint8_t addr[16], uint8_t prefixlen, uint32_t owner, bool judged)
 {
 	struct ifp_way way = {.net = {.prefixlen = prefixlen}, .owner = owner, .judged = judged};
-	int r = make_room((void **)&w->v, w->n, &w->room, sizeof(*w->v));
+	int r = ifp_grow(&w->v, w->n, sizeof(*w->v));
 
 	if (r)
 		return r;

@@ -19,7 +19,7 @@ struct ifp_host_maps {
 /* The host's addresses, sorted; of one address of two devices both are there. */
 struct ifp_addrs {
 	struct ifp_local_addr *v;
-	size_t n, room;
+	size_t n;
 };
 
 /* Return: 0; -ENOMEM; as ifp_addr_dump(). */
@@ -40,7 +40,7 @@ struct ifp_way {
 
 struct ifp_ways {
 	struct ifp_way *v;
-	size_t n, room;
+	size_t n;
 };
 
 /*

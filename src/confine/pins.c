@@ -58,7 +58,7 @@ struct listing {
 	int root;
 	bool thorough;
 	struct ifpin_pin_info *v;
-	size_t n, room;
+	size_t n;
 };
 
 static void listing_free(struct listing *l)
@@ -202,15 +202,8 @@ static void to_info(struct listing *l, const struct ifp_meta *m, struct ifpin_pi
 
 static struct ifpin_pin_info *add_info(struct listing *l)
 {
-	if (l->n == l->room) {
-		size_t room = l->room ? 2 * l->room : 32;
-		struct ifpin_pin_info *bigger = reallocarray(l->v, room, sizeof(*bigger));
-
-		if (!bigger)
-			return NULL;
-		l->v = bigger;
-		l->room = room;
-	}
+	if (ifp_grow(&l->v, l->n, sizeof(*l->v)))
+		return NULL;
 	return &l->v[l->n++];
 }
 
@@ -450,14 +443,11 @@ static int collect_dead(const char *name, void *data)
 {
 	struct dead *d = data;
 	struct ifp_meta m;
-	void *bigger;
 
 	if (ifp_meta_of(d->store, "pin", name, &m) || !ifp_cgroup_is_gone(d->root, m.cgroup_id))
 		return 0;
-	bigger = reallocarray(d->names, d->n + 1, sizeof(*d->names));
-	if (!bigger)
+	if (ifp_grow(&d->names, d->n, sizeof(*d->names)))
 		return -ENOMEM;
-	d->names = bigger;
 	strcpy(d->names[d->n++], name);
 	return 0;
 }

@@ -185,11 +185,11 @@ static void find_device(const struct runs *r, const struct ifpin_pin *v, struct 
 static int add_run(const struct ifp_run *run, void *data)
 {
 	struct runs *r = data;
-	struct ifpin_pin_info *bigger, i = {
-					       .cgroup_id = run->in.cgroup_id,
-					       .loopback = run->value.loopback,
-					       .guard_resolvers = run->value.guard_resolvers,
-				       };
+	struct ifpin_pin_info i = {
+		.cgroup_id = run->in.cgroup_id,
+		.loopback = run->value.loopback,
+		.guard_resolvers = run->value.guard_resolvers,
+	};
 
 	if (!run->value.armed)
 		return 0;
@@ -200,10 +200,8 @@ static int add_run(const struct ifp_run *run, void *data)
 							: IFPIN_PIN_DEVICE_GONE;
 	find_device(r, &run->value, &i);
 	count_processes(&i);
-	bigger = reallocarray(r->v, r->n + 1, sizeof(*bigger));
-	if (!bigger)
+	if (ifp_grow(&r->v, r->n, sizeof(*r->v)))
 		return -ENOMEM;
-	r->v = bigger;
 	r->v[r->n++] = i;
 	return 0;
 }

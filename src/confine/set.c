@@ -312,20 +312,13 @@ int ifp_set_drop_unused(const struct ifp_store *s, const struct ifp_set_name *na
 
 struct keys {
 	uint32_t *v;
-	size_t n, room;
+	size_t n;
 };
 
 static int add_key(struct keys *k, uint32_t key)
 {
-	if (k->n == k->room) {
-		size_t room = k->room ? 2 * k->room : 64;
-		uint32_t *bigger = reallocarray(k->v, room, sizeof(*bigger));
-
-		if (!bigger)
-			return -ENOMEM;
-		k->v = bigger;
-		k->room = room;
-	}
+	if (ifp_grow(&k->v, k->n, sizeof(*k->v)))
+		return -ENOMEM;
 	k->v[k->n++] = key;
 	return 0;
 }
@@ -440,7 +433,7 @@ struct ifp_open_set {
 int ifp_sets_find(
 	struct ifp_sets *sets, const struct ifp_set_name *name, const struct ifp_set **ret)
 {
-	struct ifp_open_set **bigger, *o;
+	struct ifp_open_set *o;
 	int r;
 
 	for (size_t i = 0; i < sets->n; i++)
@@ -450,10 +443,8 @@ int ifp_sets_find(
 			*ret = &sets->v[i]->set;
 			return 0;
 		}
-	bigger = reallocarray(sets->v, sets->n + 1, sizeof(struct ifp_open_set *));
-	if (!bigger)
+	if (ifp_grow(&sets->v, sets->n, sizeof(*sets->v)))
 		return -ENOMEM;
-	sets->v = bigger;
 	o = calloc(1, sizeof(*o));
 	if (!o)
 		return -ENOMEM;

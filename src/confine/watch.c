@@ -265,7 +265,7 @@ static void hear(struct ifpin_watcher *w, struct ifpin_host *host, uint32_t id)
 static int keep_lsm(
 	struct ifpin_watcher *w, struct ifp_lsm_teller *lsm, const struct ifp_lsm_teller **ret)
 {
-	struct ifp_lsm_teller **bigger = NULL, *kept;
+	struct ifp_lsm_teller *kept;
 	int r = -ENOMEM;
 
 	for (size_t i = 0; i < w->n_lsm; i++)
@@ -275,12 +275,8 @@ static int keep_lsm(
 			return 0;
 		}
 	kept = malloc(sizeof(*kept));
-	if (kept)
-		bigger = reallocarray(w->lsm, w->n_lsm + 1, sizeof(*bigger));
-	if (bigger) {
-		w->lsm = bigger;
+	if (kept && !ifp_grow(&w->lsm, w->n_lsm, sizeof(*w->lsm)))
 		r = ifp_slot_fill(&w->slot, lsm->watchers, w->buffer);
-	}
 	if (r) {
 		ifp_lsm_teller_close(lsm);
 		free(kept);
@@ -364,7 +360,7 @@ static void shared_close(struct shared *s)
 /* Return: 0; -ENOMEM; errno of the maps. */
 static int find_shared(struct ifpin_watcher *w, uint64_t netns, struct shared **ret)
 {
-	struct shared *bigger, new = {.netns = netns};
+	struct shared new = {.netns = netns};
 	int r;
 
 	for (size_t i = 0; i < w->n_shared; i++)
@@ -372,10 +368,8 @@ static int find_shared(struct ifpin_watcher *w, uint64_t netns, struct shared **
 			*ret = &w->shared[i];
 			return 0;
 		}
-	bigger = reallocarray(w->shared, w->n_shared + 1, sizeof(*bigger));
-	if (!bigger)
+	if (ifp_grow(&w->shared, w->n_shared, sizeof(*w->shared)))
 		return -ENOMEM;
-	w->shared = bigger;
 	r = ifp_store_host(&w->store, netns, false, &new.host, NULL);
 	if (r)
 		return r;
@@ -393,12 +387,7 @@ static int find_shared(struct ifpin_watcher *w, uint64_t netns, struct shared **
 
 static int make_room(struct ifpin_watcher *w)
 {
-	struct watched *bigger = reallocarray(w->v, w->n + 1, sizeof(*bigger));
-
-	if (!bigger)
-		return -ENOMEM;
-	w->v = bigger;
-	return 0;
+	return ifp_grow(&w->v, w->n, sizeof(*w->v));
 }
 
 /* There is room, and our buffer is in its slot. Return: 0; -ENOENT: it is gone; -errno. */

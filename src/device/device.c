@@ -89,7 +89,7 @@ static int by_name(struct mnl_socket *nl, const char *name, struct ifpin_device 
 
 struct table {
 	struct ifpin_device *v; /* by index */
-	size_t n, size;
+	size_t n;
 	uint64_t netns;
 };
 
@@ -114,15 +114,8 @@ static int put(struct table *t, const struct ifpin_device *d)
 		*old = *d;
 		return 0;
 	}
-	if (t->n == t->size) {
-		size_t size = t->size ? 2 * t->size : 16;
-		void *bigger = reallocarray(t->v, size, sizeof(*t->v));
-
-		if (!bigger)
-			return -ENOMEM;
-		t->v = bigger;
-		t->size = size;
-	}
+	if (ifp_grow(&t->v, t->n, sizeof(*t->v)))
+		return -ENOMEM;
 	while (at && t->v[at - 1].ifindex > d->ifindex)
 		at--;
 	memmove(t->v + at + 1, t->v + at, (t->n - at) * sizeof(*t->v));

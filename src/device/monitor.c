@@ -28,7 +28,7 @@ struct ifpin_monitor {
 	struct ifpin_device heir; /* another device that has the name */
 	uint32_t told_heir;
 	struct address *addresses;
-	size_t n, size;
+	size_t n;
 	bool told_resync, stale;
 	bool returned; /* by a message, which says nothing of the addresses that it has */
 	char *pos;
@@ -58,15 +58,8 @@ static int add_address(struct ifpin_monitor *m, const struct ifp_local_addr *a)
 			old->state = KNOWN;
 		return 0;
 	}
-	if (m->n == m->size) {
-		size_t size = m->size ? 2 * m->size : 8;
-		void *bigger = reallocarray(m->addresses, size, sizeof(*m->addresses));
-
-		if (!bigger)
-			return -ENOMEM;
-		m->addresses = bigger;
-		m->size = size;
-	}
+	if (ifp_grow(&m->addresses, m->n, sizeof(*m->addresses)))
+		return -ENOMEM;
 	m->addresses[m->n++] = (struct address){.a = *a, .state = ADDED};
 	return 0;
 }

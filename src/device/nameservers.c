@@ -52,7 +52,6 @@ static int add(struct servers *s, const char *word)
 {
 	char text[128], *scope;
 	uint8_t bytes[16];
-	void *bigger;
 
 	snprintf(text, sizeof(text), "%.*s", (int)strcspn(word, "#"), word);
 	scope = strchr(text, '%');
@@ -61,10 +60,8 @@ static int add(struct servers *s, const char *word)
 	if (ifp_parse_addr(text, bytes) || ifp_addr_is_hosts(bytes) ||
 		(scope && !is_scope_of(scope, s->dev)))
 		return 0;
-	bigger = reallocarray(s->v, s->n + 1, sizeof(*s->v));
-	if (!bigger)
+	if (ifp_grow(&s->v, s->n, sizeof(*s->v)))
 		return -ENOMEM;
-	s->v = bigger;
 	ifp_addr_to_sockaddr(bytes, s->dev->ifindex, s->v + s->n);
 	/* sin_port and sin6_port are at one place. */
 	((struct sockaddr_in *)(s->v + s->n))->sin_port = htons(DNS_PORT);

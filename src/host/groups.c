@@ -56,15 +56,8 @@ static int add(struct ifp_groups *to, const struct ifp_group *g, uint32_t but_if
 {
 	if (g->ifindex == but_ifindex || is_kernels(g->addr))
 		return 0;
-	if (to->n == to->room) {
-		size_t room = to->room ? 2 * to->room : 32;
-		struct ifp_group *bigger = reallocarray(to->v, room, sizeof(*bigger));
-
-		if (!bigger)
-			return -ENOMEM;
-		to->v = bigger;
-		to->room = room;
-	}
+	if (ifp_grow(&to->v, to->n, sizeof(*to->v)))
+		return -ENOMEM;
 	to->v[to->n++] = *g;
 	return 0;
 }

@@ -14,7 +14,7 @@ struct ifp_group {
 
 struct ifp_groups {
 	struct ifp_group *v;
-	size_t n, room;
+	size_t n;
 };
 
 /* Those of the network namespace, but for what the kernel itself hears on every device, and for

@@ -48,20 +48,13 @@ static const struct kind kinds[] = {
 struct list {
 	const struct kind *kind;
 	struct ifp_sock *s;
-	size_t n, room;
+	size_t n;
 };
 
 static int append(struct list *l, const struct ifp_sock *s)
 {
-	if (l->n == l->room) {
-		size_t room = l->room ? 2 * l->room : 256;
-		struct ifp_sock *bigger = reallocarray(l->s, room, sizeof(*bigger));
-
-		if (!bigger)
-			return -ENOMEM;
-		l->s = bigger;
-		l->room = room;
-	}
+	if (ifp_grow(&l->s, l->n, sizeof(*l->s)))
+		return -ENOMEM;
 	l->s[l->n++] = *s;
 	return 0;
 }
