@@ -51,8 +51,8 @@ NOTES = """
 
 def inside():
     """The script in the machine."""
-    against = " ".join(f"--against=\"{label}=$({label})\"" for label in COMMANDS)
-    functions = "\n".join(f"{label}() {{ cat <<'end'\n{words}\nend\n}}" for label, words in COMMANDS.items())
+    against = " ".join(f"--against=\"{label}=$(words_{label})\"" for label in COMMANDS)
+    functions = "\n".join(f"words_{label}() {{ cat <<'end'\n{words}\nend\n}}" for label, words in COMMANDS.items())
     return (f"{functions}\nip link add in0 index {INDEX} type dummy && ip link set in0 up || exit 1\n"
             "systemctl --version | head -1; ip -V\n"
             f"ifpin prove --json=/run/r.json {against} >/run/out 2>&1; "
