@@ -23,6 +23,7 @@ PAGES = (
     ("rings", "docs/rings.md", "Rings"),
     ("audit", "docs/audit.md", "Audit"),
     ("kernels", "docs/kernels.md", "Kernels"),
+    ("comparison", "docs/comparison.md", "Beside others"),
     ("kernel-facts", "docs/kernel-facts.md", "Kernel facts"),
     ("decisions", "docs/decisions.md", "Decisions"),
 )

@@ -123,16 +123,24 @@ static int start(const struct trial *t, int loose_fd, bool quiet, struct agent *
 		become, &(struct start){.t = t, .loose_fd = loose_fd, .quiet = quiet}, ret);
 }
 
-static void end(struct trial *t)
+/* Back to the laboratory of the others, where what follows is made. r: what came of it. Return: r;
+ * -errno. */
+static int finish(struct trial *t, int r, struct ifpin_error *err)
 {
+	int back;
+
 	if (t->agent.pid > 0)
 		ifp_agent_end(&t->agent);
 	if (t->lab.column)
 		ifp_lab_end(&t->lab);
 	free(t->words);
-	setns(t->ns_before, CLONE_NEWNET);
-	close(t->ns_before);
 	signal(SIGPIPE, t->pipe_before);
+	back = setns(t->ns_before, CLONE_NEWNET) ? -errno : 0;
+	if (t->ns_before >= 0)
+		close(t->ns_before);
+	if (!r && back)
+		r = ifp_fail_errno(err, back, "cannot go back to the laboratory");
+	return r;
 }
 
 static int fill_words(struct trial *t, const struct against *a, struct ifpin_error *err)
@@ -207,7 +215,7 @@ int ifp_against_try(struct proof *p, struct ifpin_error *err)
 		struct trial t;
 
 		r = begin(p, &p->against[j], NULL, false, &t, err);
-		end(&t);
+		r = finish(&t, r, err);
 	}
 	return r;
 }
@@ -310,7 +318,7 @@ int ifp_against_prove(struct proof *p, struct pcapng *file, struct ifpin_error *
 		r = begin(p, &p->against[j], file, true, &t, err) ?:
 		    all(&t, p, PROT_AGAINST + (unsigned int)j, err) ?:
 		    check_loss(&t.lab, err);
-		end(&t);
+		r = finish(&t, r, err);
 	}
 	return r;
 }

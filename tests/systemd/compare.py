@@ -16,17 +16,21 @@ import check
 DOC = os.path.join(check.ROOT, "docs/comparison.md")
 # The number that the first device of a network namespace gets, as the laboratory's.
 INDEX = 2
-MANAGER = ("systemd-run --wait --pipe --quiet -p NetworkNamespacePath={netns} -p BindNetworkInterface={device} "
-           "-p RestrictNetworkInterfaces={device} -p 'RestrictAddressFamilies=AF_INET AF_INET6'")
+MANAGER = "systemd-run --wait --pipe --quiet -p NetworkNamespacePath={netns} -p BindNetworkInterface={device} "
+STRICT = MANAGER + "-p RestrictNetworkInterfaces={device} -p 'RestrictAddressFamilies=AF_INET AF_INET6'"
 COMMANDS = {
     "vrf": "ip vrf exec {vrf}",
-    "systemd": MANAGER,
-    "hardened": MANAGER + " -p CapabilityBoundingSet= -p NoNewPrivileges=yes -p ProtectControlGroups=yes "
-    "-p RestrictNamespaces=yes -p ProtectProc=invisible -p SystemCallFilter=@system-service",
+    "local": MANAGER + "-p 'RestrictNetworkInterfaces={device} lo' "
+             "-p 'RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK'",
+    "systemd": STRICT,
+    "hardened": STRICT + " -p CapabilityBoundingSet= -p NoNewPrivileges=yes -p ProtectControlGroups=yes "
+                "-p RestrictNamespaces=yes -p ProtectProc=invisible -p SystemCallFilter=@system-service "
+                "-p SystemCallErrorNumber=EPERM",
 }
-SHOWN = ("none", "SO_BINDTODEVICE", *(f"against {c}" for c in COMMANDS), "libifpin", "ifpin run")
-TITLES = {"none": "without protection", "against vrf": "`ip vrf exec`", "against systemd": "systemd",
-          "against hardened": "systemd, hardened", "ifpin run": "`ifpin run`"}
+SHOWN = ("none", "SO_BINDTODEVICE", *(f"against {c}" for c in COMMANDS), "ifpin run")
+TITLES = {"none": "without protection", "against vrf": "`ip vrf exec`", "against systemd": "systemd, nothing local",
+          "against local": "systemd", "against hardened": "systemd, nothing local, hardened",
+          "ifpin run": "`ifpin run`"}
 HEAD = """# Beside others
 
 Written by `make comparison`, not by hand: the proof (ifpin-prove(8)) with `--against=`, in a machine that systemd has
@@ -37,17 +41,18 @@ other interface are counted. A datagram by the interface itself gets through beh
 NOTES = """
 * **Fair to systemd.** It resolves names of interfaces in its own network namespace, and goes on without an interface that
   is not there. So there is an `in0` with the number of the laboratory's.
-* **Only the interface.** `RestrictNetworkInterfaces=in0` also keeps the service from 127.0.0.1, and with
-  `RestrictAddressFamilies=AF_INET AF_INET6` it has no name service, no log and no list of its interfaces; `ifpin run`
-  leaves it all of these. With `lo`, AF_UNIX and AF_NETLINK more of the attempts could be made.
+* **What keeps working.** Under "systemd" the service has 127.0.0.1, name service, log and the list of its interfaces, as
+  under `ifpin run`. With "nothing local" it has none of these: `RestrictNetworkInterfaces=in0` takes the first, and
+  `RestrictAddressFamilies=AF_INET AF_INET6` the others. "Hardened" takes root's privileges as well; `ifpin run` is as it
+  is without options.
 * **Not compared:** what the class *host* has, which no confinement of a program is for, and how hard each is to use.
 """
 
 
 def inside():
     """The script in the machine."""
-    against = " ".join(f"--against=\"{label}=$({label})\"" for label in COMMANDS)
-    functions = "\n".join(f"{label}() {{ cat <<'end'\n{words}\nend\n}}" for label, words in COMMANDS.items())
+    against = " ".join(f"--against=\"{label}=$(words_{label})\"" for label in COMMANDS)
+    functions = "\n".join(f"words_{label}() {{ cat <<'end'\n{words}\nend\n}}" for label, words in COMMANDS.items())
     return (f"{functions}\nip link add in0 index {INDEX} type dummy && ip link set in0 up || exit 1\n"
             "systemctl --version | head -1; ip -V\n"
             f"ifpin prove --json=/run/r.json {against} >/run/out 2>&1; "
