@@ -199,6 +199,11 @@ int ifp_cgroup_make(const char *name, struct ifp_cgroup *ret, struct ifpin_error
 	return 0;
 }
 
+const char *ifp_cgroup_label(const struct ifp_cgroup *cg)
+{
+	return cg->name + strlen(PREFIX);
+}
+
 int ifp_cgroup_destroy(struct ifp_cgroup *cg)
 {
 	_cleanup_close_ int events = openat(cg->fd, "cgroup.events", O_RDONLY | O_CLOEXEC);

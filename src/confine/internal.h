@@ -33,6 +33,8 @@ int ifp_cgroup_make(const char *name, struct ifp_cgroup *ret, struct ifpin_error
 
 /* Kills what lives there, waits until it is empty and removes it. Return: 0; -errno. */
 int ifp_cgroup_destroy(struct ifp_cgroup *cg);
+/* The name of the confinement: as it was given, or one of its own. */
+const char *ifp_cgroup_label(const struct ifp_cgroup *cg);
 
 /* Removes what killed supervisors left beside this one. Done while the command already runs. */
 void ifp_cgroup_tidy(const struct ifp_cgroup *cg);

@@ -62,25 +62,46 @@ static int share(struct ifpin_bpf *skel, const struct ifp_programs_opts *opts)
 	return r;
 }
 
-static int open_and_load(
-	struct ifp_programs *p, const struct ifp_programs_opts *opts, uint64_t netns)
+/* All of them are those of others. */
+static int use(struct ifpin_bpf *skel, const struct ifp_program_maps *m)
+{
+	const struct {
+		struct bpf_map *map;
+		int fd;
+	} all[] = {
+		{skel->maps.pins, m->pins},
+		{skel->maps.passed, m->passed},
+		{skel->maps.denied, m->denied},
+		{skel->maps.packets, m->packets},
+		{skel->maps.options, m->options},
+		{skel->maps.watchers, m->watchers},
+		{skel->maps.data_host, m->host},
+		{skel->maps.local_addrs, m->addrs},
+		{skel->maps.ways, m->ways},
+	};
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(all) && !r; i++)
+		r = all[i].fd < 0 ? -EPROTO : bpf_map__reuse_fd(all[i].map, all[i].fd);
+	return r;
+}
+
+/* shared, maps: one or the other, or neither. */
+static int open_and_load(struct ifp_programs *p, const struct ifpin_set *set,
+	const struct ifp_programs_opts *shared, const struct ifp_program_maps *maps)
 {
 	libbpf_print_fn_t old = libbpf_set_print(NULL);
-	struct ifpin_set set = {
-		.netns_cookie = netns,
-		.tells = opts->tells,
-		.knows_task = opts->tells && knows_task(),
-		.shared = opts->shared != NULL,
-	};
 	int r = 0;
 
 	p->skel = ifpin_bpf__open();
 	if (!p->skel)
 		r = -errno;
-	if (!r && opts->shared)
-		r = share(p->skel, opts);
+	if (!r && shared)
+		r = share(p->skel, shared);
+	if (!r && maps)
+		r = use(p->skel, maps);
 	if (!r) {
-		memcpy((void *)&p->skel->rodata->set, &set, sizeof(set));
+		memcpy((void *)&p->skel->rodata->set, set, sizeof(*set));
 		r = ifpin_bpf__load(p->skel);
 	}
 	libbpf_set_print(old);
@@ -91,6 +112,11 @@ int ifp_programs_load(
 	const struct ifp_programs_opts *opts, struct ifp_programs **ret, struct ifpin_error *err)
 {
 	_cleanup_(freep) struct ifp_programs *p = calloc(1, sizeof(*p));
+	struct ifpin_set set = {
+		.tells = opts->shared != NULL,
+		.knows_task = opts->shared && knows_task(),
+		.shared = opts->shared != NULL,
+	};
 	uint64_t netns;
 	int r;
 
@@ -101,7 +127,8 @@ int ifp_programs_load(
 		return ifp_fail_errno(err, r,
 			"the kernel does not tell network namespaces apart (SO_NETNS_COOKIE; "
 			"ifpin needs Linux 6.0)");
-	r = open_and_load(p, opts, netns);
+	set.netns_cookie = netns;
+	r = open_and_load(p, &set, opts->shared ? opts : NULL, NULL);
 	if (r && !p->skel)
 		return ifp_fail_errno(err, r, "cannot open the BPF programs");
 	if (r)
@@ -132,6 +159,60 @@ int ifp_programs_attach(struct ifp_programs *p, int cgroup_fd, struct ifpin_erro
 				bpf_program__name(prog));
 	}
 	return 0;
+}
+
+/* ---- the same, but such that tell ---- */
+
+int ifp_programs_like(
+	const struct ifpin_set *is, const struct ifp_program_maps *maps, struct ifp_programs **ret)
+{
+	_cleanup_(freep) struct ifp_programs *p = calloc(1, sizeof(*p));
+	struct ifpin_set set = *is;
+	int r;
+
+	if (!p)
+		return -ENOMEM;
+	set.tells = 1;
+	set.knows_task = knows_task();
+	r = open_and_load(p, &set, NULL, maps);
+	if (r)
+		return r;
+	*ret = p;
+	p = NULL;
+	return 0;
+}
+
+static int program_fd(const struct ifp_programs *p, int hook)
+{
+	struct bpf_program *prog;
+
+	bpf_object__for_each_program (prog, p->skel->obj)
+		if ((int)bpf_program__expected_attach_type(prog) == hook)
+			return bpf_program__fd(prog);
+	return -ENOENT;
+}
+
+int ifp_program_tag(const struct ifp_programs *p, int hook, uint8_t ret[BPF_TAG_SIZE])
+{
+	struct bpf_prog_info info = {};
+	uint32_t len = sizeof(info);
+	int fd = program_fd(p, hook);
+
+	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len))
+		return fd < 0 ? fd : -errno;
+	memcpy(ret, info.tag, sizeof(info.tag));
+	return 0;
+}
+
+int ifp_program_replace(const struct ifp_programs *p, int cgroup_fd, int hook, int old)
+{
+	LIBBPF_OPTS(bpf_prog_attach_opts, opts, .flags = BPF_F_ALLOW_MULTI | BPF_F_REPLACE,
+		.replace_prog_fd = old);
+	int fd = program_fd(p, hook);
+
+	if (fd < 0)
+		return fd;
+	return bpf_prog_attach_opts(fd, cgroup_fd, (enum bpf_attach_type)hook, &opts) ? -errno : 0;
 }
 
 /* ---- pinned, for many ---- */

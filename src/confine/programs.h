@@ -4,6 +4,7 @@
 
 #include "host.h"
 #include "internal.h"
+#include "program_maps.h"
 #include "set.h"
 
 #define IFP_N_PROGRAMS 13
@@ -12,13 +13,11 @@ struct ifp_programs;
 
 /**
  * struct ifp_programs_opts - how to load the programs
- * @tells: whether denials can be watched; takes longer to load
  * @shared: maps of the host that others keep true, or NULL: make some of their own, and room for
- *	one confinement
+ *	one confinement. Only those that are shared tell, which takes longer to load (run_tell.h)
  * @watchers: with @shared, from ifp_store_watchers()
  */
 struct ifp_programs_opts {
-	bool tells;
 	const struct ifp_host_maps *shared;
 	int watchers;
 };
@@ -30,6 +29,18 @@ void ifp_programs_free(struct ifp_programs *p);
 
 /* For as long as the cgroup lives, whatever becomes of us. Return: 0; -errno. */
 int ifp_programs_attach(struct ifp_programs *p, int cgroup_fd, struct ifpin_error *err);
+
+/*
+ * Loads the same programs as those whose maps these are, but such that tell. Nothing of the maps is
+ * changed. Return: 0; -errno.
+ */
+int ifp_programs_like(
+	const struct ifpin_set *is, const struct ifp_program_maps *maps, struct ifp_programs **ret);
+/* The kernel's hash of one of them, which says nothing of its maps. Return: 0; -errno. */
+int ifp_program_tag(const struct ifp_programs *p, int hook, uint8_t ret[BPF_TAG_SIZE]);
+/* Puts one in the place of another that is attached to a cgroup. Return: 0; -ENOENT: it is not;
+ * -errno. */
+int ifp_program_replace(const struct ifp_programs *p, int cgroup_fd, int hook, int old);
 
 /* Files in the folder of a set: a program by the number of the hook that it is for. */
 #define IFP_SET_PROG "prog"

@@ -2,6 +2,7 @@
 #include "follow.h"
 #include "lsm.h"
 #include "programs.h"
+#include "run_tell.h"
 
 #include "host/cgroup.h"
 
@@ -127,7 +128,7 @@ static int make_value(struct run *r, struct ifpin_error *err)
 
 static int load(struct run *r, struct ifpin_error *err)
 {
-	const struct ifp_programs_opts o = {.tells = r->opts->name};
+	const struct ifp_programs_opts o = {};
 	struct ifp_followed followed = {
 		.ifindex = r->opts->device.ifindex, .value = &r->value, .pin = &r->pin};
 	int e = ifp_programs_load(&o, &r->programs, err);
@@ -172,6 +173,17 @@ static int arm_lsm(struct run *r, struct ifpin_error *err)
 	return e;
 }
 
+/* Nobody who watches keeps a command from running. */
+static void tell(struct run *r)
+{
+	int e = ifp_run_tell_if_watched(r->cgroup.fd, r->set.pins,
+		ifp_programs_host(r->programs).host, r->value.id, ifp_cgroup_label(&r->cgroup));
+
+	if (e)
+		ifp_say(r->opts, "what is denied is not told to those who watch: %s",
+			ifpin_strerror(e));
+}
+
 /* All that can be refused before anything is made. */
 static int prepare(struct run *r, struct ifpin_error *err)
 {
@@ -199,7 +211,11 @@ static int prepare(struct run *r, struct ifpin_error *err)
 		e = ifp_lsm_open(NULL, &r->lsm, err);
 	if (!e)
 		e = attach(r, err);
-	return e ?: arm_lsm(r, err);
+	if (!e)
+		e = arm_lsm(r, err);
+	if (!e)
+		tell(r);
+	return e;
 }
 
 static bool read_one(int fd, struct ifp_child_report *ret)

@@ -18,7 +18,6 @@
 
 #define PREFIX "ifpin."
 #define MAX_PROGRAMS 64 /* BPF_CGROUP_MAX_PROGS */
-#define MAX_MAPS 64
 
 struct walk {
 	int (*cb)(const struct ifp_run *run, void *data);
@@ -26,83 +25,25 @@ struct walk {
 	char path[IFPIN_CGROUP_PATH_SIZE]; /* of the cgroup that is looked at */
 };
 
-static void run_close(struct ifp_run *run)
+static bool is_whole(const struct ifp_program_maps *m)
 {
-	ifp_set_close(&run->set);
-	ifp_closep(&run->watchers);
-	ifp_closep(&run->host);
+	return m->pins >= 0 && m->passed >= 0 && m->denied >= 0 && m->packets >= 0 &&
+	       m->watchers >= 0 && m->host >= 0;
 }
 
-/* ---- the maps of a program ---- */
-
-/* One of a known name, whose values are as this version has them. */
-struct place {
-	const char *name;
-	size_t size;
-	int *fd;
-};
-
-static int read_set(int fd, const struct bpf_map_info *info, struct ifp_run *run)
-{
-	uint32_t zero = 0;
-
-	if (info->value_size != sizeof(run->is))
-		return -EPROTO;
-	return bpf_map_lookup_elem(fd, &zero, &run->is) ? -errno : 0;
-}
-
-static int take_map(int *fd, const struct bpf_map_info *info, struct ifp_run *run)
-{
-	const struct place places[] = {
-		{"pins", sizeof(struct ifpin_pin), &run->set.pins},
-		{"passed", sizeof(struct ifpin_passes), &run->set.passed},
-		{"denied", sizeof(struct ifpin_denials), &run->set.denied},
-		{"packets", sizeof(uint32_t), &run->set.packets},
-		{"watchers", sizeof(uint32_t), &run->watchers},
-		{".data.host", sizeof(struct ifpin_host), &run->host},
-	};
-
-	if (!strcmp(info->name, "ifpin_bp.rodata"))
-		return read_set(*fd, info, run);
-	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
-		if (strcmp(info->name, places[i].name) != 0)
-			continue;
-		if (info->value_size != places[i].size)
-			return -EPROTO;
-		*places[i].fd = ifp_take_fd(fd);
-	}
-	return 0;
-}
-
-static bool is_whole(const struct ifp_run *run)
-{
-	return run->set.pins >= 0 && run->set.passed >= 0 && run->set.denied >= 0 &&
-	       run->set.packets >= 0 && run->watchers >= 0 && run->host >= 0;
-}
-
-/* Of an egress program, which uses them all but one. */
+/* Of an egress program, which uses them all but those of other programs' own. */
 static int take_maps(uint32_t id, struct ifp_run *run)
 {
-	_cleanup_close_ int prog = bpf_prog_get_fd_by_id(id);
-	uint32_t maps[MAX_MAPS], len = sizeof(struct bpf_prog_info);
-	struct bpf_prog_info info = {
-		.nr_map_ids = MAX_MAPS,
-		.map_ids = (uint64_t)(uintptr_t)maps,
-	};
-	int r = 0;
+	int r = ifp_program_maps_read(id, &run->maps);
 
-	if (prog < 0 || bpf_obj_get_info_by_fd(prog, &info, &len))
-		return -errno;
-	for (uint32_t i = 0; !r && i < info.nr_map_ids && i < MAX_MAPS; i++) {
-		_cleanup_close_ int map = bpf_map_get_fd_by_id(maps[i]);
-		struct bpf_map_info map_info = {};
-
-		len = sizeof(map_info);
-		if (map < 0 || bpf_obj_get_info_by_fd(map, &map_info, &len))
-			return -errno;
-		r = take_map(&map, &map_info, run);
-	}
-	return r ?: is_whole(run) ? 0 : -EPROTO;
+	if (r)
+		return r;
+	run->set = IFP_NO_SET;
+	run->set.pins = run->maps.pins;
+	run->set.passed = run->maps.passed;
+	run->set.denied = run->maps.denied;
+	run->set.packets = run->maps.packets;
+	return is_whole(&run->maps) ? 0 : -EPROTO;
 }
 
 /* Return: 0; -ENOENT: it is gone; -EPROTO: not one of ours, or of another version; -errno. */
@@ -130,16 +71,20 @@ static int look_at(int fd, const char *name, struct walk *w)
 	if (bpf_prog_query(fd, BPF_CGROUP_INET_EGRESS, 0, NULL, ids, &n))
 		return errno == ENOENT || errno == ENODEV ? 0 : -errno;
 	for (uint32_t i = 0; i < n; i++) {
-		_cleanup_(run_close) struct ifp_run run = {
-			.set = IFP_NO_SET, .watchers = -1, .host = -1, .cgroup_fd = fd};
+		struct ifp_run run = {.maps = IFP_NO_PROGRAM_MAPS, .cgroup_fd = fd};
 		int r = read_program(fd, ids[i], &run);
 
 		/* A service may have been moved into a cgroup that is so called. */
-		if (r == -ENOENT || r == -EPROTO || (!r && run.is.shared))
-			continue;
-		strcpy(run.name, name);
-		strcpy(run.cgroup, w->path);
-		return r ?: w->cb(&run, w->data);
+		if (!r && !run.maps.is.shared) {
+			strcpy(run.name, name);
+			strcpy(run.cgroup, w->path);
+			r = w->cb(&run, w->data);
+			ifp_program_maps_close(&run.maps);
+			return r;
+		}
+		ifp_program_maps_close(&run.maps);
+		if (r && r != -ENOENT && r != -EPROTO)
+			return r;
 	}
 	return 0;
 }
@@ -250,9 +195,9 @@ static int add_run(const struct ifp_run *run, void *data)
 		return 0;
 	strcpy(i.name, run->name);
 	strcpy(i.cgroup, run->cgroup);
-	i.state = run->is.netns_cookie != r->netns ? IFPIN_PIN_OTHER_NETNS
-		  : run->held			   ? IFPIN_PIN_HELD
-						   : IFPIN_PIN_DEVICE_GONE;
+	i.state = run->maps.is.netns_cookie != r->netns ? IFPIN_PIN_OTHER_NETNS
+		  : run->held				? IFPIN_PIN_HELD
+							: IFPIN_PIN_DEVICE_GONE;
 	find_device(r, &run->value, &i);
 	count_processes(&i);
 	bigger = reallocarray(r->v, r->n + 1, sizeof(*bigger));

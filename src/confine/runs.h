@@ -4,17 +4,17 @@
 #pragma once
 
 #include "pin.h"
+#include "program_maps.h"
 
 /* One, for as long as a callback lasts. */
 struct ifp_run {
 	char name[IFPIN_PIN_NAME_SIZE];
 	char cgroup[IFPIN_CGROUP_PATH_SIZE];
-	struct ifpin_set is; /* of its programs */
-	struct ifp_set set;
-	struct ifp_pin in; /* the set */
+	struct ifp_program_maps maps; /* of its programs, as far as that for packets uses them */
+	struct ifp_set set;	      /* the same */
+	struct ifp_pin in;	      /* the set */
 	struct ifpin_pin value;
-	uint32_t held;	    /* index of the device; 0: it is gone */
-	int watchers, host; /* maps */
+	uint32_t held; /* index of the device; 0: it is gone */
 	int cgroup_fd;
 };
 

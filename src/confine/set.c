@@ -105,7 +105,7 @@ static int make(const struct ifp_store *s, const struct ifp_host_maps *host,
 {
 	_cleanup_close_ int watchers = ifp_store_watchers(s, name->netns);
 	_cleanup_(programs_freep) struct ifp_programs *p = NULL;
-	const struct ifp_programs_opts opts = {.tells = true, .shared = host, .watchers = watchers};
+	const struct ifp_programs_opts opts = {.shared = host, .watchers = watchers};
 	char folder[160], to[256], from[256];
 	int r;
 

@@ -11,14 +11,14 @@ import subprocess
 import time
 import unittest
 
-from lab import IFPIN, Lab, must, run
+from lab import CGROUPS, IFPIN, Lab, must, run
 
 SLOTS = 8
 PER_SECOND = 1000  # IFPIN_EVENTS_PER_SECOND
 
 # Does what it is told on its standard input, and says what came of it.
 AGENT = """
-import errno, os, socket, struct, sys, time
+import errno, os, select, socket, struct, sys, time
 s = socket.socket(2, 2)
 s6 = socket.socket(10, 2)
 OUT = socket.if_nametoindex("out0")
@@ -318,12 +318,127 @@ class Commands(WatchLab):
         self.assertEqual(agent.do("pktinfo()"), "EPERM")
         w.denied(confinement="job", reason="other-device")
 
+    def programs(self, cgroup):
+        """What is attached to a cgroup: hook and flags, name, and the kernel's hash."""
+        tree = json.loads(must("bpftool", "-j", "cgroup", "show", cgroup))
+        return sorted((p["attach_type"], p["attach_flags"], p["name"], json.loads(must(
+            "bpftool", "-j", "prog", "show", "id", str(p["id"])))["tag"]) for p in tree), {
+                p["id"] for p in tree}
+
     def test_one_without(self):
-        """Its programs load quicker, and tell nothing."""
+        """Its programs load quicker, for they tell nothing: until somebody watches."""
         agent = self.start()
-        w = Watcher(self)
+        path, = glob.glob(f"{CGROUPS}/**/ifpin.{agent.process.pid}", recursive=True)
+        before, ids = self.programs(path)
+        for _ in range(2):
+            watchers = [Watcher(self) for _ in range(2)]
+            self.assertEqual(agent.do("pktinfo()"), "EPERM")
+            for w in watchers:
+                w.denied(confinement=str(agent.process.pid), reason="other-device",
+                         process="python3", device="out0")
+                w.end()
+        # Each in the place of the same one.
+        after, now = self.programs(path)
+        self.assertEqual(after, before)
+        self.assertEqual(len(before), 13)
+        self.assertFalse(ids & now)
         self.assertEqual(agent.do("pktinfo()"), "EPERM")
-        self.assertIsNone(w.next(0.5))
+        agent.process.stdin.close()
+        self.assertEqual(agent.process.wait(20), 0)
+
+    def test_nothing_passes_meanwhile(self):
+        """Programs are replaced while packets are denied."""
+        agent = self.start()
+        agent.process.stdin.write(
+            "[pktinfo(100) for _ in iter(lambda: bool(select.select([0], [], [], 0)[0]), True)] and 0\n")
+        agent.process.stdin.flush()
+        for how in (signal.SIGKILL, signal.SIGINT):
+            Watcher(self).end(how)
+        self.assertEqual(agent.do("1"), 0)
+        self.assertEqual(self.leaked(b"x"), 0)
+
+    def test_those_that_begin_later(self):
+        w = Watcher(self)
+        for options in ((), ("--name=job",)):
+            agent = self.start(*options)
+            self.assertEqual(agent.do("pktinfo()"), "EPERM")
+            name = "job" if options else str(agent.process.pid)
+            w.denied(confinement=name, reason="other-device", device="out0", destination="10.0.2.2")
+            agent.process.stdin.close()
+            agent.process.wait(20)
+        self.assertEqual([e["type"] for e in w.end()], ["summary"])
+
+    def test_one_that_has_ended(self):
+        """All of it is told, also when it has ended before anybody looked."""
+        w = Watcher(self)
+        w.process.send_signal(signal.SIGSTOP)
+        p = self.popen([IFPIN, "run", "--dns=system", "in0", "ping", "-c1", "-W1", "-I", "out0",
+                        "10.0.2.2"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.assertNotEqual(p.wait(20), 0)
+        w.process.send_signal(signal.SIGCONT)
+        w.denied(confinement=str(p.pid), process="ping")
+
+    def test_parts_taken_away(self):
+        """Named once, and all others are heard."""
+        agent = self.start("--name=broken")
+        path, = glob.glob(f"{CGROUPS}/**/ifpin.broken", recursive=True)
+        tree = json.loads(must("bpftool", "-j", "cgroup", "show", path))
+        sysctl, = (p["id"] for p in tree if "sysctl" in p["attach_type"])
+        must("bpftool", "cgroup", "detach", path, "sysctl", "id", str(sysctl))
+        p = run(IFPIN, "watch", "broken")
+        self.assertEqual((p.returncode, p.stderr),
+                         (125, 'ifpin: cannot watch "broken", of which parts are gone\n'))
+        p = self.popen([IFPIN, "watch"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.assertIn("watching", p.stderr.readline())
+        self.assertIn('cannot watch "broken", of which', p.stderr.readline())
+        self.assertEqual(agent.do("pktinfo()"), "EPERM")
+        for _ in range(2):
+            other = self.start()
+            self.assertEqual(other.do("pktinfo()"), "EPERM")
+            self.assertIn(f" {other.process.pid} python3(", p.stdout.readline())
+        p.send_signal(signal.SIGINT)
+        self.assertEqual(p.stderr.read(), "ifpin: 2 denied; 0 more were only counted, 0 lost\n")
+
+    def test_many_that_end(self):
+        """They leave nothing with who watches."""
+        w = Watcher(self)
+        fds = None
+        for i in range(12):
+            agent = self.start()
+            self.assertEqual(agent.do("pktinfo()"), "EPERM")
+            w.denied(confinement=str(agent.process.pid))
+            agent.process.stdin.close()
+            agent.process.wait(20)
+            if i == 2:
+                fds = len(os.listdir(f"/proc/{w.process.pid}/fd"))
+        self.assertLessEqual(len(os.listdir(f"/proc/{w.process.pid}/fd")), fds)
+
+    def test_burst_of_a_new_one(self):
+        w = Watcher(self)
+        agent = self.start()
+        n = 3 * PER_SECOND
+        self.assertEqual(agent.do(f"pktinfo({n})"), "EPERM")
+        told = counted = 0
+        while told + counted < n:
+            line = w.next()
+            told += line["type"] == "denied"
+            counted += line.get("count", 0)
+        self.assertEqual(told + counted, n)
+
+    def test_without_bpffs(self):
+        """Such a command sees nobody who watches; who begins to watch then hears it."""
+        w = Watcher(self)
+        agent = Agent.__new__(Agent)
+        agent.process = self.popen(
+            ["unshare", "--mount", "sh", "-c", "umount -l /sys/fs/bpf; exec \"$@\"", "-",
+             os.path.abspath(IFPIN), "run", "--dns=system", "in0", "python3", "-c", AGENT],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.assertEqual(agent.do("1"), 1)
+        self.assertEqual(agent.do("pktinfo()"), "EPERM")
+        later = Watcher(self)
+        self.assertEqual(agent.do("pktinfo()"), "EPERM")
+        later.denied(confinement=str(agent.process.pid), reason="other-device")
+        w.end()
 
 
 class Several(WatchLab):
