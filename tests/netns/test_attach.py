@@ -12,6 +12,7 @@ import time
 from lab import CGROUPS, HAS_LSM, IFPIN, MARKER, Lab, must, run
 
 SO_BINDTOIFINDEX = 62
+FOLDERS = 2 + HAS_LSM  # of one pin in bpffs: its own, and what all share
 FOLLOWER = os.path.join(os.path.dirname(IFPIN), "follower")
 
 # Does what it is told on its standard input, and says what came of it.
@@ -173,7 +174,7 @@ class Held(AttachLab):
     def test_twice_is_once(self):
         self.attached()
         self.attached()
-        self.assertEqual(len(os.listdir("/sys/fs/bpf/ifpin")), 2)  # and what all share
+        self.assertEqual(len(os.listdir("/sys/fs/bpf/ifpin")), FOLDERS)
         p = self.attach(device="out0")
         self.assertEqual(p.returncode, 125)
         self.assertIn("is confined to in0 already", p.stderr)
@@ -199,7 +200,7 @@ class Held(AttachLab):
         self.agent.do(f"pktinfo('u', '10.0.2.2', {self.out_index()})")
         self.assertEqual(self.agent.do(f"pktinfo('u', '10.0.2.2', {self.out_index()})"), "!EPERM")
         self.assertEqual(self.leaked(), 0)
-        self.assertEqual(len(os.listdir("/sys/fs/bpf/ifpin")), 2)
+        self.assertEqual(len(os.listdir("/sys/fs/bpf/ifpin")), FOLDERS)
 
     def test_other_options_replace_it(self):
         do = self.agent.do
@@ -211,7 +212,7 @@ class Held(AttachLab):
         self.assertEqual(do(connect), "!EPERM")
         self.attached("--loopback=allow")
         self.assertEqual(do(connect), "None")
-        self.assertEqual(len(os.listdir("/sys/fs/bpf/ifpin")), 2)
+        self.assertEqual(len(os.listdir("/sys/fs/bpf/ifpin")), FOLDERS)
 
     def test_what_lives_elsewhere_is_not_cleaned_up(self):
         """Seen from a cgroup namespace, its path leads nowhere."""
