@@ -438,13 +438,15 @@ struct ifpin_watcher;
 
 /**
  * ifpin_watcher_open - begin to hear denials
- * @name: of one confinement, or NULL: all, also those that are attached later
+ * @name: of one confinement, or NULL: all, also those that are attached or run later
  * @on_denied, @on_burst: called from ifpin_watcher_step()
  *
  * The programs of a confinement tell up to 1,000 denials a second, to each watcher; what is above
  * is counted, and handed to @on_burst at most once a second for each reason. A confinement that is
- * made anew under the same name is heard as well. Commands of ifpin_confine_run() are heard if they
- * have a name and run already.
+ * attached anew under the same name is heard as well. Commands of ifpin_confine_run() are heard
+ * that run in the caller's network namespace, or begin later there and see the same bpffs; by @name
+ * any that runs already. Their programs are replaced by the same ones that tell; what is held does
+ * not change.
  *
  * What a watcher has in the kernel outlives it if it is killed; the next watcher removes it, and so
  * does ifpin_confine_gc().

@@ -27,7 +27,7 @@ static const char help_text[] =
 	"Usage: ifpin watch [--json] [NAME]\n"
 	"\n"
 	"Tell what confinements deny, as it happens, one a line: of the confinement NAME, or of all, also\n"
-	"of those that are attached later. Interrupt it to end it.\n"
+	"of those that are attached or run later. Interrupt it to end it.\n"
 	"\n"
 	"Options:\n"
 	"  --json      write one JSON object a line\n"

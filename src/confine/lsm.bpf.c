@@ -31,6 +31,8 @@ enum {
 	RTM_GETROUTE = 26,
 	NLM_F_DUMP = 0x300,
 	RTA_DST = 1,
+	TCP = 6,
+	UDP = 17,
 };
 
 struct message {
@@ -150,8 +152,9 @@ static __always_inline void tell_foreign(struct sock *sk, int judgement)
 		struct sock_common *c = &sk->__sk_common;
 
 		ev.family = c->skc_family;
-		if (ev.family == AF_INET || ev.family == AF_INET6) {
+		if (ev.family == AF_INET || ev.family == AF_INET6)
 			ev.protocol = sk->sk_protocol;
+		if (ev.protocol == TCP || ev.protocol == UDP) {
 			ev.sport = c->skc_num;
 			ev.dport = bpf_ntohs(c->skc_dport);
 		}

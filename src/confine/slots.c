@@ -13,7 +13,7 @@
 struct dead {
 	const struct ifp_store *store;
 	int fds[IFPIN_WATCHERS];
-	uint64_t mask;
+	uint64_t mask, netns;
 };
 
 static void dead_free(struct dead *d)
@@ -78,18 +78,25 @@ static int forget_in_lsm(int found, struct ifp_lsm_teller *lsm, const struct dea
 	return r;
 }
 
-/* A command that runs has slots of its own. */
+/*
+ * A command that runs has slots of its own. In another network namespace somebody may watch it who
+ * sees another bpffs, so what is left there goes with the command.
+ */
 static int forget_in_run(const struct ifp_run *run, void *data)
 {
 	struct ifp_lsm_teller lsm;
 	struct ifpin_host *host;
-	int r = ifp_host_map(run->maps.host, &host);
+	struct dead *d = data;
+	int r;
 
+	if (run->maps.is.netns_cookie != d->netns)
+		return 0;
+	r = ifp_host_map(run->maps.host, &host);
 	if (r)
 		return r;
-	r = forget_in(data, run->maps.watchers, host);
+	r = forget_in(d, run->maps.watchers, host);
 	ifp_host_unmap(&host);
-	return r ?: forget_in_lsm(ifp_lsm_teller_of(run->cgroup_fd, &lsm), &lsm, data);
+	return r ?: forget_in_lsm(ifp_lsm_teller_of(run->cgroup_fd, &lsm), &lsm, d);
 }
 
 static int forget_in_kept(const char *name, void *data)
@@ -104,6 +111,9 @@ static int clean(struct dead *d)
 {
 	int r = find_dead(d);
 
+	/* A kernel that does not tell them apart confines nothing. */
+	if (ifp_own_netns(&d->netns))
+		d->netns = 0;
 	if (!r)
 		r = ifp_runs_each(forget_in_run, d);
 	if (!r)

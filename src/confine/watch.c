@@ -4,18 +4,12 @@
  * What they only count is compared with what was counted before, a second after something came.
  */
 #include "denied.h"
-#include "lsm_tell.h"
-#include "pins.h"
 #include "run_tell.h"
-#include "runs.h"
-#include "slots.h"
-
-#include "host/cgroup.h"
+#include "watch.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
@@ -26,58 +20,7 @@
 /* After so many the counters and the folder have their turn. */
 #define EVENTS_AT_ONCE 4096
 #define COUNT_EVERY_MS 1000
-/* Each lets go of 13 programs: see ifp_store_wait_for_frees(). */
-#define MADE_TELL_AT_ONCE 32
 #define FOLDER_EVENTS (IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE)
-
-/* One that is heard. */
-struct watched {
-	char name[IFPIN_PIN_NAME_SIZE];
-	uint32_t id;
-	bool own_netns;
-	const struct ifp_set *set; /* NULL: it is a command that runs, and these are its own: */
-	int pins, denied;
-	int watchers; /* -1: that of its network namespace */
-	struct ifpin_host *host;
-	uint64_t cgroup_id;
-	const struct ifp_lsm_teller *lsm;	   /* NULL: nothing of BPF LSM is on its cgroup */
-	uint64_t untold[IFPIN_REASON_SLOTS], lost; /* as they were told last */
-};
-
-/* What all of a network namespace share. */
-struct shared {
-	uint64_t netns;
-	int watchers;
-	uint32_t watchers_id;
-	struct ifp_host_maps host;
-};
-
-struct ifpin_watcher {
-	void (*on_denied)(void *ctx, const struct ifpin_denied *denied);
-	void (*on_burst)(void *ctx, const struct ifpin_burst *burst);
-	void *ctx;
-	char only[IFPIN_PIN_NAME_SIZE]; /* or empty */
-	struct ifp_store store;
-	struct ifp_slot slot;
-	uint64_t netns;
-	int epoll, inotify, buffer, names;
-	struct ring_buffer *ring;
-	struct ifp_sets sets;
-	struct watched *v;
-	size_t n;
-	struct shared *shared;
-	size_t n_shared;
-	struct ifp_lsm_teller **lsm; /* of each build one, as a rule */
-	size_t n_lsm;
-	int64_t count_at; /* 0: nothing can have been counted */
-	bool recent;	  /* whether something was told since the last look at the counts */
-	uint64_t offset_ns;
-	unsigned int heard; /* in this step */
-	bool looked;	    /* for one that is new, in this step */
-	bool begun;	    /* a command that is new has begun since */
-	unsigned int made_tell;
-	struct ifpin_error failed;
-};
 
 static int64_t now_ns(clockid_t clock)
 {
@@ -92,7 +35,7 @@ static int64_t now_ms(void)
 	return now_ns(CLOCK_MONOTONIC) / 1000000;
 }
 
-static void count_later(struct ifpin_watcher *w)
+void ifp_watch_count_later(struct ifpin_watcher *w)
 {
 	if (!w->count_at)
 		w->count_at = now_ms() + COUNT_EVERY_MS;
@@ -100,9 +43,7 @@ static void count_later(struct ifpin_watcher *w)
 
 /* ---- what was only counted ---- */
 
-static void drop_ended(struct ifpin_watcher *w);
-
-static void tell_burst(struct ifpin_watcher *w, const struct watched *p, uint32_t reason,
+static void tell_burst(struct ifpin_watcher *w, const struct ifp_watched *p, uint32_t reason,
 	uint64_t count, bool lost)
 {
 	struct ifpin_burst b = {.count = count, .lost = lost};
@@ -116,7 +57,7 @@ static void tell_burst(struct ifpin_watcher *w, const struct watched *p, uint32_
 }
 
 /* Return: 0; -ENOENT: it has ended; -errno. */
-static int read_counts(const struct watched *p, struct ifpin_denials *ret)
+int ifp_watch_counts(const struct ifp_watched *p, struct ifpin_denials *ret)
 {
 	struct ifpin_denials of_lsm;
 
@@ -132,14 +73,14 @@ static int read_counts(const struct watched *p, struct ifpin_denials *ret)
 }
 
 /* Return: whether there was anything to tell. */
-static bool compare_counts(struct ifpin_watcher *w, struct watched *p)
+bool ifp_watch_compare(struct ifpin_watcher *w, struct ifp_watched *p)
 {
 	struct ifpin_denials now;
 	bool any = false;
 	uint64_t lost;
 
 	/* What has ended took with it what it counted last. */
-	if (read_counts(p, &now))
+	if (ifp_watch_counts(p, &now))
 		return false;
 	lost = now.lost[w->slot.n];
 	/* Less: its cgroup is gone, and what BPF LSM has counted went with it. */
@@ -171,25 +112,14 @@ static void look_at_counts(struct ifpin_watcher *w)
 	w->count_at = 0;
 	w->recent = false;
 	for (size_t i = 0; i < w->n; i++)
-		if (compare_counts(w, &w->v[i]))
+		if (ifp_watch_compare(w, &w->v[i]))
 			any = true;
-	drop_ended(w);
+	ifp_heard_drop_ended(w);
 	if (any)
-		count_later(w);
+		ifp_watch_count_later(w);
 }
 
 /* ---- events ---- */
-
-static int refresh_all(struct ifpin_watcher *w);
-static int refresh_runs(struct ifpin_watcher *w);
-
-static struct watched *by_id(struct ifpin_watcher *w, uint32_t id)
-{
-	for (size_t i = 0; i < w->n; i++)
-		if (w->v[i].id == id)
-			return &w->v[i];
-	return NULL;
-}
 
 static void device_name(uint32_t ifindex, char ret[IF_NAMESIZE])
 {
@@ -204,25 +134,33 @@ static void no_name(uint32_t ifindex, char ret[IF_NAMESIZE])
 	*ret = 0;
 }
 
+/* Asked for once: what is not known later is a command that has ended, or none of our affair. */
+static bool is_stranger(struct ifpin_watcher *w, uint32_t id)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(w->strangers); i++)
+		if (w->strangers[i] == id)
+			return true;
+	w->strangers[w->n_strangers++ % ARRAY_SIZE(w->strangers)] = id;
+	return false;
+}
+
 /* Return: whether it is to be told. */
 static bool who_was_it(struct ifpin_watcher *w, uint32_t id, char ret_name[IFPIN_PIN_NAME_SIZE],
 	bool *ret_own_netns)
 {
-	const struct watched *p = by_id(w, id);
+	const struct ifp_watched *p = ifp_heard_by_id(w, id);
 
 	/* One that is new, and of which the folder has not told us yet. */
-	if (!p && !w->looked) {
-		w->looked = true;
-		refresh_all(w);
-		refresh_runs(w);
-		p = by_id(w, id);
+	if (!p && !is_stranger(w, id)) {
+		ifp_heard_refresh(w);
+		ifp_heard_refresh_runs(w);
+		p = ifp_heard_by_id(w, id);
 	}
 	if (p) {
 		strcpy(ret_name, p->name);
 		*ret_own_netns = p->own_netns;
 		return true;
 	}
-	/* A command that has ended since. */
 	*ret_own_netns = true;
 	return !*w->only && !ifp_run_name(w->names, id, ret_name);
 }
@@ -242,336 +180,9 @@ static int on_event(void *ctx, void *data, size_t size)
 		strcpy(d.pin, name);
 		w->on_denied(w->ctx, &d);
 		w->recent = true;
-		count_later(w);
+		ifp_watch_count_later(w);
 	}
 	return ++w->heard < EVENTS_AT_ONCE ? 0 : -EAGAIN;
-}
-
-/* ---- which are heard ---- */
-
-static void hear_nothing(struct ifpin_watcher *w, struct ifpin_host *host)
-{
-	__atomic_fetch_and(&host->watching, ~(1ULL << w->slot.n), __ATOMIC_SEQ_CST);
-}
-
-/* id: of the one that is to be heard; 0: all. */
-static void hear(struct ifpin_watcher *w, struct ifpin_host *host, uint32_t id)
-{
-	__atomic_store_n(&host->only[w->slot.n], id, __ATOMIC_SEQ_CST);
-	__atomic_fetch_or(&host->watching, 1ULL << w->slot.n, __ATOMIC_SEQ_CST);
-}
-
-/* Takes one over. Return: 0; -ENOMEM; errno of the slot; and then it is closed. */
-static int keep_lsm(
-	struct ifpin_watcher *w, struct ifp_lsm_teller *lsm, const struct ifp_lsm_teller **ret)
-{
-	struct ifp_lsm_teller *kept;
-	int r = -ENOMEM;
-
-	for (size_t i = 0; i < w->n_lsm; i++)
-		if (w->lsm[i]->id == lsm->id) {
-			ifp_lsm_teller_close(lsm);
-			*ret = w->lsm[i];
-			return 0;
-		}
-	kept = malloc(sizeof(*kept));
-	if (kept && !ifp_grow(&w->lsm, w->n_lsm, sizeof(*w->lsm)))
-		r = ifp_slot_fill(&w->slot, lsm->watchers, w->buffer);
-	if (r) {
-		ifp_lsm_teller_close(lsm);
-		free(kept);
-		return r;
-	}
-	*kept = *lsm;
-	w->lsm[w->n_lsm++] = kept;
-	*ret = kept;
-	return 0;
-}
-
-/* What is on the cgroup of one. Return: 0, also if there is nothing; -errno. */
-static int find_lsm(struct ifpin_watcher *w, int cgroup_fd, struct watched *p)
-{
-	struct ifp_lsm_teller lsm;
-	int r = ifp_lsm_teller_of(cgroup_fd, &lsm);
-
-	if (r)
-		return r == -ENOENT ? 0 : r;
-	return keep_lsm(w, &lsm, &p->lsm);
-}
-
-static int find_lsm_at(struct ifpin_watcher *w, const char *cgroup, struct watched *p)
-{
-	_cleanup_close_ int root = ifp_cgroup_root(), fd = -1;
-	uint64_t id;
-
-	if (root < 0)
-		return root;
-	fd = openat(root, cgroup[1] ? cgroup + 1 : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	/* Gone, or hidden: then its programs tell nothing, or what they tell is not counted here.
-	 */
-	if (fd < 0 || ifp_cgroup_id(fd, &id) || id != p->cgroup_id)
-		return 0;
-	return find_lsm(w, fd, p);
-}
-
-/* Those in bpffs serve whoever comes later, who is so heard from the beginning. */
-static int hear_kept_lsm(const char *name, void *data)
-{
-	struct ifpin_watcher *w = data;
-	const struct ifp_lsm_teller *kept;
-	struct ifp_lsm_teller lsm;
-	int r = ifp_lsm_teller_kept(&w->store, name, &lsm);
-
-	r = r ?: keep_lsm(w, &lsm, &kept);
-	if (!r && !*w->only)
-		hear(w, kept->host, 0);
-	return r == -ENOENT ? 0 : r;
-}
-
-static void let_go(struct ifpin_watcher *w, struct watched *p)
-{
-	if (p->set)
-		return;
-	hear_nothing(w, p->host);
-	ifp_host_unmap(&p->host);
-	if (p->watchers >= 0)
-		ifp_slot_empty(w->slot.n, p->watchers);
-	ifp_closep(&p->watchers);
-	ifp_closep(&p->denied);
-	ifp_closep(&p->pins);
-}
-
-static void drop(struct ifpin_watcher *w, size_t i)
-{
-	struct watched *p = &w->v[i];
-
-	compare_counts(w, p);
-	let_go(w, p);
-	memmove(p, p + 1, (w->n - i - 1) * sizeof(*p));
-	w->n--;
-}
-
-static void shared_close(struct shared *s)
-{
-	ifp_closep(&s->watchers);
-	ifp_host_maps_close(&s->host);
-}
-
-/* Return: 0; -ENOMEM; errno of the maps. */
-static int find_shared(struct ifpin_watcher *w, uint64_t netns, struct shared **ret)
-{
-	struct shared new = {.netns = netns};
-	int r;
-
-	for (size_t i = 0; i < w->n_shared; i++)
-		if (w->shared[i].netns == netns) {
-			*ret = &w->shared[i];
-			return 0;
-		}
-	if (ifp_grow(&w->shared, w->n_shared, sizeof(*w->shared)))
-		return -ENOMEM;
-	r = ifp_store_host(&w->store, netns, false, &new.host, NULL);
-	if (r)
-		return r;
-	new.watchers = ifp_store_watchers(&w->store, netns);
-	r = new.watchers < 0 ? new.watchers : ifp_map_id(new.watchers, &new.watchers_id);
-	r = r ?: ifp_slot_fill(&w->slot, new.watchers, w->buffer);
-	if (r) {
-		shared_close(&new);
-		return r;
-	}
-	w->shared[w->n_shared] = new;
-	*ret = &w->shared[w->n_shared++];
-	return 0;
-}
-
-static int make_room(struct ifpin_watcher *w)
-{
-	return ifp_grow(&w->v, w->n, sizeof(*w->v));
-}
-
-/* There is room, and our buffer is in its slot. Return: 0; -ENOENT: it is gone; -errno. */
-static int begin_to_hear(
-	struct ifpin_watcher *w, struct watched *p, const char *name, struct ifpin_host *host)
-{
-	struct ifpin_denials now;
-	int r = read_counts(p, &now);
-
-	if (r)
-		return r;
-	strcpy(p->name, name);
-	/* What a command has counted that began since we watch is all ours to tell. */
-	if (p->set || !w->begun) {
-		memcpy(p->untold, now.untold, sizeof(p->untold));
-		p->lost = now.lost[w->slot.n];
-	}
-	hear(w, host, *w->only ? p->id : 0);
-	if (p->lsm)
-		hear(w, p->lsm->host, *w->only ? p->id : 0);
-	w->v[w->n++] = *p;
-	/* It may be in the midst of a burst of which nobody here was told. */
-	count_later(w);
-	return 0;
-}
-
-static bool is_watched(const struct ifp_set *set, void *data)
-{
-	const struct ifpin_watcher *w = data;
-
-	for (size_t i = 0; i < w->n; i++)
-		if (w->v[i].set == set)
-			return true;
-	return false;
-}
-
-static int add(struct ifpin_watcher *w, const char *name, const struct ifp_meta *m)
-{
-	struct watched p = {.id = m->id,
-		.cgroup_id = m->cgroup_id,
-		.own_netns = m->set.netns == w->netns,
-		.pins = -1,
-		.denied = -1,
-		.watchers = -1};
-	struct shared *shared;
-	int r = find_shared(w, m->set.netns, &shared) ?: make_room(w);
-
-	r = r ?: ifp_sets_find(&w->sets, &m->set, &p.set);
-	r = r ?: find_lsm_at(w, m->cgroup, &p);
-	return r ?: begin_to_hear(w, &p, name, shared->host.host);
-}
-
-/* Return: whether a map of watchers is that of all in a network namespace, in which we are. */
-static bool is_shared(struct ifpin_watcher *w, const struct ifp_run *run)
-{
-	struct shared *shared;
-	uint32_t id;
-
-	return !find_shared(w, run->maps.is.netns_cookie, &shared) &&
-	       !ifp_map_id(run->maps.watchers, &id) && id == shared->watchers_id;
-}
-
-/* Its programs that tell take the place of those that do not. */
-static int make_tell(struct ifpin_watcher *w, const struct ifp_run *run)
-{
-	int r = run->maps.is.tells ? 0 : ifp_run_tell(run->cgroup_fd, run->maps.pins, -1);
-
-	if (!r && !run->maps.is.tells && !(++w->made_tell % MADE_TELL_AT_ONCE))
-		ifp_store_wait_for_frees();
-	return r;
-}
-
-static int begin_to_hear_run(struct ifpin_watcher *w, const struct ifp_run *run)
-{
-	struct watched p = {.id = run->value.id,
-		.cgroup_id = run->in.cgroup_id,
-		.own_netns = run->maps.is.netns_cookie == w->netns,
-		.watchers = -1};
-	bool shared = is_shared(w, run);
-	int r = make_room(w) ?: ifp_host_map(run->maps.host, &p.host);
-
-	if (r)
-		return r;
-	p.pins = fcntl(run->set.pins, F_DUPFD_CLOEXEC, 0);
-	p.denied = fcntl(run->set.denied, F_DUPFD_CLOEXEC, 0);
-	if (!shared)
-		p.watchers = fcntl(run->maps.watchers, F_DUPFD_CLOEXEC, 0);
-	r = p.pins < 0 || p.denied < 0 || (!shared && p.watchers < 0) ? -errno : 0;
-	r = r ?: find_lsm(w, run->cgroup_fd, &p);
-	if (!r && !shared)
-		r = ifp_slot_fill(&w->slot, p.watchers, w->buffer);
-	r = r ?: begin_to_hear(w, &p, run->name, p.host);
-	if (r)
-		let_go(w, &p);
-	return r;
-}
-
-static void note(struct ifpin_watcher *w, const char *name, int r)
-{
-	if (r == -EPROTO)
-		ifp_fail(&w->failed, r,
-			"cannot watch \"%s\", which another version of ifpin has made", name);
-	else if (r)
-		ifp_fail_errno(&w->failed, r, "cannot watch \"%s\"", name);
-}
-
-/* One that is not in force yet looks for us when it is. */
-static int add_run(const struct ifp_run *run, void *data)
-{
-	struct ifpin_watcher *w = data;
-	int r;
-
-	if (!run->value.armed || (*w->only && strcmp(w->only, run->name) != 0) ||
-		by_id(w, run->value.id))
-		return 0;
-	r = make_tell(w, run) ?: begin_to_hear_run(w, run);
-	if (r != -ENOENT)
-		note(w, run->name, r);
-	return 0;
-}
-
-/* The storage of a cgroup goes with it. */
-static bool has_ended(const struct watched *p)
-{
-	struct ifpin_pin pin;
-
-	return !p->set && bpf_map_lookup_elem(p->pins, &p->cgroup_id, &pin) && errno == ENOENT;
-}
-
-static void drop_ended(struct ifpin_watcher *w)
-{
-	for (size_t i = w->n; i-- > 0;)
-		if (has_ended(&w->v[i]))
-			drop(w, i);
-}
-
-static int refresh_runs(struct ifpin_watcher *w)
-{
-	drop_ended(w);
-	return ifp_runs_each(add_run, w);
-}
-
-/* Brings what is heard of a name to what is there. Return: 0, also if it is gone; -errno. */
-static int refresh(struct ifpin_watcher *w, const char *name)
-{
-	struct ifp_meta m;
-	int r;
-
-	if (*w->only && strcmp(w->only, name) != 0)
-		return 0;
-	r = ifp_meta_of(&w->store, "pin", name, &m);
-	for (size_t i = 0; i < w->n; i++) {
-		if (!w->v[i].set || strcmp(w->v[i].name, name) != 0)
-			continue;
-		if (!r && w->v[i].id == m.id)
-			return 0;
-		drop(w, i);
-		break;
-	}
-	r = r ?: add(w, name, &m);
-	return r == -ENOENT ? 0 : r;
-}
-
-/* One that cannot be heard does not keep the others from being heard. */
-static int refresh_and_note(const char *name, void *data)
-{
-	struct ifpin_watcher *w = data;
-
-	note(w, name, refresh(w, name));
-	return 0;
-}
-
-static int refresh_all(struct ifpin_watcher *w)
-{
-	for (size_t i = w->n; i-- > 0;) {
-		char name[IFPIN_PIN_NAME_SIZE];
-
-		if (!w->v[i].set)
-			continue;
-		strcpy(name, w->v[i].name);
-		refresh_and_note(name, w);
-	}
-	return *w->only ? refresh_and_note(w->only, w)
-			: ifp_store_each(&w->store, "pin", refresh_and_note, w);
 }
 
 /* ---- steps ---- */
@@ -599,11 +210,11 @@ static int apply_folder(struct ifpin_watcher *w, const char *buf, ssize_t len)
 		const struct inotify_event *e = (const void *)(buf + at);
 
 		if (e->mask & IN_Q_OVERFLOW)
-			return refresh_all(w);
+			return ifp_heard_refresh(w);
 		if (e->len && !ifp_store_name(e->name, "pin", name))
-			refresh_and_note(name, w);
+			ifp_heard_refresh_pin(name, w);
 		if (e->len && e->mask & IN_MOVED_TO && !ifp_store_name(e->name, "lsm", name))
-			r = hear_kept_lsm(name, w);
+			r = ifp_heard_lsm(name, w);
 		if (r)
 			return r;
 		at += (ssize_t)(sizeof(*e) + e->len);
@@ -623,14 +234,13 @@ int ifpin_watcher_step(struct ifpin_watcher *w, struct ifpin_error *ret_error)
 	/* What is gone has told all by now: hear it before it is forgotten. */
 	w->offset_ns = (uint64_t)(now_ns(CLOCK_REALTIME) - now_ns(CLOCK_MONOTONIC));
 	w->heard = 0;
-	w->looked = false;
 	r = ring_buffer__consume(w->ring);
 	if (r < 0 && r != -EAGAIN)
 		return ifp_fail_errno(ret_error, r, "cannot read what was denied");
 	r = apply_folder(w, buf, len);
 	if (r)
 		return ifp_fail_errno(ret_error, r, "cannot list the confinements");
-	ifp_sets_drop_stale(&w->sets, is_watched, w);
+	ifp_heard_drop_sets(w);
 	look_at_counts(w);
 	r = w->failed.code;
 	if (r) {
@@ -663,21 +273,7 @@ void ifpin_watcher_close(struct ifpin_watcher *w)
 {
 	if (!w)
 		return;
-	for (size_t i = 0; i < w->n; i++)
-		let_go(w, &w->v[i]);
-	for (size_t i = 0; i < w->n_shared; i++) {
-		hear_nothing(w, w->shared[i].host.host);
-		ifp_slot_empty(w->slot.n, w->shared[i].watchers);
-		shared_close(&w->shared[i]);
-	}
-	for (size_t i = 0; i < w->n_lsm; i++) {
-		hear_nothing(w, w->lsm[i]->host);
-		ifp_slot_empty(w->slot.n, w->lsm[i]->watchers);
-		ifp_lsm_teller_close(w->lsm[i]);
-		free(w->lsm[i]);
-	}
-	free(w->lsm);
-	ifp_sets_close(&w->sets);
+	ifp_heard_close(w);
 	ring_buffer__free(w->ring);
 	ifp_closep(&w->buffer);
 	ifp_closep(&w->names);
@@ -685,8 +281,6 @@ void ifpin_watcher_close(struct ifpin_watcher *w)
 	ifp_closep(&w->inotify);
 	ifp_closep(&w->slot.fd);
 	ifp_store_closep(&w->store);
-	free(w->v);
-	free(w->shared);
 	free(w);
 }
 
@@ -760,17 +354,6 @@ static int take_slot(struct ifpin_watcher *w, struct ifpin_error *err)
 	return r ? ifp_fail_errno(err, r, "cannot remove what killed ones who watched left") : 0;
 }
 
-/* Commands look for us here when they begin. */
-static int hear_those_to_come(struct ifpin_watcher *w)
-{
-	struct shared *shared;
-	int r = find_shared(w, w->netns, &shared);
-
-	if (!r && !*w->only)
-		hear(w, shared->host.host, 0);
-	return r;
-}
-
 static int begin(struct ifpin_watcher *w, struct ifpin_error *err)
 {
 	int r = take_slot(w, err);
@@ -781,13 +364,13 @@ static int begin(struct ifpin_watcher *w, struct ifpin_error *err)
 	if (!r)
 		r = listen_first(w);
 	if (!r)
-		r = ifp_store_each(&w->store, "lsm", hear_kept_lsm, w);
+		r = ifp_store_each(&w->store, "lsm", ifp_heard_lsm, w);
 	if (!r)
-		r = hear_those_to_come(w);
+		r = ifp_heard_those_to_come(w);
 	if (!r)
-		r = refresh_all(w);
+		r = ifp_heard_refresh(w);
 	if (!r)
-		r = refresh_runs(w);
+		r = ifp_heard_refresh_runs(w);
 	if (r)
 		return ifp_fail_errno(err, r, "cannot begin to watch");
 	w->begun = true;

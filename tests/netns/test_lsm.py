@@ -144,7 +144,7 @@ class Run(Lsm, Lab):
     def begin(self, confined):
         argv = ["python3", "-c", AGENT]
         if confined:
-            argv = [IFPIN, "run", "--dns=system", f"--name={self.confinement()}", "in0", "--", *argv]
+            argv = [IFPIN, "run", "--dns=system", "in0", "--", *argv]
         self.process = self.popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.do("0")
 
@@ -154,7 +154,7 @@ class Run(Lsm, Lab):
         return self.process.stdout.readline().strip()
 
     def confinement(self):
-        return f"lsm-{os.getpid()}"
+        return str(self.process.pid)
 
     def room_to_watch(self):
         self.bpffs()

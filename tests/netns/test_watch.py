@@ -378,6 +378,27 @@ class Commands(WatchLab):
         w.process.send_signal(signal.SIGCONT)
         w.denied(confinement=str(p.pid), process="ping")
 
+    def test_parts_taken_away(self):
+        """Named once, and all others are heard."""
+        agent = self.start("--name=broken")
+        path, = glob.glob(f"{CGROUPS}/**/ifpin.broken", recursive=True)
+        tree = json.loads(must("bpftool", "-j", "cgroup", "show", path))
+        sysctl, = (p["id"] for p in tree if "sysctl" in p["attach_type"])
+        must("bpftool", "cgroup", "detach", path, "sysctl", "id", str(sysctl))
+        p = run(IFPIN, "watch", "broken")
+        self.assertEqual((p.returncode, p.stderr),
+                         (125, 'ifpin: cannot watch "broken", of which parts are gone\n'))
+        p = self.popen([IFPIN, "watch"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.assertIn("watching", p.stderr.readline())
+        self.assertIn('cannot watch "broken", of which', p.stderr.readline())
+        self.assertEqual(agent.do("pktinfo()"), "EPERM")
+        for _ in range(2):
+            other = self.start()
+            self.assertEqual(other.do("pktinfo()"), "EPERM")
+            self.assertIn(f" {other.process.pid} python3(", p.stdout.readline())
+        p.send_signal(signal.SIGINT)
+        self.assertEqual(p.stderr.read(), "ifpin: 2 denied; 0 more were only counted, 0 lost\n")
+
     def test_many_that_end(self):
         """They leave nothing with who watches."""
         w = Watcher(self)
