@@ -96,12 +96,14 @@ static int replace(int cgroup_fd, int hook, uint32_t pins_id, const struct ifp_p
 		_cleanup_close_ int old = -1;
 		struct ifp_program_maps m;
 		uint32_t prog;
+		bool tells;
 
 		r = find(cgroup_fd, hook, pins_id, &m, &prog);
 		if (r)
 			return r;
+		tells = m.is.tells;
 		ifp_program_maps_close(&m);
-		if (m.is.tells)
+		if (tells)
 			return 0;
 		old = bpf_prog_get_fd_by_id(prog);
 		r = old < 0 ? -errno : ifp_program_replace(with, cgroup_fd, hook, old);
