@@ -126,68 +126,77 @@ static int prove(struct ifpin_prove_opts *o)
 	return 125;
 }
 
+struct args {
+	struct ifpin_prove_opts opts;
+	char self[4096];
+	const char *with[IFPIN_PROVE_MAX_WITH], *against[IFPIN_PROVE_MAX_AGAINST];
+};
+
+/* One that may be given more than once. */
+static int add(const char **list, size_t *n, size_t most, const char *option)
+{
+	if (*n == most) {
+		fprintf(stderr, "ifpin: prove: too many --%s\n", option);
+		return usage_error("prove", 125);
+	}
+	list[(*n)++] = optarg;
+	return 0;
+}
+
+static int parse_option(struct args *a, int c)
+{
+	struct ifpin_prove_opts *o = &a->opts;
+	const struct {
+		int c;
+		const char **to;
+	} texts[] = {
+		{OPT_JSON, &o->json},
+		{OPT_JUNIT, &o->junit},
+		{OPT_HTML, &o->html},
+		{OPT_PCAPNG, &o->pcapng},
+		{OPT_COMPARE, &o->compare},
+		{OPT_ONLY, &o->only},
+		{OPT_HERE, &o->here},
+		{OPT_NAME, &o->pin},
+	};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
+		if (texts[i].c == c) {
+			*texts[i].to = optarg;
+			return 0;
+		}
+	switch (c) {
+	case OPT_WITH:
+		return add(a->with, &o->n_with, IFPIN_PROVE_MAX_WITH, "with");
+	case OPT_AGAINST:
+		return add(a->against, &o->n_against, IFPIN_PROVE_MAX_AGAINST, "against");
+	case OPT_CONTROL:
+		o->control = true;
+		return 0;
+	case OPT_YES:
+		o->confirm = NULL;
+		return 0;
+	}
+	return usage_error("prove", 125);
+}
+
 int cmd_prove(int argc, char **argv)
 {
-	static char self[4096];
-	const char *with[IFPIN_PROVE_MAX_WITH], *against[IFPIN_PROVE_MAX_AGAINST];
-	struct ifpin_prove_opts o = {
-		.size = sizeof(o),
-		.self = self,
-		.with = with,
-		.against = against,
+	static struct args a;
+	int c, r;
+
+	a.opts = (struct ifpin_prove_opts){
+		.size = sizeof(a.opts),
+		.self = a.self,
+		.with = a.with,
+		.against = a.against,
 		.command = (const char *const *)argv + 1,
 		.n_command = (size_t)argc - 1,
 		.colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR"),
 		.confirm = confirm,
 	};
-	int c, r;
-
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		switch (c) {
-		case OPT_JSON:
-			o.json = optarg;
-			break;
-		case OPT_JUNIT:
-			o.junit = optarg;
-			break;
-		case OPT_HTML:
-			o.html = optarg;
-			break;
-		case OPT_PCAPNG:
-			o.pcapng = optarg;
-			break;
-		case OPT_COMPARE:
-			o.compare = optarg;
-			break;
-		case OPT_ONLY:
-			o.only = optarg;
-			break;
-		case OPT_WITH:
-			if (o.n_with == IFPIN_PROVE_MAX_WITH) {
-				fputs("ifpin: prove: too many --with\n", stderr);
-				return usage_error("prove", 125);
-			}
-			with[o.n_with++] = optarg;
-			break;
-		case OPT_HERE:
-			o.here = optarg;
-			break;
-		case OPT_NAME:
-			o.pin = optarg;
-			break;
-		case OPT_AGAINST:
-			if (o.n_against == IFPIN_PROVE_MAX_AGAINST) {
-				fputs("ifpin: prove: too many --against\n", stderr);
-				return usage_error("prove", 125);
-			}
-			against[o.n_against++] = optarg;
-			break;
-		case OPT_CONTROL:
-			o.control = true;
-			break;
-		case OPT_YES:
-			o.confirm = NULL;
-			break;
 		case OPT_ATTEMPTS:
 			return -ifpin_prove_attempts() & 0x7f;
 		case OPT_LIST:
@@ -198,20 +207,21 @@ int cmd_prove(int argc, char **argv)
 		case 'h':
 			fputs(help_text, stdout);
 			return 0;
-		default:
-			return usage_error("prove", 125);
 		}
+		r = parse_option(&a, c);
+		if (r)
+			return r;
 	}
 	if (optind < argc) {
 		fprintf(stderr, "ifpin: prove: unexpected argument \"%s\"\n", argv[optind]);
 		return usage_error("prove", 125);
 	}
-	r = check_here(&o, !o.confirm);
+	r = check_here(&a.opts, !a.opts.confirm);
 	if (r)
 		return r;
-	if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0) {
+	if (readlink("/proc/self/exe", a.self, sizeof(a.self) - 1) < 0) {
 		perror("ifpin: /proc/self/exe");
 		return 125;
 	}
-	return prove(&o);
+	return prove(&a.opts);
 }
