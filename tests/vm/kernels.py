@@ -17,7 +17,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 RUN = os.path.join(ROOT, "tests/vm/run")
 KERNELS = ("5.10", "6.1", "6.12", "7.2")
 CORE = "test_facts,test_lib,test_lib_follow"
-CONFINED = "test_lsm,test_devices_real,test_attach.Held,test_attach.Shared"  # where ifpin run works
+# Where ifpin run works.
+CONFINED = "test_lsm,test_devices_real,test_attach.Held,test_attach.Shared,test_attack.Attack"
 DEFAULT_CPUS = 2
 DOC = os.path.join(ROOT, "docs/kernels.md")
 HEAD = """# Kernels
