@@ -7,7 +7,8 @@
  *	new_NAME	being made; without a lock holder: left by one that was killed, and removed
  *	old_NAME	being replaced by pin_NAME; removed, or put back where there is none
  *	host_COOKIE_VERSION	what all of one network namespace share: maps that say what is so of
- *			the host, and in set_HASH_LAYER the programs of each build (set.h)
+ *			the host, and in set_HASH_LAYER the programs of each build (set.h);
+ *			who watches, and names that commands have left to them (run_tell.h)
  *	lsm_HASH	the programs of BPF LSM, which are the same for all
  *
  * A file name of bpffs has no dot, so that of a confinement is written with '+' instead, which no
