@@ -324,8 +324,9 @@ class Commands(WatchLab):
         w.denied(confinement="job", reason="other-device")
 
     def programs(self, cgroup):
-        """What is attached to a cgroup: hook and flags, name, and the kernel's hash."""
-        tree = json.loads(must("bpftool", "-j", "cgroup", "show", cgroup))
+        """What is attached to a cgroup: hook and flags, name, and the kernel's hash; the ids."""
+        tree = [p for p in json.loads(must("bpftool", "-j", "cgroup", "show", cgroup))
+                if "lsm" not in p["attach_type"]]
         return sorted((p["attach_type"], p["attach_flags"], p["name"], json.loads(must(
             "bpftool", "-j", "prog", "show", "id", str(p["id"])))["tag"]) for p in tree), {
                 p["id"] for p in tree}
