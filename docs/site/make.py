@@ -21,6 +21,8 @@ PAGES = (
     ("index", "README.md", "ifpin"),
     ("threat-model", "docs/threat-model.md", "Threat model"),
     ("rings", "docs/rings.md", "Rings"),
+    ("devices", "docs/devices.md", "Devices"),
+    ("systemd", "docs/systemd.md", "systemd"),
     ("audit", "docs/audit.md", "Audit"),
     ("kernels", "docs/kernels.md", "Kernels"),
     ("kernel-facts", "docs/kernel-facts.md", "Kernel facts"),
@@ -81,10 +83,11 @@ class Site:
             body = output("pandoc", "--from=gfm", "--to=html5", "--no-highlight", f"{ROOT}/{source}")
             body = re.sub(r'href="(?:docs/)?([\w-]+)\.md(#[^"]*)?"',
                           lambda m: f'href="{m[1]}.html{m[2] or ""}"', body)
-            body = re.sub(r'(src|srcset)="docs/', r'\1="', body)
+            body = re.sub(r'(src|srcset|href)="docs/', r'\1="', body)
             self.write(page, name if page == "index" else f"{name} - ifpin", body, page)
-        for picture in glob.glob(f"{ROOT}/docs/*.svg"):
-            shutil.copy(picture, self.to)
+        for kind in "svg", "json":
+            for path in glob.glob(f"{ROOT}/docs/*.{kind}"):
+                shutil.copy(path, self.to)
 
     def manual(self):
         sources = {}
