@@ -27,7 +27,7 @@ demo: packages
 	@BUILD=$(BUILD) python3 tests/anywhere.py demo
 
 check: packages tests/browser/node_modules
-	@dist/install-packages check vm containers
+	@dist/install-packages check vm containers site
 	@tests/vm/run --fetch 6.1
 	$(MAKE) --no-print-directory all
 	@BUILD=$(BUILD) python3 tests/anywhere.py check $(TESTS)

@@ -8,6 +8,7 @@ pandoc turns the documents into pages, scdoc and mandoc the manual; the proof is
 import glob
 import html
 import html.parser
+import itertools
 import os
 import re
 import shutil
@@ -21,6 +22,8 @@ PAGES = (
     ("index", "README.md", "ifpin"),
     ("threat-model", "docs/threat-model.md", "Threat model"),
     ("rings", "docs/rings.md", "Rings"),
+    ("devices", "docs/devices.md", "Devices"),
+    ("systemd", "docs/systemd.md", "systemd"),
     ("audit", "docs/audit.md", "Audit"),
     ("kernels", "docs/kernels.md", "Kernels"),
     ("comparison", "docs/comparison.md", "Beside others"),
@@ -64,8 +67,10 @@ class Site:
             f'<li><a href="{p}.html"{" aria-current=page" if p == current else ""}>{n}</a></li>'
             for p, n in self.ways)
         # A table or a block of text that scrolls is to be reached by the keyboard, too.
+        number = itertools.count(1)
         body = re.sub(r"<table(?! class=\"(?:head|foot))(.*?</table>)",
-                      r'<div class="table" tabindex="0" role="region" aria-label="Table"><table\1</div>', body, flags=re.S)
+                      lambda m: '<div class="table" tabindex="0" role="region" '
+                      f'aria-label="Table {next(number)}"><table{m[1]}</div>', body, flags=re.S)
         body = re.sub(r"<pre(?! tabindex)", '<pre tabindex="0"', body)
         with open(f"{self.to}/{page}.html", "w") as f:
             f.write(PAGE.format(title=html.escape(title), nav=nav, body=self.link_manual(body, page)))
@@ -82,10 +87,11 @@ class Site:
             body = output("pandoc", "--from=gfm", "--to=html5", "--no-highlight", f"{ROOT}/{source}")
             body = re.sub(r'href="(?:docs/)?([\w-]+)\.md(#[^"]*)?"',
                           lambda m: f'href="{m[1]}.html{m[2] or ""}"', body)
-            body = re.sub(r'(src|srcset)="docs/', r'\1="', body)
+            body = re.sub(r'(src|srcset|href)="docs/', r'\1="', body)
             self.write(page, name if page == "index" else f"{name} - ifpin", body, page)
-        for picture in glob.glob(f"{ROOT}/docs/*.svg"):
-            shutil.copy(picture, self.to)
+        for kind in "svg", "json":
+            for path in glob.glob(f"{ROOT}/docs/*.{kind}"):
+                shutil.copy(path, self.to)
 
     def manual(self):
         sources = {}
@@ -106,8 +112,8 @@ class Site:
             body = f"<h1>{name}({section})</h1>\n" + \
                 re.sub(r"(</?)h(\d)\b", lambda m: f"{m[1]}h{int(m[2]) + (m[2] == '1')}", body)
             self.write(page, f"{name}({section}) - ifpin", body, "manual")
-        rows = "\n".join(f'<tr><td><a href="{p}.html">{p[:-2]}({p[-1]})</a></td>'
-                         f"<td>{html.escape(about)}</td></tr>"
+        # A name becomes a link as everywhere.
+        rows = "\n".join(f"<tr><td>{p[:-2]}({p[-1]})</td><td>{html.escape(about)}</td></tr>"
                          for p, (_, about) in sorted(sources.items(), key=lambda s: s[0][::-1][0] + s[0]))
         self.write("manual", "Manual - ifpin", f"<h1>Manual</h1>\n<table>\n<thead><tr><th>Page</th>"
                    f"<th>About</th></tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>", "manual")

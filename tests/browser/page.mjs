@@ -5,6 +5,7 @@ import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 import { chromium } from "playwright-core";
+import { overflow } from "./overflow.mjs";
 
 const url = pathToFileURL(process.argv[2]).href;
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -25,16 +26,6 @@ async function open(options, visit) {
 	const result = await visit(page);
 	await context.close();
 	return result;
-}
-
-// What sticks out of the page, or is wider than its own box.
-function overflow() {
-	const wide = [...document.querySelectorAll("body *")].filter(e =>
-		e.getBoundingClientRect().right > innerWidth + 1 ||
-		(e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display === "block"));
-
-	return wide.map(e => `${e.tagName} ${e.textContent.slice(0, 40)}`)
-		.concat(document.documentElement.scrollWidth > innerWidth ? ["the page"] : []);
 }
 
 async function look(width, colorScheme) {

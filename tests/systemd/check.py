@@ -105,7 +105,7 @@ def document(columns):
     """A row for each sentence, in the order of the tests."""
     columns = list(columns)
     rows = list(dict.fromkeys(text for _, _, results in columns for text in results))
-    text = HEAD + "| | " + " | ".join(
+    text = HEAD + "| situation | " + " | ".join(
         f"systemd {version} ({suite}, Linux {KERNELS[suite]})" for suite, version, _ in columns)
     text += " |\n|---|" + "---|" * len(columns) + "\n"
     for row in rows:
