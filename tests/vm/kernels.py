@@ -34,7 +34,8 @@ def inside(kernel, timeout, *command, args):
     """A machine that fails as such, as emulated ones do now and then, is started again."""
     for _ in range(3):
         p = subprocess.run([RUN, f"--timeout={timeout}", f"--env=BUILD={args.build}", "--env=IFPIN_VM=1",
-                            f"--cpus={args.cpus}", kernel, *command], cwd=ROOT, capture_output=True, text=True)
+                            "--env=PYTHONUNBUFFERED=1", f"--cpus={args.cpus}", kernel, *command],
+                           cwd=ROOT, capture_output=True, text=True)
         if p.returncode != 125:
             break
     return p.returncode, p.stdout, p.stderr
@@ -76,7 +77,7 @@ def title(kernel, args):
     return f"## Linux {kernel}{processors} ("
 
 
-def section(head, release, refusal, report, why, result, bad):
+def section(head, release, refusal, report, why, modules, result, bad):
     text = f"{head}{release})\n\n"
     if not report:
         return text + f"The proof did not run:\n\n```\n{why}\n```\n\n"
@@ -95,7 +96,7 @@ def section(head, release, refusal, report, why, result, bad):
     for outcome in ("leaked", "not held", "unavailable", "broken"):
         if row.get(outcome):
             text += f"\n{outcome.capitalize()} under `ifpin run`: {', '.join(row[outcome])}.\n"
-    text += f"\nTests: {result}"
+    text += f"\nTests{' of ' + modules.replace(',', ', ') if modules else ''}: {result}"
     return text + (f" ({', '.join(bad)}).\n\n" if bad else ".\n\n")
 
 
@@ -123,12 +124,12 @@ def main():
         release, refusal, report, why = prove(kernel, a)
         modules = a.tests if a.tests is not None else CORE if refusal else f"{CORE},{CONFINED}"
         result, bad = "not run", []
-        part = section(title(kernel, a), release, refusal, report, why, result, bad)
+        part = section(title(kernel, a), release, refusal, report, why, modules, result, bad)
         if a.write:
             write(title(kernel, a), part)  # should the tests not end
         if report and modules:
             result, bad = tests(kernel, a, modules.split(","))
-            part = section(title(kernel, a), release, refusal, report, why, result, bad)
+            part = section(title(kernel, a), release, refusal, report, why, modules, result, bad)
         print(part, flush=True)
         if a.write:
             write(title(kernel, a), part)
