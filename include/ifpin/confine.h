@@ -393,8 +393,8 @@ IFPIN_API void ifpin_follower_close(struct ifpin_follower *follower);
  * @time: nanoseconds since 1970
  * @pid, @comm: the process, where it is known; else 0 and empty
  * @by_kernel: that no process inside is known because none did it: the kernel sent again, or
- *	answered. Else, with @pid 0, it is the kernel that does not tell (packets, before
- *Linux 6.10)
+ *	answered. Else, with @pid 0, it is the kernel that does not tell (packets; Linux
+ *	6.18 does, 6.12 does not)
  * @uid: user of the process, else of the socket
  * @ifindex: the device that was attempted, or 0
  * @device: its name, also of one that was named and is none; empty if it is gone, or of another

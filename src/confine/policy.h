@@ -24,7 +24,7 @@
 struct ifpin_set {
 	__u64 netns_cookie;
 	__u32 tells;	  /* 1: denials are told to those who watch */
-	__u32 knows_task; /* 1: packet programs may ask who sends (Linux 6.10) */
+	__u32 knows_task; /* 1: packet programs may ask who sends (6.18; not 6.12) */
 	__u32 shared;	  /* 1: of services, their links pinned; 0: of one command that runs */
 	__u32 pad;
 };
