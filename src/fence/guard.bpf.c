@@ -16,7 +16,6 @@
 
 #define DROP 2	/* TC_ACT_SHOT */
 #define NEXT -1 /* TCX_NEXT */
-#define MAX_TAGS 3
 #define OUT 0
 #define IN 1
 
@@ -44,7 +43,7 @@ struct {
 
 /* What the frames of nearly all packets look like, in one piece and without tags. */
 struct plain4 {
-	__u8 before[12];
+	__u8 before[9], protocol, sum[2];
 	__u32 source, destination;
 };
 
@@ -55,8 +54,8 @@ struct plain6 {
 
 static __always_inline int deny(struct __sk_buff *skb, int in, enum ifpin_guard_reason reason)
 {
-	__sync_fetch_and_add(&dropped.of[in][reason].packets, 1);
-	__sync_fetch_and_add(&dropped.of[in][reason].bytes, skb->len);
+	__sync_fetch_and_add(&dropped.of[in & 1][reason].packets, 1);
+	__sync_fetch_and_add(&dropped.of[in & 1][reason].bytes, skb->len);
 	return DROP;
 }
 
@@ -80,51 +79,68 @@ static __always_inline long load(
 			     : bpf_skb_load_bytes_relative(skb, at, to, len, BPF_HDR_START_NET);
 }
 
-static __always_inline int is_fenced4(struct __sk_buff *skb, enum base base, __u32 at)
+static __always_inline int is_known4(const __u8 *addr)
 {
 	struct ifpin_guard_key4 key = {.prefixlen = 32};
-	__u32 first;
+	__u32 first = two_bytes(addr);
 
-	if (load(skb, base, at, key.addr, sizeof(key.addr)))
+	if (!(first4[first / 8 & 8191] >> (first & 7) & 1))
 		return 0;
-	first = two_bytes(key.addr);
-	return first4[first / 8 & 8191] >> (first & 7) & 1 && bpf_map_lookup_elem(&networks4, &key);
+	__builtin_memcpy(key.addr, addr, sizeof(key.addr));
+	return !!bpf_map_lookup_elem(&networks4, &key);
+}
+
+static __always_inline int is_known6(const __u8 *addr)
+{
+	struct ifpin_guard_key6 key = {.prefixlen = 128};
+	__u32 first = two_bytes(addr);
+
+	if (!(first6[first / 8 & 8191] >> (first & 7) & 1))
+		return 0;
+	__builtin_memcpy(key.addr, addr, sizeof(key.addr));
+	return !!bpf_map_lookup_elem(&networks6, &key);
+}
+
+static __always_inline int is_fenced4(struct __sk_buff *skb, enum base base, __u32 at)
+{
+	__u8 addr[4];
+
+	return !load(skb, base, at, addr, sizeof(addr)) && is_known4(addr);
 }
 
 static __always_inline int is_fenced6(struct __sk_buff *skb, enum base base, __u32 at)
 {
-	struct ifpin_guard_key6 key = {.prefixlen = 128};
-	__u32 first;
+	__u8 addr[16];
 
-	if (load(skb, base, at, key.addr, sizeof(key.addr)))
-		return 0;
-	first = two_bytes(key.addr);
-	return first6[first / 8 & 8191] >> (first & 7) & 1 && bpf_map_lookup_elem(&networks6, &key);
+	return !load(skb, base, at, addr, sizeof(addr)) && is_known6(addr);
 }
 
-static __always_inline int packet4(struct __sk_buff *skb, int in, enum base base, __u32 at)
+/* Headers of IP; what ends before its header does is judged by the source, if that is there. */
+static __always_inline int judge4(
+	struct __sk_buff *skb, int in, enum base base, __u32 at, __u8 ret[20])
 {
-	if (is_fenced4(skb, base, at + 12))
+	if (load(skb, base, at, ret, 20)) {
+		ret[9] = 59; /* of which nothing follows */
+		return is_fenced4(skb, base, at + 12) ? deny(skb, in, IFPIN_GUARD_SOURCE) : NEXT;
+	}
+	if (is_known4(ret + 12))
 		return deny(skb, in, IFPIN_GUARD_SOURCE);
-	return is_fenced4(skb, base, at + 16) ? deny(skb, in, IFPIN_GUARD_DESTINATION) : NEXT;
+	return is_known4(ret + 16) ? deny(skb, in, IFPIN_GUARD_DESTINATION) : NEXT;
 }
 
-static __always_inline int packet6(struct __sk_buff *skb, int in, enum base base, __u32 at)
+static __always_inline int judge6(
+	struct __sk_buff *skb, int in, enum base base, __u32 at, __u8 ret[40])
 {
-	__u8 next = 0, type = 0;
-
-	if (is_fenced6(skb, base, at + 8))
+	if (load(skb, base, at, ret, 40)) {
+		ret[6] = 59;
+		return is_fenced6(skb, base, at + 8) ? deny(skb, in, IFPIN_GUARD_SOURCE) : NEXT;
+	}
+	if (is_known6(ret + 8))
 		return deny(skb, in, IFPIN_GUARD_SOURCE);
-	if (is_fenced6(skb, base, at + 24))
-		return deny(skb, in, IFPIN_GUARD_DESTINATION);
-	load(skb, base, at + 6, &next, 1);
-	load(skb, base, at + 40, &type, 1);
-	if (next == 58 && type >= 135 && type <= 137 && is_fenced6(skb, base, at + 48))
-		return deny(skb, in, IFPIN_GUARD_DISCOVERY);
-	return NEXT;
+	return is_known6(ret + 24) ? deny(skb, in, IFPIN_GUARD_DESTINATION) : NEXT;
 }
 
-static __always_inline int is_fenced_type(__u16 type)
+static __always_inline int is_fenced_type(__u32 type)
 {
 	for (__u32 i = 0; i < IFPIN_GUARD_TYPES && i < about.n_types; i++)
 		if (about.types[i] == type)
@@ -132,64 +148,38 @@ static __always_inline int is_fenced_type(__u16 type)
 	return 0;
 }
 
-static __always_inline int judge(
-	struct __sk_buff *skb, int in, __u16 type, enum base base, __u32 at)
-{
-	if (is_fenced_type(type))
-		return deny(skb, in, IFPIN_GUARD_ETHERTYPE);
-	switch (type) {
-	case 0x0800:
-		return packet4(skb, in, base, at);
-	case 0x86dd:
-		return packet6(skb, in, base, at);
-	case 0x0806:
-		return is_fenced4(skb, base, at + 14) || is_fenced4(skb, base, at + 24)
-			       ? deny(skb, in, IFPIN_GUARD_ARP)
-			       : NEXT;
-	case 0x8100:
-	case 0x88a8:
-	case 0x9100: /* deeper than is looked */
-		return deny(skb, in, IFPIN_GUARD_NESTED);
-	}
-	return NEXT;
-}
+#include "unusual.bpf.h"
 
-static __always_inline int is_tag(__be16 type)
+/* Plain IP is judged here, and all else, layer by layer, by a walk. */
+static __always_inline int judge(
+	struct __sk_buff *skb, int in, __u32 type, enum base base, __u32 at)
 {
-	return type == bpf_htons(0x8100) || type == bpf_htons(0x88a8) || type == bpf_htons(0x9100);
+	__u8 ip[40];
+	int verdict;
+
+	if (type == 0x0800 && !about.ip_types) {
+		verdict = judge4(skb, in, base, at, ip);
+		if (verdict != NEXT || !is_unusual(ip[9]))
+			return verdict;
+	} else if (type == 0x86dd && !about.ip_types) {
+		verdict = judge6(skb, in, base, at, ip);
+		if (verdict != NEXT || !is_unusual(ip[6]))
+			return verdict;
+	}
+	return walk(skb, in, base, type, at);
 }
 
 /* The whole way, for any frame. */
 static __always_inline int read_wire(struct __sk_buff *skb, int in)
 {
-	__be16 type = 0;
-	__u32 at = 14;
+	__u8 type[2];
 
 	/* The outermost tag may be beside the frame already, or yet. */
 	if (skb->vlan_present && is_fenced_type(bpf_ntohs((__be16)skb->vlan_proto)))
 		return deny(skb, in, IFPIN_GUARD_ETHERTYPE);
-	if (bpf_skb_load_bytes(skb, 12, &type, sizeof(type)))
+	if (bpf_skb_load_bytes(skb, 12, type, sizeof(type)))
 		return NEXT;
-	for (int i = 0; i < MAX_TAGS; i++) {
-		if (!is_tag(type))
-			break;
-		if (is_fenced_type(bpf_ntohs(type)))
-			return deny(skb, in, IFPIN_GUARD_ETHERTYPE);
-		if (bpf_skb_load_bytes(skb, at + 2, &type, sizeof(type)))
-			return NEXT;
-		at += 4;
-	}
-	if (type == bpf_htons(0x8864)) {
-		if (is_fenced_type(0x8864))
-			return deny(skb, in, IFPIN_GUARD_ETHERTYPE);
-		if (bpf_skb_load_bytes(skb, at + 6, &type, sizeof(type)))
-			return NEXT;
-		type = type == bpf_htons(0x0021)   ? bpf_htons(0x0800)
-		       : type == bpf_htons(0x0057) ? bpf_htons(0x86dd)
-						   : 0;
-		at += 8;
-	}
-	return judge(skb, in, bpf_ntohs(type), FRAME, at);
+	return judge(skb, in, two_bytes(type), FRAME, 14);
 }
 
 static __always_inline int read_bare(struct __sk_buff *skb, int in, enum base base)
@@ -198,14 +188,19 @@ static __always_inline int read_bare(struct __sk_buff *skb, int in, enum base ba
 
 	if (load(skb, base, 0, &first, 1))
 		return NEXT;
-	return judge(skb, in, first >> 4 == 4 ? 0x0800 : first >> 4 == 6 ? 0x86dd : 0, base, 0);
+	if (skb->protocol == bpf_htons(0x8847) || skb->protocol == bpf_htons(0x8848))
+		return walk(skb, in, base, 0x8847, 0);
+	if (first >> 4 != 4 && first >> 4 != 6)
+		return NEXT;
+	return judge(skb, in, first >> 4 == 4 ? 0x0800 : 0x86dd, base, 0);
 }
 
 static __always_inline int is_harmless4(const void *p, const void *end)
 {
 	const struct plain4 *ip = p;
 
-	return (const void *)(ip + 1) <= end && (ip->source & about.mask4) != about.bits4 &&
+	return (const void *)(ip + 1) <= end && !is_unusual(ip->protocol) &&
+	       (ip->source & about.mask4) != about.bits4 &&
 	       (ip->destination & about.mask4) != about.bits4;
 }
 
@@ -213,7 +208,7 @@ static __always_inline int is_harmless6(const void *p, const void *end)
 {
 	const struct plain6 *ip = p;
 
-	return (const void *)(ip + 1) <= end && ip->next != 58 &&
+	return (const void *)(ip + 1) <= end && !is_unusual(ip->next) &&
 	       (ip->source[0] & about.mask6) != about.bits6 &&
 	       (ip->destination[0] & about.mask6) != about.bits6;
 }

@@ -83,6 +83,18 @@ static int fill(struct guard_bpf *skel, const struct plan *plan)
 	return put(skel->maps.networks4, four, n4) ?: put(skel->maps.networks6, six, n6);
 }
 
+/* Whose frames leave by other devices, inside of packets that can be looked into. */
+static bool is_tunnel(const char *kind)
+{
+	static const char *const kinds[] = {"ipip", "sit", "ip6tnl", "gre", "gretap", "ip6gre",
+		"ip6gretap", "erspan", "ip6erspan", "vti", "vti6", "xfrm"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (!strcmp(kind, kinds[i]))
+			return true;
+	return false;
+}
+
 static void tell(struct ifpin_guard_about *about, const struct plan *plan)
 {
 	struct ifp_common c;
@@ -93,6 +105,9 @@ static void tell(struct ifpin_guard_about *about, const struct plan *plan)
 	about->mask6 = htonl(c.mask6);
 	about->bits6 = htonl(c.bits6);
 	snprintf(about->fence, sizeof(about->fence), "%s", plan->name);
+	about->inner = !is_tunnel(plan->device.kind);
+	for (size_t i = 0; i < plan->n_carriers; i++)
+		about->inner &= !is_tunnel(plan->carriers[i].kind);
 	about->n_types = (uint32_t)plan->n_ethertypes;
 	for (size_t i = 0; i < plan->n_ethertypes; i++) {
 		about->types[i] = plan->ethertypes[i];
