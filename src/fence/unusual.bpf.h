@@ -267,9 +267,8 @@ __noinline int ifpin_step(struct __sk_buff *skb, struct walk *w)
 		       : bytes[0] >> 4 == 6 ? go(w, TYPE, 0x86dd, 0)
 					    : NEXT;
 	case ETHER:
-		return load(skb, w->base, w->at + 12, bytes, 2)
-			       ? NEXT
-			       : go(w, TYPE, two_bytes(bytes), 14);
+		return load(skb, w->base, w->at + 12, bytes, 2) ? NEXT
+								: go(w, TYPE, two_bytes(bytes), 14);
 	}
 	return DROP;
 }

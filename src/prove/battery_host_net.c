@@ -148,24 +148,17 @@ static int mirror(const struct env *e, int ingress)
 	return done(e, r);
 }
 
-/* Both devices become ports of one bridge. */
 static int bridge(const struct env *e, int with_arp)
 {
 	struct frame f;
-	int r = ifp_new_link(e, "bridge", 0, -1);
-	uint32_t br = if_nametoindex(NEW_LINK);
 
-	r = r ?: ifp_set_master(e->in_index, br) ?: ifp_set_master(e->out_index, br);
 	ifp_frame_begin(&f, with_arp ? BROADCAST : LAB_PEER_MAC, IN_PEER_MAC,
 		with_arp ? ETH_P_ARP : ETH_P_IP);
 	if (with_arp)
 		ifp_frame_arp(&f, false, LAB_PEER_IN4, LAB_IN4);
 	else
 		ifp_frame_packet(&f, e, LAB_PEER_IN4, LAB_PEER4, false);
-	r = r ?: ifp_inject(e, e->ns_in, &f) ?: ifp_settle(e, e->ns_in, LAB_IN);
-	ifp_set_master(e->in_index, 0);
-	ifp_set_master(e->out_index, 0);
-	return done(e, r);
+	return ifp_bridged(e, &f);
 }
 
 /* From in0's address, by a device that is new, which a fence has not heard of. */

@@ -417,3 +417,16 @@ void ifp_host_clean(const struct env *e)
 	ifp_lab_sysctl("/proc/sys/net/ipv4/ip_forward", "0");
 	ifp_lab_sysctl("/proc/sys/net/ipv6/conf/all/forwarding", "0");
 }
+
+int ifp_bridged(const struct env *e, const struct frame *f)
+{
+	int r = ifp_new_link(e, "bridge", 0, -1);
+	uint32_t br = if_nametoindex(NEW_LINK);
+
+	r = r ?: ifp_set_master(e->in_index, br) ?: ifp_set_master(e->out_index, br);
+	r = r ?: ifp_inject(e, e->ns_in, f) ?: ifp_settle(e, e->ns_in, LAB_IN);
+	ifp_set_master(e->in_index, 0);
+	ifp_set_master(e->out_index, 0);
+	ifp_host_clean(e);
+	return r;
+}

@@ -44,5 +44,8 @@ int ifp_lab_sysctl(const char *path, const char *value);
 int ifp_new_link(const struct env *e, const char *kind, uint32_t lower, int peer_ns);
 int ifp_set_master(uint32_t ifindex, uint32_t master);
 int ifp_mirror(bool ingress, const char *from, const char *to);
+/* Both devices become ports of one bridge, and a frame comes from the peer behind in0; then all is
+ * as before. Return: 0; -errno. */
+int ifp_bridged(const struct env *e, const struct frame *f);
 /* Undoes all of the above. */
 void ifp_host_clean(const struct env *e);

@@ -208,7 +208,7 @@ int ifp_move_to_root_cgroup(bool v1, const char *root);
 
 extern const struct attempt ifp_battery_route[], ifp_battery_pktinfo[], ifp_battery_option[],
 	ifp_battery_join[], ifp_battery_packet[], ifp_battery_reflect[], ifp_battery_escape[],
-	ifp_battery_host[], ifp_battery_host_net[];
+	ifp_battery_host[], ifp_battery_host_net[], ifp_battery_host_form[];
 
 /* ---- pcapng.c: everything that was captured, as a file for Wireshark ---- */
 enum side { SIDE_OUT, SIDE_IN, SIDE_COUNT };
