@@ -43,7 +43,7 @@ struct {
 
 /* What the frames of nearly all packets look like, in one piece and without tags. */
 struct plain4 {
-	__u8 before[9], protocol, sum[2];
+	__u8 first, before[8], protocol, sum[2];
 	__u32 source, destination;
 };
 
@@ -120,6 +120,7 @@ static __always_inline int judge4(
 	struct __sk_buff *skb, int in, enum base base, __u32 at, __u8 ret[20])
 {
 	if (load(skb, base, at, ret, 20)) {
+		ret[0] = 0x45;
 		ret[9] = 59; /* of which nothing follows */
 		return is_fenced4(skb, base, at + 12) ? deny(skb, in, IFPIN_GUARD_SOURCE) : NEXT;
 	}
@@ -159,7 +160,7 @@ static __always_inline int judge(
 
 	if (type == 0x0800 && !about.ip_types) {
 		verdict = judge4(skb, in, base, at, ip);
-		if (verdict != NEXT || !is_unusual(ip[9]))
+		if (verdict != NEXT || (ip[0] == 0x45 && !is_unusual(ip[9])))
 			return verdict;
 	} else if (type == 0x86dd && !about.ip_types) {
 		verdict = judge6(skb, in, base, at, ip);
@@ -199,7 +200,7 @@ static __always_inline int is_harmless4(const void *p, const void *end)
 {
 	const struct plain4 *ip = p;
 
-	return (const void *)(ip + 1) <= end && !is_unusual(ip->protocol) &&
+	return (const void *)(ip + 1) <= end && ip->first == 0x45 && !is_unusual(ip->protocol) &&
 	       (ip->source & about.mask4) != about.bits4 &&
 	       (ip->destination & about.mask4) != about.bits4;
 }

@@ -10,6 +10,8 @@
 #define MAX_LAYERS 16
 #define MAX_SEGMENTS 8
 #define MAX_OPTIONS 16
+#define MAX_OPTIONS4 40 /* bytes that an IPv4 header has for them */
+#define MAX_ROUTE4 9
 #define MORE 1 /* no verdict yet */
 
 enum layer {
@@ -144,11 +146,55 @@ static __always_inline int step_header(struct __sk_buff *skb, struct walk *w)
 	return NEXT;
 }
 
+static __always_inline int is_route(__u8 option)
+{
+	return option == 131 || option == 137;
+}
+
+/*
+ * An option of IPv4, of which two list addresses: a loose and a strict source route, RFC 791 3.1. A
+ * function of its own, as the step, so that not all of their orders are verified. Return: its
+ * length; 0: it is the last; -1: it lists a fenced address.
+ */
+__noinline int ifpin_option4(struct __sk_buff *skb, struct walk *w, __u32 at)
+{
+	__u8 option[2] = {};
+
+	if (!w || load(skb, w->base, at, option, 1) || !option[0])
+		return 0;
+	if (option[0] == 1)
+		return 1;
+	if (load(skb, w->base, at, option, 2) || option[1] < 2)
+		return 0;
+	for (__u32 i = 0; is_route(option[0]) && i < MAX_ROUTE4; i++)
+		if (7 + i * 4 <= option[1] && is_fenced4(skb, w->base, at + 3 + i * 4))
+			return -1;
+	return option[1];
+}
+
+static __always_inline int step_options4(struct __sk_buff *skb, struct walk *w, __u32 len)
+{
+	__u32 at = w->at + 20, end = w->at + len;
+
+	for (int i = 0; i < MAX_OPTIONS4 && at < end; i++) {
+		int n = ifpin_option4(skb, w, at);
+
+		if (n < 0)
+			return deny(skb, w->in, IFPIN_GUARD_DESTINATION);
+		if (!n)
+			return NEXT;
+		at += n;
+	}
+	return NEXT;
+}
+
 static __always_inline int step_ip4(struct __sk_buff *skb, struct walk *w)
 {
 	__u8 ip[20];
 	int verdict = judge4(skb, w->in, w->base, w->at, ip);
 
+	if (verdict == NEXT && (ip[0] & 15) > 5)
+		verdict = step_options4(skb, w, (ip[0] & 15) * 4);
 	/* Only the first fragment begins with a header. */
 	if (verdict != NEXT || !is_unusual(ip[9]) || two_bytes(ip + 6) & 0x1fff)
 		return verdict;

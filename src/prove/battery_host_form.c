@@ -12,6 +12,7 @@
 #include <linux/seg6.h>
 #include <linux/seg6_iptunnel.h>
 #include <netinet/icmp6.h>
+#include <netinet/ip.h>
 #include <string.h>
 
 #define BYPASS 0x100
@@ -181,6 +182,21 @@ static int segments(const struct env *e, int arg)
 	return ifp_packet_send(e, &f, ETH_P_IPV6, false);
 }
 
+/* The host's own: on the way first to the peer behind out0, and then to that behind in0. */
+static int source_route(const struct env *e, int arg)
+{
+	uint8_t option[8] = {IPOPT_NOP, IPOPT_LSRR, 7, 4};
+	struct target to = ifp_target(LAB_PEER_IN4, e->port, 0);
+	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	(void)arg;
+	inet_pton(AF_INET, LAB_PEER4, option + 4);
+	if (fd < 0 || setsockopt(fd, IPPROTO_IP, IP_OPTIONS, option, sizeof(option)))
+		return -errno;
+	return sendto(fd, e->magic, MAGIC_LEN, 0, (struct sockaddr *)&to.ss, to.len) < 0 ? -errno
+											 : 0;
+}
+
 /* ---- inside of packets ---- */
 
 enum { IN4_IN4, IN6_IN4, IN4_IN6, IN6_IN6, BEHIND_OPTIONS, GRE, GRE_ETHER, ETHER_IN6 };
@@ -345,6 +361,8 @@ const struct attempt ifp_battery_host_form[] = {
 		"RFC 4861 4.6.2", advertise, 0, HOST | NEEDS_TC},
 	{"host-segments", CLASS, "a segment route over a neighbour behind in0", "RFC 8754 2",
 		segments, 0, HOST | NEEDS_TC},
+	{"host-source-route", CLASS, "a source route that ends at a neighbour behind in0",
+		"RFC 791 3.1, ip(7)", source_route, 0, HOST | NEEDS_TC},
 	{"host-4in4", CLASS, "inside of IPv4", "RFC 2003", wrapped, IN4_IN4, HOST | NEEDS_TC},
 	{"host-6in4", CLASS, "IPv6 inside of IPv4", "RFC 4213", wrapped, IN6_IN4, HOST | NEEDS_TC},
 	{"host-4in6", CLASS, "inside of IPv6", "RFC 2473", wrapped, IN4_IN6, HOST | NEEDS_TC},
