@@ -107,7 +107,8 @@ static void tell(struct ifpin_guard_about *about, const struct plan *plan)
 	snprintf(about->fence, sizeof(about->fence), "%s", plan->name);
 	about->inner = !is_tunnel(plan->device.kind);
 	for (size_t i = 0; i < plan->n_carriers; i++)
-		about->inner &= !is_tunnel(plan->carriers[i].kind);
+		if (is_tunnel(plan->carriers[i].kind))
+			about->inner = 0;
 	about->n_types = (uint32_t)plan->n_ethertypes;
 	for (size_t i = 0; i < plan->n_ethertypes; i++) {
 		about->types[i] = plan->ethertypes[i];

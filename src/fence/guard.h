@@ -23,8 +23,8 @@ struct ifpin_guard_key6 {
 struct ifpin_guard_about {
 	char fence[24];
 	__u32 mask4, bits4, mask6, bits6;
-	__u32 ip_types; /* IP itself is fenced as a protocol */
-	__u32 inner;	/* packets inside packets are looked at */
+	__u16 ip_types; /* IP itself is fenced as a protocol */
+	__u16 inner;	/* packets inside packets are looked at */
 	__u32 n_types;
 	__u16 types[IFPIN_GUARD_TYPES];
 };
