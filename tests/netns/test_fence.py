@@ -519,7 +519,10 @@ class Holding(FenceLab):
         self.apply(device="br0")
         f = self.show()[0]
         self.assertEqual(f["carriers"], [socket.if_nametoindex("in0")])
-        self.assertEqual(f["covered"], [socket.if_nametoindex("out0")])
+        # Kernels with tunnels give each namespace devices of their own accord.
+        given = {i for i, name in socket.if_nameindex() if name not in ("lo", "br0", "in0")}
+        self.assertEqual(set(f["covered"]), given)
+        self.assertIn(socket.if_nametoindex("out0"), given)
         must("ping", "-c1", "-W5", "10.0.1.2")
         self.send("10.0.1.1", "10.0.2.2")
         self.assertEqual(self.leaked(), 0)
