@@ -392,7 +392,7 @@ void ifp_lsm_add_denials(uint64_t cgroup_id, struct ifpin_denial *denials)
 	uint64_t counts[IFPIN_REASON_SLOTS];
 	char name[17];
 
-	if (ifp_store_try(&s))
+	if (ifp_store_open(&s, NULL))
 		return;
 	map = ifp_store_get(&s, "lsm", tag(name), files[TERMS]);
 	if (map < 0 || !read_denials(map, cgroup_id, counts))
