@@ -81,6 +81,8 @@ struct ifpin_fence_counter {
  * @carriers: indexes of the devices that carry DEVICE's own frames: ports of a bridge or bond, what
  *	is under a VLAN; nothing is looked at there
  * @counters: what was dropped
+ * @group: the group of devices that DEVICE has, by which rules know it beside its name and index
+ * @shut: another device has DEVICE's name and index, and none is exempt
  *
  * Owned by the caller, to be released with ifpin_fence_free().
  */
@@ -102,6 +104,8 @@ struct ifpin_fence {
 	size_t n_carriers;
 	struct ifpin_fence_counter *counters;
 	size_t n_counters;
+	uint32_t group;
+	bool shut;
 };
 
 /**

@@ -247,24 +247,51 @@ static int check_rules(struct check *c, const struct plan *plan, struct ifpin_er
 
 /* ---- the device ---- */
 
-static int check_device(struct check *c, struct ifpin_error *err)
+/* Where DEVICE is not, or another one is. */
+static void check_absent(struct check *c, const struct place *p)
 {
-	static const char *const texts[] = {
-		[IFPIN_RENAMED] = "has another name",
-		[IFPIN_BACK] = "came back with another index",
-		[IFPIN_REPLACED] =
-			"is gone, and another interface has its name or index; that is shut out",
-		[IFPIN_GONE] = "is gone; the fence stays closed",
-	};
-	enum ifpin_identity id;
-	int r = ifpin_device_check(&c->fence->device, &id, NULL, err);
+	const char *name = c->fence->device.name;
 
-	if (!r && id < ARRAY_SIZE(texts) && texts[id])
+	if (p->taken && !c->fence->shut && p->marked)
 		say(c, IFPIN_FINDING_BROKEN,
-			"%s %s: apply the fence again when it is as it should be%s",
-			c->fence->device.name, texts[id],
-			id == IFPIN_RENAMED || id == IFPIN_BACK ? ", or use --follow" : "");
-	return r;
+			"%s is gone, and another interface that has its name, index and group is taken "
+			"for it and NOT shut out: delete that one, or use --follow; if it is meant, "
+			"apply the fence again",
+			name);
+	else if (p->taken && !c->fence->shut)
+		say(c, IFPIN_FINDING_BROKEN,
+			"%s is gone, and another interface has its name and index; that is shut out but "
+			"for frames of packet sockets and traffic control: delete that one, or use "
+			"--follow; if it is meant, apply the fence again",
+			name);
+	else if (p->identity == IFPIN_REPLACED)
+		say(c, IFPIN_FINDING_BROKEN,
+			"%s is gone, and another interface has its name or index; that is shut out: "
+			"apply the fence again when it is as it should be",
+			name);
+	else
+		say(c, IFPIN_FINDING_BROKEN,
+			"%s is gone; the fence stays closed: apply the fence again when it is as it "
+			"should be",
+			name);
+}
+
+static void check_device(struct check *c, const struct place *p)
+{
+	const char *name = c->fence->device.name;
+
+	if (!p->here)
+		check_absent(c, p);
+	else if (p->identity != IFPIN_SAME || c->fence->shut)
+		say(c, IFPIN_FINDING_BROKEN, "%s %s: apply the fence again, or use --follow", name,
+			p->identity == IFPIN_RENAMED ? "has another name"
+			: p->identity == IFPIN_BACK  ? "came back with another index"
+						     : "came back, and is shut out still");
+	else if (!p->marked)
+		say(c, IFPIN_FINDING_BROKEN,
+			"%s has not the group any more by which the fence knows it, and is shut out: "
+			"apply the fence again, or use --follow",
+			name);
 }
 
 static bool was_carrier(const struct ifpin_fence *f, uint32_t ifindex)
@@ -420,12 +447,18 @@ static int check_all(
 		.asked = f->asked,
 		.nat = f->nat,
 		.bridge = f->bridge,
+		.group = f->group,
+		.shut = f->shut,
 		.guarded = f->guarded};
 	bool nat;
-	int r = check_rules(c, &plan, err) ?: check_device(c, err) ?: ifp_host_has_nat(&nat, err);
+	struct place place;
+	int r = check_rules(c, &plan, err)
+			?: ifp_place_find(&f->device, f->group, c->all, &place, err)
+			?: ifp_host_has_nat(&nat, err);
 
 	if (r)
 		return r;
+	check_device(c, &place);
 	check_carriers(c, carriers);
 	check_guard(c, covered);
 	if (nat && !f->nat && f->asked == IFPIN_FENCE_NAT_AUTO)
@@ -455,7 +488,7 @@ int ifpin_fence_check(const char *name,
 		*ret_broken = c.broken;
 		return 0;
 	}
-	r = ifp_ports_read(&all) ?: ifp_ports_split(&all, &f.device, &carriers, &covered);
+	r = ifp_ports_read(&all) ?: ifp_ports_split(&all, f.shut ? NULL : &f.device, &carriers, &covered);
 	if (r)
 		return ifp_fail_errno(ret_error, r, "cannot list the interfaces");
 	r = check_all(&c, &carriers, &covered, ret_error);

@@ -653,6 +653,111 @@ class Devices(FenceLab):
         print("gap of a new device, ms:", " ".join(f"{1e3 * g:.1f}" for g in gaps))
         self.assertLess(max(gaps), 5)
 
+    def group(self, name="in0"):
+        return json.loads(must("ip", "-j", "link", "show", name))[0]["group"]
+
+    def impostor(self, *options):
+        """Another device with in0's name and index; its other end hears what leaves by it."""
+        index = str(socket.if_nametoindex("in0"))
+        must("ip", "link", "del", "in0")
+        must("ip", "link", "add", "in0", "index", index, "address", "02:00:00:00:07:01", *options,
+             "type", "veth", "peer", "name", "eth7", "netns", f"/proc/{self.pout.pid}/ns/net")
+        must(*self.pout.cmd("ip", "link", "set", "eth7", "up"))
+        wire = self.pout.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        self.addCleanup(wire.close)
+        wire.bind(("eth7", 3))
+        wire.settimeout(10)
+        must("ip", "link", "set", "in0", "up")
+        must("ip", "addr", "add", "10.0.1.1/24", "dev", "in0")
+        must("ip", "neigh", "add", "10.0.1.2", "lladdr", "02:00:00:00:00:09", "dev", "in0")
+        return wire
+
+    def test_impostor(self):
+        """One with DEVICE's name and index lacks its group: IP is closed, and check says so."""
+        self.apply()
+        wire = self.impostor()
+        self.send("10.0.1.1", "10.0.1.2")
+        self.assertEqual(self.heard(wire, "in0"), 0)
+        self.assertRegex(self.check(1), "has its name and index; that is shut out but for frames")
+        self.raw("in0", self.frame())
+        self.assertEqual(self.heard(wire, "in0"), 1)
+        must(IFPIN, "fence", "remove")
+        self.send("10.0.1.1", "10.0.1.2")
+        self.assertEqual(self.heard(wire, "in0"), 1)
+
+    def test_impostor_with_a_common_group(self):
+        """The group was somebody else's choice, and the other device has it, too."""
+        must("ip", "link", "set", "in0", "group", "7")
+        self.apply()
+        self.assertEqual(self.group(), "7")
+        wire = self.impostor("group", "7")
+        self.send("10.0.1.1", "10.0.1.2")
+        self.assertEqual(self.heard(wire, "in0"), 1)
+        self.assertIn("taken for it and NOT shut out", self.check(1))
+        must(IFPIN, "fence", "remove")
+        self.assertEqual(self.group(), "7")
+
+    def test_impostor_followed(self):
+        """It is covered as any other, and DEVICE is let in again when that comes back."""
+        must("ip", "link", "set", "in0", "group", "7")
+        self.follow()
+        gaps = []
+        for i in range(6):
+            wire = self.impostor(*(("group", "7"), ())[i % 2])
+            began = time.monotonic()
+            while True:
+                self.raw("in0", self.frame())
+                if not self.heard(wire, "in0"):
+                    break
+            gaps.append(time.monotonic() - began)
+            self.send("10.0.1.1", "10.0.1.2")
+            self.assertEqual(self.heard(wire, "in0"), 0)
+        print("gap of an impostor, ms:", " ".join(f"{1e3 * g:.1f}" for g in gaps))
+        self.assertIn("another interface has its name or index; that is shut out", self.check(1))
+        self.assertEqual(self.show()[0]["covered"],
+                         sorted(socket.if_nametoindex(n) for n in ("in0", "out0")))
+        must("ip", "link", "del", "in0")
+        must("ip", "link", "add", "in0", "address", "02:00:00:00:01:01", "type", "veth", "peer",
+             "name", "eth0", "netns", f"/proc/{self.pin.pid}/ns/net")
+        must("ip", "link", "set", "in0", "up")
+        must("ip", "addr", "add", "10.0.1.1/24", "dev", "in0")
+        for line in ("link set eth0 up", "addr add 10.0.1.2/24 dev eth0"):
+            must(*self.pin.cmd("ip", *line.split()))
+        self.until_held()
+        must("ping", "-c1", "-W5", "10.0.1.2")
+
+    def test_group(self):
+        """Given, kept through a new address, taken back; a lost one closes, and is given again."""
+        self.assertEqual(self.group(), "default")
+        must(IFPIN, "fence", "apply", "in0", *FENCED, "--dry-run")
+        self.assertEqual(self.group(), "default")
+        must("nft", f"add table netdev u; add chain netdev u e {{ type filter hook egress device "
+                    f'"out0" priority {LAST}; }}')
+        self.apply(ok=False)
+        self.assertEqual(self.group(), "default")
+        must("nft", "delete table netdev u")
+        self.apply()
+        self.apply("--prefix=192.0.2.0/24", "--name=two")
+        self.assertEqual(self.group(), "1768321134")
+        must("ip", "link", "set", "in0", "address", "02:00:00:00:01:07")
+        self.assertIn("holds", self.check())
+        must("ip", "link", "set", "in0", "address", "02:00:00:00:01:01")
+        must(IFPIN, "fence", "remove", "--name=two")
+        self.assertEqual(self.group(), "1768321134")
+        must("ping", "-c1", "-W5", "10.0.1.2")
+        must("ip", "link", "set", "in0", "group", "9")
+        self.assertIn("has not the group any more", self.check(1))
+        self.assertEqual(run("ping", "-c1", "-W1", "10.0.1.2").returncode, 1)
+        self.follow()
+        self.until_held()
+        must("ping", "-c1", "-W5", "10.0.1.2")
+        must("ip", "link", "set", "in0", "group", "0")
+        self.until_held()
+        self.apply("--prefix=10.0.1.0/24", "--name=in0", device="out0")
+        self.assertEqual((self.group(), self.group("out0")), ("default", "1768321134"))
+        must(IFPIN, "fence", "remove")
+        self.assertEqual(self.group("out0"), "default")
+
     def test_back(self):
         """DEVICE itself comes back, with another index: the fence follows it, and no other."""
         p = self.follow()
