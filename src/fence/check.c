@@ -1,17 +1,9 @@
 // SPDX-License-Identifier: MIT
-/* Whether a fence stands as it was put up, and what is here that no rule can stop. */
+/* Whether a fence stands as it was put up. */
 #include "internal.h"
 
-#include "base/nl.h"
-
 #include <errno.h>
-#include <linux/rtnetlink.h>
-#include <linux/sock_diag.h>
 #include <string.h>
-
-#ifndef AF_XDP
-#define AF_XDP 44
-#endif
 
 struct check {
 	void (*cb)(void *ctx, enum ifpin_finding finding, const char *text);
@@ -315,39 +307,7 @@ static void check_carriers(struct check *c, const struct ports *carriers)
 			c->fence->device.name);
 }
 
-/* ---- what no rule can stop ---- */
-
-static int on_socket(const struct nlmsghdr *nlh, void *data)
-{
-	(void)nlh;
-	*(bool *)data = true;
-	return 0;
-}
-
-static void check_xdp_sockets(struct check *c)
-{
-	struct {
-		uint8_t family, protocol;
-		uint16_t pad;
-		uint32_t ino, show, cookie[2];
-	} req = {.family = AF_XDP};
-	char buf[512];
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
-	bool any = false;
-	int r;
-
-	nlh->nlmsg_type = SOCK_DIAG_BY_FAMILY;
-	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	memcpy(mnl_nlmsg_put_extra_header(nlh, sizeof(req)), &req, sizeof(req));
-	r = ifp_nl_talk_on(NETLINK_SOCK_DIAG, nlh, on_socket, &any);
-	if (any)
-		say(c, IFPIN_FINDING_BEYOND,
-			"AF_XDP sockets are open here; what they send passes no rule");
-	else if (r)
-		say(c, IFPIN_FINDING_NOTE,
-			"this kernel does not tell whether AF_XDP sockets are open; what they send "
-			"passes no rule");
-}
+/* ---- programs ---- */
 
 static void check_guard_at(struct check *c, const struct port *port, bool in)
 {
@@ -379,54 +339,6 @@ static void check_guard(struct check *c, const struct ports *covered)
 		check_guard_at(c, &covered->list[i], false);
 		check_guard_at(c, &covered->list[i], true);
 	}
-}
-
-/* What runs before the fence on the way in, or might run after it on the way out. */
-static int check_others(struct check *c, struct ifpin_error *err)
-{
-	_cleanup_(putp) json_object *items = NULL;
-	int r = ifp_nft_list("list chains netdev", &items, err);
-
-	for (size_t i = 0; !r && i < json_object_array_length(items); i++) {
-		json_object *o = ifp_nft_of(json_object_array_get_idx(items, i), "chain");
-		const char *table = o ? ifp_nft_string(o, "table") : TABLE_PREFIX;
-		bool in = o && !strcmp(ifp_nft_string(o, "hook"), "ingress");
-		int64_t priority = o ? ifp_nft_int(o, "prio") : 0;
-
-		if (!strncmp(table, TABLE_PREFIX, strlen(TABLE_PREFIX)) ||
-			priority != (in ? INT32_MIN : INT32_MAX))
-			continue;
-		say(c, IFPIN_FINDING_BEYOND,
-			in ? "chain %s of table netdev %s has the first priority at an ingress hook, and "
-			     "may see frames before the fence"
-			   : "chain %s of table netdev %s has the last priority at an egress hook; "
-			     "whichever was there first comes last",
-			ifp_nft_string(o, "name"), table);
-	}
-	return r;
-}
-
-static void check_beyond(struct check *c)
-{
-	for (size_t i = 0; i < c->all->n; i++) {
-		const struct port *p = &c->all->list[i];
-
-		if (p->xdp)
-			say(c, IFPIN_FINDING_BEYOND,
-				"%s has an XDP program; what it redirects passes no rule", p->name);
-		if (p->switchdev)
-			say(c, IFPIN_FINDING_BEYOND,
-				"%s is a port of a switch that may forward by itself (offload)",
-				p->name);
-	}
-	check_xdp_sockets(c);
-	if (!c->fence->bridge)
-		say(c, IFPIN_FINDING_NOTE,
-			"this kernel has no tables for bridges; bridged frames are seen on devices "
-			"that are covered only");
-	say(c, IFPIN_FINDING_NOTE,
-		"devices in other network namespaces are not seen; one that is moved away takes "
-		"its frames along");
 }
 
 static int check_all(
@@ -465,8 +377,7 @@ static int check_all(
 		say(c, IFPIN_FINDING_BROKEN,
 			"the host translates addresses now and did not when the fence was applied: "
 			"apply it again");
-	check_beyond(c);
-	return check_others(c, err);
+	return ifp_beyond(f, c->all, c->cb, c->ctx, err);
 }
 
 int ifpin_fence_check(const char *name,

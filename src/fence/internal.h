@@ -97,6 +97,12 @@ int ifp_place_take(struct plan *plan, const struct ports *all, bool dry);
 /* Takes the group from devices that no fence is for, but for one that is known. Return: 0; -errno. */
 int ifp_place_release(const struct ports *all, uint32_t but, struct ifpin_error *err);
 
+/* ---- beyond.c ---- */
+/* Names what is here that no rule can stop. Return: 0; as ifp_nft_list(). */
+int ifp_beyond(const struct ifpin_fence *fence, const struct ports *all,
+	void (*cb)(void *ctx, enum ifpin_finding finding, const char *text), void *ctx,
+	struct ifpin_error *err);
+
 /* ---- plan.c ---- */
 /* Whether a packet has a route, as rules ask: there is no realm that is not this number or another.
  */
@@ -169,6 +175,8 @@ void ifp_guard_undo(const struct ifp_guard *g, const struct port *port);
  * id; 0: there is none; -errno.
  */
 int64_t ifp_guard_find(const char *fence, uint32_t ifindex, bool in, bool *ret_overtaken);
+/* Whether a program that is no fence's is on a device's way in. */
+bool ifp_guard_has_others(uint32_t ifindex);
 /* Takes those of a fence off a device, but for the new ones. Return: how many there were; -errno.
  */
 int ifp_guard_detach(const char *fence, uint32_t ifindex, const struct ifp_guard *but);
