@@ -129,6 +129,9 @@ IFPIN_API char *ifpin_prefix_text(const struct ifpin_prefix *prefix, char *ret_t
  * that come later are covered frame by frame only once ifpin_fence_sync() has seen them, but for
  * IP, ARP and bridged frames from the start.
  *
+ * Rules know the device by its index, name and group: one in no group is given that of a fence, and
+ * ifpin_fence_remove() takes it back.
+ *
  * Needs CAP_NET_ADMIN and the egress hook of nftables (Linux 5.16).
  *
  * Return: 0; -EINVAL: options, with the reason; -EEXIST: another program has a table of this name;

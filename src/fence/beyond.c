@@ -11,8 +11,7 @@ struct beyond {
 	void *ctx;
 };
 
-static void say(struct beyond *b, enum ifpin_finding finding, const char *fmt, ...)
-	_printf_(3, 4);
+static void say(struct beyond *b, enum ifpin_finding finding, const char *fmt, ...) _printf_(3, 4);
 static void say(struct beyond *b, enum ifpin_finding finding, const char *fmt, ...)
 {
 	char text[512];

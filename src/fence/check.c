@@ -399,7 +399,8 @@ int ifpin_fence_check(const char *name,
 		*ret_broken = c.broken;
 		return 0;
 	}
-	r = ifp_ports_read(&all) ?: ifp_ports_split(&all, f.shut ? NULL : &f.device, &carriers, &covered);
+	r = ifp_ports_read(&all)
+		    ?: ifp_ports_split(&all, f.shut ? NULL : &f.device, &carriers, &covered);
 	if (r)
 		return ifp_fail_errno(ret_error, r, "cannot list the interfaces");
 	r = check_all(&c, &carriers, &covered, ret_error);

@@ -296,7 +296,8 @@ static int put_up(struct plan *plan, bool dry, char **ret_text, struct ifpin_err
 		if (r != -ENOENT && r != -ENODEV)
 			return dry ? r : tidy(plan, r, err);
 	}
-	return tidy(plan, ifp_fail(err, -EAGAIN, "interfaces come and go too fast: try again"), err);
+	return tidy(
+		plan, ifp_fail(err, -EAGAIN, "interfaces come and go too fast: try again"), err);
 }
 
 static int apply(

@@ -44,7 +44,7 @@ struct plan {
 	bool nat, bridge;
 	uint32_t group; /* that DEVICE has, see place.c */
 	bool shut;	/* another one has its place: none is exempt */
-	bool guarded; /* the program in traffic control reads every frame of these devices */
+	bool guarded;	/* the program in traffic control reads every frame of these devices */
 };
 
 /*
@@ -94,7 +94,8 @@ int ifp_place_find(const struct ifpin_device *device, uint32_t group, const stru
  * has none. Return: 0; -ENODEV: devices changed, look again; -errno.
  */
 int ifp_place_take(struct plan *plan, const struct ports *all, bool dry);
-/* Takes the group from devices that no fence is for, but for one that is known. Return: 0; -errno. */
+/* Takes the group from devices that no fence is for, but for one that is known. Return: 0; -errno.
+ */
 int ifp_place_release(const struct ports *all, uint32_t but, struct ifpin_error *err);
 
 /* ---- beyond.c ---- */

@@ -51,8 +51,8 @@ int ifp_place_find(const struct ifpin_device *device, uint32_t group, const stru
 			return ifp_fail_errno(err, r, "cannot look up %s", device->name);
 		p.identity = strcmp(p.now.name, device->name) ? IFPIN_RENAMED : IFPIN_SAME;
 	}
-	p.here = p.identity == IFPIN_SAME || p.identity == IFPIN_RENAMED ||
-		 p.identity == IFPIN_BACK;
+	p.here =
+		p.identity == IFPIN_SAME || p.identity == IFPIN_RENAMED || p.identity == IFPIN_BACK;
 	p.taken = p.identity == IFPIN_REPLACED && at && !strcmp(at->name, device->name);
 	p.moved = p.here && (p.identity != IFPIN_SAME || !ifp_device_same(device, &p.now));
 	port = p.here ? ifp_port_at(all, p.now.ifindex) : p.taken ? at : NULL;
@@ -71,8 +71,8 @@ int ifp_place_take(struct plan *plan, const struct ports *all, bool dry)
 
 	if (r && (r != -ENODEV || at))
 		return r;
-	plan->shut = !r && !ifp_device_same(&plan->device, &now) &&
-		     !strcmp(now.name, plan->device.name);
+	plan->shut =
+		!r && !ifp_device_same(&plan->device, &now) && !strcmp(now.name, plan->device.name);
 	plan->group = IFP_FENCE_GROUP;
 	if (r || !ifp_device_same(&plan->device, &now))
 		return 0;

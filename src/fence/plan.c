@@ -106,8 +106,8 @@ static void ip_match(const struct writer *w, bool four, const char *dir, bool ds
 
 /*
  * For packets that may be fenced. On devices where rules read each frame they have been judged; but
- * the program in traffic control is not relied upon: it is gone with a device that is made anew, and
- * sees less of what is wrapped up between here and there.
+ * the program in traffic control is not relied upon: it is gone with a device that is made anew,
+ * and sees less of what is wrapped up between here and there.
  */
 static void ip_rules(const struct writer *w, bool four, const char *dir)
 {

@@ -313,7 +313,8 @@ int ifpin_fence_sync(const char *name, unsigned int *ret_changed, struct ifpin_e
 		r = -ENODEV;
 	if (!r)
 		r = names_agree(&f, &covered, &agree, ret_error);
-	/* One that was made anew, with its name and index, has the rules again and not the program. */
+	/* One that was made anew, with its name and index, has the rules again and not the program.
+	 */
 	if (!r && f.guarded)
 		agree &= have_program(&f, &covered);
 	if (!r && !agree)
@@ -321,7 +322,8 @@ int ifpin_fence_sync(const char *name, unsigned int *ret_changed, struct ifpin_e
 	/* That is not all of it, or a device was gone before it could be covered. */
 	if (r == -ENOENT || r == -ENODEV) {
 		ifp_state_clear(&f);
-		r = ifp_state_read(name, &f, ret_error) ?: ifp_fence_again(&f, &place.now, ret_error);
+		r = ifp_state_read(name, &f, ret_error)
+			    ?: ifp_fence_again(&f, &place.now, ret_error);
 		changed = (unsigned int)covered.n;
 	}
 	if (!r)
