@@ -81,6 +81,8 @@ struct ifpin_fence_counter {
  * @carriers: indexes of the devices that carry DEVICE's own frames: ports of a bridge or bond, what
  *	is under a VLAN; nothing is looked at there
  * @counters: what was dropped
+ * @group: the group of devices that DEVICE has, by which rules know it beside its name and index
+ * @shut: another device has DEVICE's name and index, and none is exempt
  *
  * Owned by the caller, to be released with ifpin_fence_free().
  */
@@ -102,6 +104,8 @@ struct ifpin_fence {
 	size_t n_carriers;
 	struct ifpin_fence_counter *counters;
 	size_t n_counters;
+	uint32_t group;
+	bool shut;
 };
 
 /**
@@ -124,6 +128,9 @@ IFPIN_API char *ifpin_prefix_text(const struct ifpin_prefix *prefix, char *ret_t
  * was. The rest of the ruleset is not touched. It holds with every process of ours gone; devices
  * that come later are covered frame by frame only once ifpin_fence_sync() has seen them, but for
  * IP, ARP and bridged frames from the start.
+ *
+ * Rules know the device by its index, name and group: one in no group is given that of a fence, and
+ * ifpin_fence_remove() takes it back.
  *
  * Needs CAP_NET_ADMIN and the egress hook of nftables (Linux 5.16).
  *

@@ -134,6 +134,24 @@ static void closed(struct fence *f, enum ifpin_identity id)
 				   "take that one: ifpin fence remove, and reload)");
 }
 
+/*
+ * Another device may have the place of the fence's, or that has another address.
+ * Return: whether anything was done, or failed: then it is looked at again.
+ */
+static bool follow_place(struct daemon *d, struct fence *f)
+{
+	unsigned int changed = 0;
+	struct ifpin_error err;
+
+	if (ifpin_fence_sync(f->config->fence->name, &changed, &err)) {
+		fail(d, f, err.text);
+		return true;
+	}
+	if (changed)
+		at_latest(d, now_ms() + DRIFT_MS);
+	return changed;
+}
+
 /* One that is there as the file wants it, perhaps but for what others have done to it. */
 static void keep_up(struct daemon *d, struct fence *f, const struct ifpin_fence *is,
 	const struct ifpin_device *found)
@@ -144,6 +162,9 @@ static void keep_up(struct daemon *d, struct fence *f, const struct ifpin_fence 
 	struct ifpin_error err;
 	int r = ifpin_device_check(&is->device, &id, NULL, &err);
 
+	/* What follows goes by the devices as they were when the fence was last put up. */
+	if (!r && id == IFPIN_REPLACED && follow_place(d, f))
+		return;
 	if (!r && found && found->ifindex != is->device.ifindex && !meant) {
 		put_up(d, f, found, false, true);
 		return;

@@ -1,17 +1,9 @@
 // SPDX-License-Identifier: MIT
-/* Whether a fence stands as it was put up, and what is here that no rule can stop. */
+/* Whether a fence stands as it was put up. */
 #include "internal.h"
 
-#include "base/nl.h"
-
 #include <errno.h>
-#include <linux/rtnetlink.h>
-#include <linux/sock_diag.h>
 #include <string.h>
-
-#ifndef AF_XDP
-#define AF_XDP 44
-#endif
 
 struct check {
 	void (*cb)(void *ctx, enum ifpin_finding finding, const char *text);
@@ -247,24 +239,51 @@ static int check_rules(struct check *c, const struct plan *plan, struct ifpin_er
 
 /* ---- the device ---- */
 
-static int check_device(struct check *c, struct ifpin_error *err)
+/* Where DEVICE is not, or another one is. */
+static void check_absent(struct check *c, const struct place *p)
 {
-	static const char *const texts[] = {
-		[IFPIN_RENAMED] = "has another name",
-		[IFPIN_BACK] = "came back with another index",
-		[IFPIN_REPLACED] =
-			"is gone, and another interface has its name or index; that is shut out",
-		[IFPIN_GONE] = "is gone; the fence stays closed",
-	};
-	enum ifpin_identity id;
-	int r = ifpin_device_check(&c->fence->device, &id, NULL, err);
+	const char *name = c->fence->device.name;
 
-	if (!r && id < ARRAY_SIZE(texts) && texts[id])
+	if (p->taken && !c->fence->shut && p->marked)
 		say(c, IFPIN_FINDING_BROKEN,
-			"%s %s: apply the fence again when it is as it should be%s",
-			c->fence->device.name, texts[id],
-			id == IFPIN_RENAMED || id == IFPIN_BACK ? ", or use --follow" : "");
-	return r;
+			"%s is gone, and another interface that has its name, index and group is taken "
+			"for it and NOT shut out: delete that one, or use --follow; if it is meant, "
+			"apply the fence again",
+			name);
+	else if (p->taken && !c->fence->shut)
+		say(c, IFPIN_FINDING_BROKEN,
+			"%s is gone, and another interface has its name and index; that is shut out but "
+			"for frames of packet sockets and traffic control: delete that one, or use "
+			"--follow; if it is meant, apply the fence again",
+			name);
+	else if (p->identity == IFPIN_REPLACED)
+		say(c, IFPIN_FINDING_BROKEN,
+			"%s is gone, and another interface has its name or index; that is shut out: "
+			"apply the fence again when it is as it should be",
+			name);
+	else
+		say(c, IFPIN_FINDING_BROKEN,
+			"%s is gone; the fence stays closed: apply the fence again when it is as it "
+			"should be",
+			name);
+}
+
+static void check_device(struct check *c, const struct place *p)
+{
+	const char *name = c->fence->device.name;
+
+	if (!p->here)
+		check_absent(c, p);
+	else if (p->identity != IFPIN_SAME || c->fence->shut)
+		say(c, IFPIN_FINDING_BROKEN, "%s %s: apply the fence again, or use --follow", name,
+			p->identity == IFPIN_RENAMED ? "has another name"
+			: p->identity == IFPIN_BACK  ? "came back with another index"
+						     : "came back, and is shut out still");
+	else if (!p->marked)
+		say(c, IFPIN_FINDING_BROKEN,
+			"%s has not the group any more by which the fence knows it, and is shut out: "
+			"apply the fence again, or use --follow",
+			name);
 }
 
 static bool was_carrier(const struct ifpin_fence *f, uint32_t ifindex)
@@ -288,39 +307,7 @@ static void check_carriers(struct check *c, const struct ports *carriers)
 			c->fence->device.name);
 }
 
-/* ---- what no rule can stop ---- */
-
-static int on_socket(const struct nlmsghdr *nlh, void *data)
-{
-	(void)nlh;
-	*(bool *)data = true;
-	return 0;
-}
-
-static void check_xdp_sockets(struct check *c)
-{
-	struct {
-		uint8_t family, protocol;
-		uint16_t pad;
-		uint32_t ino, show, cookie[2];
-	} req = {.family = AF_XDP};
-	char buf[512];
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
-	bool any = false;
-	int r;
-
-	nlh->nlmsg_type = SOCK_DIAG_BY_FAMILY;
-	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	memcpy(mnl_nlmsg_put_extra_header(nlh, sizeof(req)), &req, sizeof(req));
-	r = ifp_nl_talk_on(NETLINK_SOCK_DIAG, nlh, on_socket, &any);
-	if (any)
-		say(c, IFPIN_FINDING_BEYOND,
-			"AF_XDP sockets are open here; what they send passes no rule");
-	else if (r)
-		say(c, IFPIN_FINDING_NOTE,
-			"this kernel does not tell whether AF_XDP sockets are open; what they send "
-			"passes no rule");
-}
+/* ---- programs ---- */
 
 static void check_guard_at(struct check *c, const struct port *port, bool in)
 {
@@ -354,54 +341,6 @@ static void check_guard(struct check *c, const struct ports *covered)
 	}
 }
 
-/* What runs before the fence on the way in, or might run after it on the way out. */
-static int check_others(struct check *c, struct ifpin_error *err)
-{
-	_cleanup_(putp) json_object *items = NULL;
-	int r = ifp_nft_list("list chains netdev", &items, err);
-
-	for (size_t i = 0; !r && i < json_object_array_length(items); i++) {
-		json_object *o = ifp_nft_of(json_object_array_get_idx(items, i), "chain");
-		const char *table = o ? ifp_nft_string(o, "table") : TABLE_PREFIX;
-		bool in = o && !strcmp(ifp_nft_string(o, "hook"), "ingress");
-		int64_t priority = o ? ifp_nft_int(o, "prio") : 0;
-
-		if (!strncmp(table, TABLE_PREFIX, strlen(TABLE_PREFIX)) ||
-			priority != (in ? INT32_MIN : INT32_MAX))
-			continue;
-		say(c, IFPIN_FINDING_BEYOND,
-			in ? "chain %s of table netdev %s has the first priority at an ingress hook, and "
-			     "may see frames before the fence"
-			   : "chain %s of table netdev %s has the last priority at an egress hook; "
-			     "whichever was there first comes last",
-			ifp_nft_string(o, "name"), table);
-	}
-	return r;
-}
-
-static void check_beyond(struct check *c)
-{
-	for (size_t i = 0; i < c->all->n; i++) {
-		const struct port *p = &c->all->list[i];
-
-		if (p->xdp)
-			say(c, IFPIN_FINDING_BEYOND,
-				"%s has an XDP program; what it redirects passes no rule", p->name);
-		if (p->switchdev)
-			say(c, IFPIN_FINDING_BEYOND,
-				"%s is a port of a switch that may forward by itself (offload)",
-				p->name);
-	}
-	check_xdp_sockets(c);
-	if (!c->fence->bridge)
-		say(c, IFPIN_FINDING_NOTE,
-			"this kernel has no tables for bridges; bridged frames are seen on devices "
-			"that are covered only");
-	say(c, IFPIN_FINDING_NOTE,
-		"devices in other network namespaces are not seen; one that is moved away takes "
-		"its frames along");
-}
-
 static int check_all(
 	struct check *c, struct ports *carriers, struct ports *covered, struct ifpin_error *err)
 {
@@ -420,20 +359,25 @@ static int check_all(
 		.asked = f->asked,
 		.nat = f->nat,
 		.bridge = f->bridge,
+		.group = f->group,
+		.shut = f->shut,
 		.guarded = f->guarded};
 	bool nat;
-	int r = check_rules(c, &plan, err) ?: check_device(c, err) ?: ifp_host_has_nat(&nat, err);
+	struct place place;
+	int r = check_rules(c, &plan, err)
+			?: ifp_place_find(&f->device, f->group, c->all, &place, err)
+			?: ifp_host_has_nat(&nat, err);
 
 	if (r)
 		return r;
+	check_device(c, &place);
 	check_carriers(c, carriers);
 	check_guard(c, covered);
 	if (nat && !f->nat && f->asked == IFPIN_FENCE_NAT_AUTO)
 		say(c, IFPIN_FINDING_BROKEN,
 			"the host translates addresses now and did not when the fence was applied: "
 			"apply it again");
-	check_beyond(c);
-	return check_others(c, err);
+	return ifp_beyond(f, c->all, c->cb, c->ctx, err);
 }
 
 int ifpin_fence_check(const char *name,
@@ -455,7 +399,8 @@ int ifpin_fence_check(const char *name,
 		*ret_broken = c.broken;
 		return 0;
 	}
-	r = ifp_ports_read(&all) ?: ifp_ports_split(&all, &f.device, &carriers, &covered);
+	r = ifp_ports_read(&all)
+		    ?: ifp_ports_split(&all, f.shut ? NULL : &f.device, &carriers, &covered);
 	if (r)
 		return ifp_fail_errno(ret_error, r, "cannot list the interfaces");
 	r = check_all(&c, &carriers, &covered, ret_error);

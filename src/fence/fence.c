@@ -231,7 +231,7 @@ static int swap_guard(const struct plan *plan, const char *text, struct ifpin_er
 	}
 	for (size_t i = 0; !r && i < plan->n_carriers; i++)
 		ifp_guard_detach(plan->name, plan->carriers[i].ifindex, NULL);
-	if (!r)
+	if (!r && !plan->shut)
 		ifp_guard_detach(plan->name, plan->device.ifindex, NULL);
 	return r;
 }
@@ -244,9 +244,12 @@ static int try_apply(struct plan *plan, bool dry, char **ret_text, struct ifpin_
 	int r = ifp_ports_read(&all);
 
 	if (!r)
-		r = ifp_ports_split(&all, &plan->device, &carriers, &covered);
+		r = ifp_place_take(plan, &all, dry);
+	if (!r)
+		r = ifp_ports_split(&all, plan->shut ? NULL : &plan->device, &carriers, &covered);
 	if (r)
-		return ifp_fail_errno(err, r, "cannot list the interfaces");
+		return ifp_fail_errno(err, r, "cannot read what interfaces are, or give %s a group",
+			plan->device.name);
 	for (size_t i = 0; i < all.n && !r; i++)
 		r = ifp_port_name_check(all.list[i].name, err);
 	if (r)
@@ -268,6 +271,18 @@ static int try_apply(struct plan *plan, bool dry, char **ret_text, struct ifpin_
 	return explain(r, err);
 }
 
+/* Devices that were a fence's and are no more, or did not come to be. Return: r; -errno. */
+static int tidy(const struct plan *plan, int r, struct ifpin_error *err)
+{
+	_cleanup_(ifp_ports_free) struct ports all = {};
+	int q = ifp_ports_read(&all);
+
+	if (q)
+		return r ?: ifp_fail_errno(err, q, "cannot list the interfaces");
+	q = ifp_place_release(&all, r ? 0 : plan->device.ifindex, r ? NULL : err);
+	return r ?: q;
+}
+
 static int put_up(struct plan *plan, bool dry, char **ret_text, struct ifpin_error *err)
 {
 	int r = nobody_is_last(err);
@@ -279,9 +294,10 @@ static int put_up(struct plan *plan, bool dry, char **ret_text, struct ifpin_err
 	for (int i = 0; i < MAX_TRIES; i++) {
 		r = try_apply(plan, dry, ret_text, err);
 		if (r != -ENOENT && r != -ENODEV)
-			return r;
+			return dry ? r : tidy(plan, r, err);
 	}
-	return ifp_fail(err, -EAGAIN, "interfaces come and go too fast: try again");
+	return tidy(
+		plan, ifp_fail(err, -EAGAIN, "interfaces come and go too fast: try again"), err);
 }
 
 static int apply(
@@ -464,6 +480,9 @@ int ifpin_fence_remove(const char *name, struct ifpin_error *ret_error)
 		r = explain(ifp_nft_run(text, false, ret_error), ret_error);
 	if (!r)
 		r = ifp_ports_read(&all);
+	if (r)
+		return r;
+	r = ifp_place_release(&all, 0, ret_error);
 	if (r)
 		return r;
 	/* Programs stay where somebody has flushed all rules. */

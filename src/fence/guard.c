@@ -279,6 +279,22 @@ static bool is_any_fences(int prog)
 	       (!strncmp(info.name, "ifpin_wire", 10) || !strncmp(info.name, "ifpin_bare", 10));
 }
 
+bool ifp_guard_has_others(uint32_t ifindex)
+{
+	uint32_t ids[MAX_PROGRAMS], n = ARRAY_SIZE(ids);
+	bool others = false;
+
+	/* More than there is room for are not all ours. */
+	if (bpf_prog_query((int)ifindex, places[true], 0, NULL, ids, &n))
+		return errno == ENOSPC;
+	for (uint32_t i = 0; i < n && !others; i++) {
+		_cleanup_close_ int fd = bpf_prog_get_fd_by_id(ids[i]);
+
+		others = fd < 0 || !is_any_fences(fd);
+	}
+	return others;
+}
+
 int64_t ifp_guard_find(const char *fence, uint32_t ifindex, bool in, bool *ret_overtaken)
 {
 	uint32_t ids[MAX_PROGRAMS], n = ARRAY_SIZE(ids);

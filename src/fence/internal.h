@@ -14,7 +14,7 @@
 
 /* A device of the namespace, as far as a fence asks. */
 struct port {
-	uint32_t ifindex, master, link;
+	uint32_t ifindex, master, link, group;
 	uint16_t type;
 	bool foreign_link; /* link is an index of another namespace */
 	bool xdp, switchdev;
@@ -42,7 +42,9 @@ struct plan {
 	const char *configured;
 	enum ifpin_fence_nat asked;
 	bool nat, bridge;
-	bool guarded; /* the program in traffic control reads every frame of these devices */
+	uint32_t group; /* that DEVICE has, see place.c */
+	bool shut;	/* another one has its place: none is exempt */
+	bool guarded;	/* the program in traffic control reads every frame of these devices */
 };
 
 /*
@@ -65,11 +67,42 @@ void ifp_prefix_range(const struct ifpin_prefix *p, char ret_first[48], char ret
 /* Return: 0; as ifp_nl_talk(); -ENOMEM. */
 int ifp_ports_read(struct ports *ret);
 void ifp_ports_free(struct ports *ports);
-/* Which devices carry DEVICE's own frames, and which are to be covered. */
+/* Which devices carry DEVICE's own frames, and which are to be covered; NULL: all are. */
 int ifp_ports_split(const struct ports *all, const struct ifpin_device *device,
 	struct ports *ret_carriers, struct ports *ret_covered);
 /* Return: 0; -EINVAL: nft has no way to write this name. */
 int ifp_port_name_check(const char *name, struct ifpin_error *err);
+
+/* ---- place.c ---- */
+/* The group of a device that had none (0) and is that of a fence. */
+#define IFP_FENCE_GROUP 0x6966706eu
+/* What became of DEVICE, and of its name and index. */
+struct place {
+	enum ifpin_identity identity;
+	struct ifpin_device now; /* as it is; where it is not, as it was */
+	bool here;
+	bool moved;  /* with another index, name or address */
+	bool taken;  /* another one has its name and its index */
+	bool marked; /* DEVICE, or the one in its place, has the group */
+};
+const struct port *ifp_port_at(const struct ports *all, uint32_t ifindex);
+/* Return: 0; as ifpin_device_check(). */
+int ifp_place_find(const struct ifpin_device *device, uint32_t group, const struct ports *all,
+	struct place *ret, struct ifpin_error *err);
+/*
+ * Decides about the group and about who is exempt, and gives DEVICE the group if it is there and
+ * has none. Return: 0; -ENODEV: devices changed, look again; -errno.
+ */
+int ifp_place_take(struct plan *plan, const struct ports *all, bool dry);
+/* Takes the group from devices that no fence is for, but for one that is known. Return: 0; -errno.
+ */
+int ifp_place_release(const struct ports *all, uint32_t but, struct ifpin_error *err);
+
+/* ---- beyond.c ---- */
+/* Names what is here that no rule can stop. Return: 0; as ifp_nft_list(). */
+int ifp_beyond(const struct ifpin_fence *fence, const struct ports *all,
+	void (*cb)(void *ctx, enum ifpin_finding finding, const char *text), void *ctx,
+	struct ifpin_error *err);
 
 /* ---- plan.c ---- */
 /* Whether a packet has a route, as rules ask: there is no realm that is not this number or another.
@@ -143,6 +176,8 @@ void ifp_guard_undo(const struct ifp_guard *g, const struct port *port);
  * id; 0: there is none; -errno.
  */
 int64_t ifp_guard_find(const char *fence, uint32_t ifindex, bool in, bool *ret_overtaken);
+/* Whether a program that is no fence's is on a device's way in. */
+bool ifp_guard_has_others(uint32_t ifindex);
 /* Takes those of a fence off a device, but for the new ones. Return: how many there were; -errno.
  */
 int ifp_guard_detach(const char *fence, uint32_t ifindex, const struct ifp_guard *but);

@@ -14,7 +14,7 @@
 /* ---- which devices are exempt ---- */
 
 /*
- * Both the index and the name: what takes only one of them after DEVICE is gone is another one. A
+ * Index, name and group: what takes only some of them after DEVICE is gone is another one. A
  * number would be taken for a name in quotes, so it stands without them.
  */
 static void exempt(const struct writer *w, const char *dir, bool carriers_too)
@@ -22,8 +22,13 @@ static void exempt(const struct writer *w, const char *dir, bool carriers_too)
 	const struct plan *p = w->plan;
 	const char *way = !strcmp(dir, "out") ? "oif" : "iif";
 
-	fprintf(w->f, "\t\t%s %u %sname \"%s\" accept\n", way, p->device.ifindex, way,
-		p->device.name);
+	if (!p->shut) {
+		fprintf(w->f, "\t\t%s %u %sname \"%s\" ", way, p->device.ifindex, way,
+			p->device.name);
+		if (p->group)
+			fprintf(w->f, "%sgroup %u ", way, p->group);
+		fputs("accept\n", w->f);
+	}
 	for (size_t i = 0; i < p->n_carriers; i++)
 		if (carriers_too || !strcmp(p->carriers[i].kind, "vrf"))
 			fprintf(w->f, "\t\t%s %u %sname \"%s\" accept\n", way,
@@ -77,6 +82,8 @@ static void about(const struct writer *w)
 	fprintf(w->f, "\t\taccept comment \"nat %d\"\n", p->nat);
 	fprintf(w->f, "\t\taccept comment \"bridge %d\"\n", p->bridge);
 	fprintf(w->f, "\t\taccept comment \"guarded %d\"\n", p->guarded);
+	fprintf(w->f, "\t\taccept comment \"group %u\"\n", p->group);
+	fprintf(w->f, "\t\taccept comment \"shut %d\"\n", p->shut);
 	for (size_t i = 0; i < p->n_carriers; i++)
 		fprintf(w->f, "\t\taccept comment \"carrier %u %s\"\n", p->carriers[i].ifindex,
 			p->carriers[i].name);
@@ -99,8 +106,8 @@ static void ip_match(const struct writer *w, bool four, const char *dir, bool ds
 
 /*
  * For packets that may be fenced. On devices where rules read each frame they have been judged; but
- * the program in traffic control is not relied upon: it is gone with a device that is made anew, and
- * sees less of what is wrapped up between here and there.
+ * the program in traffic control is not relied upon: it is gone with a device that is made anew,
+ * and sees less of what is wrapped up between here and there.
  */
 static void ip_rules(const struct writer *w, bool four, const char *dir)
 {

@@ -69,6 +69,9 @@ static int on_link(const struct nlmsghdr *nlh, void *data)
 		case IFLA_LINK:
 			p.link = mnl_attr_get_u32(a);
 			break;
+		case IFLA_GROUP:
+			p.group = mnl_attr_get_u32(a);
+			break;
 		case IFLA_LINK_NETNSID:
 			p.foreign_link = true;
 			break;
@@ -113,14 +116,6 @@ void ifp_ports_free(struct ports *ports)
 	*ports = (struct ports){};
 }
 
-static const struct port *find(const struct ports *all, uint32_t ifindex)
-{
-	for (size_t i = 0; i < all->n; i++)
-		if (all->list[i].ifindex == ifindex)
-			return &all->list[i];
-	return NULL;
-}
-
 /* Kinds whose frames come out of the device under them as they are, with a tag at most. */
 static bool shows_below(const struct port *p)
 {
@@ -141,14 +136,14 @@ static bool carries(const struct ports *all, const struct port *p, const struct 
 	if (shows_below(of) && !of->foreign_link && of->link == p->ifindex)
 		return true;
 	/* A VRF is passed on the way out, and sees the packet as its own. */
-	master = find(all, of->master);
+	master = ifp_port_at(all, of->master);
 	return master == p && !strcmp(p->kind, "vrf");
 }
 
 int ifp_ports_split(const struct ports *all, const struct ifpin_device *device,
 	struct ports *ret_carriers, struct ports *ret_covered)
 {
-	const struct port *dev = find(all, device->ifindex);
+	const struct port *dev = device ? ifp_port_at(all, device->ifindex) : NULL;
 	struct ports carriers = {}, covered = {};
 	size_t before = 0;
 	int r = 0;
@@ -169,7 +164,7 @@ int ifp_ports_split(const struct ports *all, const struct ifpin_device *device,
 	for (size_t i = 0; i < all->n && !r; i++) {
 		const struct port *p = &all->list[i];
 
-		if (p != dev && p->type != ARPHRD_LOOPBACK && !find(&carriers, p->ifindex))
+		if (p != dev && p->type != ARPHRD_LOOPBACK && !ifp_port_at(&carriers, p->ifindex))
 			r = put(&covered, p);
 	}
 	if (r) {

@@ -83,6 +83,10 @@ static int read_about(const char *text, struct ifpin_fence *f)
 		f->asked = (enum ifpin_fence_nat)strtoul(value, NULL, 10);
 	else if (IS("guarded"))
 		f->guarded = *value == '1';
+	else if (IS("group"))
+		f->group = (uint32_t)strtoul(value, NULL, 10);
+	else if (IS("shut"))
+		f->shut = *value == '1';
 	else if (IS("carrier")) {
 		r = grow(&f->carriers, f->n_carriers, sizeof(*f->carriers));
 		if (r)

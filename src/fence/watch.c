@@ -244,19 +244,10 @@ static int cover_changes(const struct ifpin_fence *f, const struct ports *covere
 	return r;
 }
 
-/* DEVICE as it is now: another index is followed if it is the same device by all that is known. */
-static int device_now(const struct ifpin_fence *f, struct ifpin_device *ret, bool *ret_moved,
-	struct ifpin_error *err)
+/* Whether rules are for another DEVICE than there is, or for one where there is another now. */
+static bool place_changed(const struct ifpin_fence *f, const struct place *p)
 {
-	enum ifpin_identity id;
-	struct ifpin_device now;
-	int r = ifpin_device_check(&f->device, &id, &now, err);
-
-	if (r)
-		return r;
-	*ret_moved = id == IFPIN_BACK || id == IFPIN_RENAMED;
-	*ret = *ret_moved ? now : f->device;
-	return 0;
+	return p->moved || p->taken != f->shut || (p->here && !p->marked);
 }
 
 /* A renamed device has lost its hooks on Linux 6.16 and later, which know devices by name. */
@@ -294,8 +285,8 @@ int ifpin_fence_sync(const char *name, unsigned int *ret_changed, struct ifpin_e
 	_cleanup_(ifp_ports_free) struct ports all = {}, carriers = {}, covered = {};
 	_cleanup_(ifp_state_clear) struct ifpin_fence f = {};
 	_cleanup_close_ int lock = -1;
-	struct ifpin_device device;
-	bool moved = false, agree = true;
+	struct place place;
+	bool agree = true;
 	unsigned int changed = 0;
 	int r = ifp_fence_name_check(name, ret_error)
 			?: ifp_fence_lock(&lock, ret_error)
@@ -304,21 +295,26 @@ int ifpin_fence_sync(const char *name, unsigned int *ret_changed, struct ifpin_e
 	if (!r && !f.device.ifindex)
 		r = ifp_fail(ret_error, -ENOENT,
 			"somebody took a part of the fence \"%s\" away: apply it again", name);
-	if (!r)
-		r = device_now(&f, &device, &moved, ret_error);
 	if (r)
 		return r;
-	r = ifp_ports_read(&all) ?: ifp_ports_split(&all, &device, &carriers, &covered);
+	r = ifp_ports_read(&all);
 	if (r)
 		return ifp_fail_errno(ret_error, r, "cannot list the interfaces");
+	r = ifp_place_find(&f.device, f.group, &all, &place, ret_error);
+	if (r)
+		return r;
+	r = ifp_ports_split(&all, place.taken ? NULL : &place.now, &carriers, &covered);
+	if (r)
+		return ifp_fail_errno(ret_error, r, "no memory for the interfaces");
 	/* New devices first: as long as this takes, frames of packet sockets leave by them. */
-	if (!moved && !needs_all(&f, &carriers))
+	if (!place_changed(&f, &place) && !needs_all(&f, &carriers))
 		r = cover_changes(&f, &covered, &changed, ret_error);
 	else
 		r = -ENODEV;
 	if (!r)
 		r = names_agree(&f, &covered, &agree, ret_error);
-	/* One that was made anew, with its name and index, has the rules again and not the program. */
+	/* One that was made anew, with its name and index, has the rules again and not the program.
+	 */
 	if (!r && f.guarded)
 		agree &= have_program(&f, &covered);
 	if (!r && !agree)
@@ -326,7 +322,8 @@ int ifpin_fence_sync(const char *name, unsigned int *ret_changed, struct ifpin_e
 	/* That is not all of it, or a device was gone before it could be covered. */
 	if (r == -ENOENT || r == -ENODEV) {
 		ifp_state_clear(&f);
-		r = ifp_state_read(name, &f, ret_error) ?: ifp_fence_again(&f, &device, ret_error);
+		r = ifp_state_read(name, &f, ret_error)
+			    ?: ifp_fence_again(&f, &place.now, ret_error);
 		changed = (unsigned int)covered.n;
 	}
 	if (!r)

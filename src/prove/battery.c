@@ -10,7 +10,7 @@ const struct attempt *const ifp_batteries[] = {ifp_battery_route, ifp_battery_pk
 	ifp_battery_option, ifp_battery_join, ifp_battery_packet, ifp_battery_reflect,
 	ifp_battery_escape,
 #ifdef HAVE_FENCE
-	ifp_battery_host, ifp_battery_host_net, ifp_battery_host_form,
+	ifp_battery_host, ifp_battery_host_net, ifp_battery_host_form, ifp_battery_host_place,
 #endif
 	NULL};
 

@@ -301,14 +301,15 @@ static int link_on(uint32_t ifindex)
 	return ifp_nl_talk(nlh, NULL, NULL);
 }
 
-int ifp_new_link(const struct env *e, const char *kind, uint32_t lower, int peer_ns)
+static int new_link(const struct env *e, const char *name, uint32_t ifindex, const char *kind,
+	uint32_t lower, int peer_ns)
 {
 	char buf[512];
-	struct nlmsghdr *nlh = link_request(buf, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0);
+	struct nlmsghdr *nlh = link_request(buf, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, ifindex);
 	struct nlattr *info, *data;
 	int r;
 
-	mnl_attr_put_strz(nlh, IFLA_IFNAME, NEW_LINK);
+	mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
 	if (lower)
 		mnl_attr_put_u32(nlh, IFLA_LINK, lower);
 	info = mnl_attr_nest_start(nlh, IFLA_LINKINFO);
@@ -331,7 +332,43 @@ int ifp_new_link(const struct env *e, const char *kind, uint32_t lower, int peer
 		if (setns(e->ns_host, CLONE_NEWNET))
 			return -errno;
 	}
-	return r ?: link_on(if_nametoindex(NEW_LINK));
+	return r ?: link_on(if_nametoindex(name));
+}
+
+int ifp_new_link(const struct env *e, const char *kind, uint32_t lower, int peer_ns)
+{
+	return new_link(e, NEW_LINK, 0, kind, lower, peer_ns);
+}
+
+/* Moves a device to another namespace, under an index there, or 0: any. */
+static int move(uint32_t ifindex, int ns, uint32_t new_index)
+{
+	char buf[128];
+	struct nlmsghdr *nlh = link_request(buf, RTM_NEWLINK, 0, ifindex);
+
+	mnl_attr_put_u32(nlh, IFLA_NET_NS_FD, (uint32_t)ns);
+	if (new_index)
+		mnl_attr_put_u32(nlh, IFLA_NEW_IFINDEX, new_index);
+	return ifp_nl_talk(nlh, NULL, NULL);
+}
+
+int ifp_replace_in(const struct env *e)
+{
+	return move(e->in_index, e->ns_in, 0)
+		       ?: new_link(e, LAB_IN, e->in_index, "veth", 0, e->ns_out);
+}
+
+int ifp_restore_in(const struct env *e)
+{
+	char buf[128];
+	int r = ifp_nl_talk(link_request(buf, RTM_DELLINK, 0, e->in_index), NULL, NULL);
+
+	if (setns(e->ns_in, CLONE_NEWNET))
+		return -errno;
+	r = move(if_nametoindex(LAB_IN), e->ns_host, e->in_index) ?: r;
+	if (setns(e->ns_host, CLONE_NEWNET))
+		return -errno;
+	return r ?: ifp_lab_in_again(e->in_index);
 }
 
 int ifp_set_master(uint32_t ifindex, uint32_t master)

@@ -42,6 +42,12 @@ int ifp_lab_sysctl(const char *path, const char *value);
 /* A new device of the host, switched on. lower: index of what it stands on, or 0; peer_ns: for the
  * other end, or -1. */
 int ifp_new_link(const struct env *e, const char *kind, uint32_t lower, int peer_ns);
+/*
+ * Puts another device in the place of in0, with its name and index, that leads where out0 does;
+ * and brings in0 back. Return: 0; -errno.
+ */
+int ifp_replace_in(const struct env *e);
+int ifp_restore_in(const struct env *e);
 int ifp_set_master(uint32_t ifindex, uint32_t master);
 int ifp_mirror(bool ingress, const char *from, const char *to);
 /* Both devices become ports of one bridge, and a frame comes from the peer behind in0; then all is

@@ -208,7 +208,8 @@ int ifp_move_to_root_cgroup(bool v1, const char *root);
 
 extern const struct attempt ifp_battery_route[], ifp_battery_pktinfo[], ifp_battery_option[],
 	ifp_battery_join[], ifp_battery_packet[], ifp_battery_reflect[], ifp_battery_escape[],
-	ifp_battery_host[], ifp_battery_host_net[], ifp_battery_host_form[];
+	ifp_battery_host[], ifp_battery_host_net[], ifp_battery_host_form[],
+	ifp_battery_host_place[];
 
 /* ---- pcapng.c: everything that was captured, as a file for Wireshark ---- */
 enum side { SIDE_OUT, SIDE_IN, SIDE_COUNT };
@@ -259,6 +260,8 @@ void ifp_lab_end(struct lab *lab);
  * -EOPNOTSUPP: the kernel has none; -errno. */
 #define LAB_VRF "ifpin-vrf"
 int ifp_lab_vrf(const struct lab *lab);
+/* Sets up in0, which was away. Return: 0; -errno. */
+int ifp_lab_in_again(uint32_t index);
 /* The laboratory, as attempts see it. */
 extern const struct place ifp_lab_place;
 /* A multipath TCP server behind in0. Return: descriptor of the listener; -errno. */

@@ -361,6 +361,14 @@ static int set_master(uint32_t index, uint32_t master)
 	return ifp_nl_talk(nlh, NULL, NULL);
 }
 
+int ifp_lab_in_again(uint32_t index)
+{
+	uint32_t vrf = if_nametoindex(LAB_VRF);
+
+	return link_up(index) ?: add_addr(index, LAB_IN4, 24) ?: (vrf ? set_master(index, vrf) : 0)
+	       ?: set_up_in_again(index);
+}
+
 int ifp_lab_vrf(const struct lab *lab)
 {
 	return make_vrf() ?: add_unreachable(AF_INET) ?: add_unreachable(AF_INET6) ?:

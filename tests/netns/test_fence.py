@@ -14,6 +14,7 @@ import subprocess
 import time
 
 import frames
+from frames import EXIT, SCHED_CLS, XDP, insn, link, load, mov, redirect_to
 from lab import IFPIN, MARKER, Lab, Wire, libc, must, proof, run
 
 FENCED = ("--prefix=10.0.1.0/24", "--prefix=fd00:1::/64")
@@ -337,6 +338,138 @@ class Checking(FenceLab):
         self.assertIn("note", [x["finding"] for x in findings])
 
 
+class Beyond(FenceLab):
+    """What no rule can stop is named, as far as this kernel can make it."""
+
+    def test_packets_past_all_rules(self):
+        self.apply()
+        self.assertNotIn("AF_XDP sockets are open", self.check())
+        with socket.socket(44, socket.SOCK_RAW, 0):
+            self.assertIn("AF_XDP sockets are open here (1)", self.check())
+        self.assertNotIn("AF_XDP sockets are open", self.check())
+
+    def program(self, kind, code, target, attach_type, flags=0):
+        fd = load(kind, code)
+        self.stack.callback(os.close, fd)
+        held = link(fd, target, attach_type, flags)
+        self.stack.callback(os.close, held)
+
+    def from_inside(self):
+        """A frame from the peer behind in0."""
+        with self.pin.socket(socket.AF_PACKET, socket.SOCK_RAW) as s:
+            s.bind(("eth0", 0x88b6))
+            s.send(self.frame("10.0.1.2", "10.0.1.1"))
+
+    def test_xdp_program(self):
+        self.apply()
+        self.from_inside()
+        self.assertEqual(self.leaked(), 0)
+        self.assertNotIn("XDP program", self.check())
+        self.program(XDP, redirect_to(self.out_index()), socket.if_nametoindex("in0"), 37, 2)
+        self.assertIn("in0 has an XDP program; what it redirects passes no rule", self.check())
+        self.from_inside()
+        self.assertEqual(self.leaked(), 1)
+
+    def test_redirect_to_a_peer(self):
+        """From the way in of in0 to what is behind out0, without out0."""
+        self.apply()
+        self.assertNotIn("bpf_redirect_peer", self.check())
+        code = mov(1, self.out_index()) + mov(2, 0) + insn(0x85, imm=155) + EXIT
+        self.program(SCHED_CLS, code, socket.if_nametoindex("in0"), 46)
+        self.assertIn("in0 has a program of somebody else in traffic control", self.check())
+        self.from_inside()
+        self.assertEqual(self.leaked(), 1)
+
+    def test_another_namespace(self):
+        """A device that is moved there loses its rules and keeps its program, if it had one."""
+        self.apply()
+        guarded = bool(programs("out0"))
+        self.assertIn("one that is moved away takes its frames along", self.check())
+        must("ip", "link", "set", "out0", "netns", f"/proc/{self.pin.pid}/ns/net")
+        must(*self.pin.cmd("ip", "link", "set", "out0", "up"))
+        with self.pin.socket(socket.AF_PACKET, socket.SOCK_RAW) as s:
+            s.bind(("out0", 0x88b6))
+            if guarded:
+                with self.assertRaisesRegex(OSError, "No buffer space"):
+                    s.send(self.frame())
+            s.setsockopt(263, 20, 1)
+            s.send(self.frame())
+        self.wire.sock.settimeout(10)
+        while MARKER not in self.wire.sock.recv(2048):
+            pass
+        self.assertIn("are not seen", self.check(1))
+
+    def loaded(self, module, name):
+        if run("modprobe", module).returncode:
+            self.skipTest(f"this kernel has no {module}")
+        self.stack.callback(run, "modprobe", "-r", module)
+        self.apply()
+        self.assertIn(f"{name} is loaded; what it sends passes no rule", self.check())
+
+    def test_pktgen(self):
+        self.loaded("pktgen", "pktgen")
+
+    def test_netconsole(self):
+        self.loaded("netconsole", "netconsole")
+
+
+class Flowtable(FenceLab):
+    """A connection that is forwarded past the rules of IP, in software."""
+
+    def build(self):
+        super().build()
+        must("sysctl", "-qw", "net.ipv4.ip_forward=1")
+        must(*self.pin.cmd("ip", "route", "replace", "10.0.2.0/24", "via", "10.0.1.1"))
+        must(*self.pout.cmd("ip", "route", "replace", "10.0.1.0/24", "via", "10.0.2.1"))
+
+    def exchange(self, inside, outside):
+        inside.sendto(MARKER, ("10.0.2.2", 7000))
+        try:
+            outside.recv(99)
+        except TimeoutError:
+            return False
+        outside.sendto(b"back", ("10.0.1.2", 7000))
+        return True
+
+    def forwarded(self):
+        chain = json.loads(must("nft", "-j", "list", "table", "inet", "ft"))["nftables"]
+        return [e["counter"]["packets"] for c in chain for e in c.get("rule", {}).get("expr", [])
+                if "counter" in e][0]
+
+    def test_flow(self):
+        rules = ("add table inet ft; add flowtable inet ft f { hook ingress priority 0; devices = { "
+                 "in0, out0 }; }; add chain inet ft c { type filter hook forward priority 0; }; "
+                 "add rule inet ft c counter; add rule inet ft c meta l4proto udp flow add @f")
+        if run("nft", rules).returncode:
+            self.skipTest("this kernel has no flowtables")
+        with self.pin.socket(socket.AF_INET, socket.SOCK_DGRAM) as inside, \
+                self.pout.socket(socket.AF_INET, socket.SOCK_DGRAM) as outside:
+            inside.bind(("10.0.1.2", 7000))
+            outside.bind(("10.0.2.2", 7000))
+            inside.settimeout(5)
+            outside.settimeout(5)
+            for _ in range(3):
+                self.assertTrue(self.exchange(inside, outside))
+                inside.recv(99)
+            before = self.forwarded()
+            self.assertTrue(self.exchange(inside, outside))
+            inside.recv(99)
+            self.assertEqual(self.forwarded(), before, "the flow is not in the flowtable")
+            self.assertEqual(self.leaked(), 4)
+            # It began before the fence.
+            self.apply()
+            outside.settimeout(0.3)
+            self.assertFalse(self.exchange(inside, outside))
+            self.assertEqual(self.leaked(), 0)
+            # One that begins with it never gets there.
+            must("nft", "delete", "table", "inet", "ft")
+            must("nft", rules)
+            inside.connect(("10.0.2.2", 7001))
+            inside.send(MARKER)
+            self.assertEqual(self.leaked(), 0)
+        self.assertIn("holds", self.check())
+
+
 class Holding(FenceLab):
     def rewriters(self):
         """Chains of others that write in0's address into the host's traffic."""
@@ -652,6 +785,133 @@ class Devices(FenceLab):
             must("ip", "link", "del", f"gap{i}")
         print("gap of a new device, ms:", " ".join(f"{1e3 * g:.1f}" for g in gaps))
         self.assertLess(max(gaps), 5)
+
+    def group(self, name="in0"):
+        return json.loads(must("ip", "-j", "link", "show", name))[0]["group"]
+
+    def impostor(self, *options):
+        """Another device with in0's name and index; its other end hears what leaves by it."""
+        index = str(socket.if_nametoindex("in0"))
+        must("ip", "link", "del", "in0")
+        must("ip", "link", "add", "in0", "index", index, "address", "02:00:00:00:07:01", *options,
+             "type", "veth", "peer", "name", "eth7", "netns", f"/proc/{self.pout.pid}/ns/net")
+        must(*self.pout.cmd("ip", "link", "set", "eth7", "up"))
+        wire = self.pout.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        self.addCleanup(wire.close)
+        wire.bind(("eth7", 3))
+        wire.settimeout(10)
+        must("ip", "link", "set", "in0", "up")
+        must("ip", "addr", "add", "10.0.1.1/24", "dev", "in0")
+        must("ip", "neigh", "add", "10.0.1.2", "lladdr", "02:00:00:00:00:09", "dev", "in0")
+        return wire
+
+    def test_impostor(self):
+        """One with DEVICE's name and index lacks its group: IP is closed, and check says so."""
+        self.apply()
+        wire = self.impostor()
+        self.send("10.0.1.1", "10.0.1.2")
+        self.assertEqual(self.heard(wire, "in0"), 0)
+        self.assertRegex(self.check(1), "has its name and index; that is shut out but for frames")
+        self.raw("in0", self.frame())
+        self.assertEqual(self.heard(wire, "in0"), 1)
+        must(IFPIN, "fence", "remove")
+        self.send("10.0.1.1", "10.0.1.2")
+        self.assertEqual(self.heard(wire, "in0"), 1)
+
+    def test_impostor_with_a_common_group(self):
+        """The group was somebody else's choice, and the other device has it, too."""
+        must("ip", "link", "set", "in0", "group", "7")
+        self.apply()
+        self.assertEqual(self.group(), "7")
+        wire = self.impostor("group", "7")
+        self.send("10.0.1.1", "10.0.1.2")
+        self.assertEqual(self.heard(wire, "in0"), 1)
+        self.assertIn("taken for it and NOT shut out", self.check(1))
+        must(IFPIN, "fence", "remove")
+        self.assertEqual(self.group(), "7")
+
+    def test_impostor_followed(self):
+        """It is covered as any other, and DEVICE is let in again when that comes back."""
+        must("ip", "link", "set", "in0", "group", "7")
+        self.follow()
+        gaps = []
+        for i in range(6):
+            wire = self.impostor(*(("group", "7"), ())[i % 2])
+            began = time.monotonic()
+            while True:
+                self.raw("in0", self.frame())
+                if not self.heard(wire, "in0"):
+                    break
+            gaps.append(time.monotonic() - began)
+            self.send("10.0.1.1", "10.0.1.2")
+            self.assertEqual(self.heard(wire, "in0"), 0)
+        print("gap of an impostor, ms:", " ".join(f"{1e3 * g:.1f}" for g in gaps))
+        self.assertIn("another interface has its name or index; that is shut out", self.check(1))
+        self.assertEqual(self.show()[0]["covered"],
+                         sorted(socket.if_nametoindex(n) for n in ("in0", "out0")))
+        must("ip", "link", "del", "in0")
+        must("ip", "link", "add", "in0", "address", "02:00:00:00:01:01", "type", "veth", "peer",
+             "name", "eth0", "netns", f"/proc/{self.pin.pid}/ns/net")
+        must("ip", "link", "set", "in0", "up")
+        must("ip", "addr", "add", "10.0.1.1/24", "dev", "in0")
+        for line in ("link set eth0 up", "addr add 10.0.1.2/24 dev eth0"):
+            must(*self.pin.cmd("ip", *line.split()))
+        self.until_held()
+        must("ping", "-c1", "-W5", "10.0.1.2")
+
+    def test_group(self):
+        """Given, kept through a new address, taken back; a lost one closes, and is given again."""
+        self.assertEqual(self.group(), "default")
+        must(IFPIN, "fence", "apply", "in0", *FENCED, "--dry-run")
+        self.assertEqual(self.group(), "default")
+        must("nft", f"add table netdev u; add chain netdev u e {{ type filter hook egress device "
+                    f'"out0" priority {LAST}; }}')
+        self.apply(ok=False)
+        self.assertEqual(self.group(), "default")
+        must("nft", "delete table netdev u")
+        self.apply()
+        self.apply("--prefix=192.0.2.0/24", "--name=two")
+        self.assertEqual(self.group(), "1768321134")
+        must("ip", "link", "set", "in0", "address", "02:00:00:00:01:07")
+        self.assertIn("holds", self.check())
+        must("ip", "link", "set", "in0", "address", "02:00:00:00:01:01")
+        must(IFPIN, "fence", "remove", "--name=two")
+        self.assertEqual(self.group(), "1768321134")
+        must("ping", "-c1", "-W5", "10.0.1.2")
+        must("ip", "link", "set", "in0", "group", "9")
+        self.assertIn("has not the group any more", self.check(1))
+        self.assertEqual(run("ping", "-c1", "-W1", "10.0.1.2").returncode, 1)
+        self.follow()
+        self.until_held()
+        must("ping", "-c1", "-W5", "10.0.1.2")
+        must("ip", "link", "set", "in0", "group", "0")
+        self.until_held()
+        self.apply("--prefix=10.0.1.0/24", "--name=in0", device="out0")
+        self.assertEqual((self.group(), self.group("out0")), ("default", "1768321134"))
+        must(IFPIN, "fence", "remove")
+        self.assertEqual(self.group("out0"), "default")
+
+    def bypass(self, index):
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as s:
+            s.setsockopt(263, 20, 1)
+            with contextlib.suppress(OSError):  # ENOBUFS: dropped
+                s.sendto(self.frame(), (socket.if_indextoname(index), 0x0800))
+        return self.wire.frames(socket.if_indextoname(index))
+
+    def test_gap_of_a_name(self):
+        """How long frames past the queueing discipline leave by a covered device that is renamed."""
+        index = socket.if_nametoindex("out0")
+        self.follow()
+        self.assertEqual(self.bypass(index), 0)
+        gaps = []
+        for name in ("one0", "two0", "three0", "four0", "out0"):
+            must("ip", "link", "set", "dev", socket.if_indextoname(index), "name", name)
+            began = time.monotonic()
+            while self.bypass(index):
+                self.assertLess(time.monotonic() - began, 10)
+            gaps.append(time.monotonic() - began)
+        print("gap of a name, ms:", " ".join(f"{1e3 * g:.1f}" for g in gaps))
+        self.until_held()
 
     def test_back(self):
         """DEVICE itself comes back, with another index: the fence follows it, and no other."""

@@ -2,6 +2,7 @@
 """Sections [Fence]: what files ask for is in force, whatever others do, and whoever dies."""
 import os
 import random
+import socket
 import subprocess
 
 from daemon import DaemonLab
@@ -143,6 +144,34 @@ class Files(DaemonLab, FenceLab):
              "name", "eth0", "netns", f"/proc/{self.pin.pid}/ns/net")
         self.until(lambda: run(IFPIN, "fence", "check").returncode == 0)
         must("ip", "link", "del", "new0")
+
+    def test_impostor(self):
+        """Another device with DEVICE's name and index is covered, also by a daemon that comes later."""
+        must("ip", "link", "set", "in0", "group", "7")
+        self.fence_file()
+        self.start()
+        self.until_said("in force: what is fenced uses in0 only")
+        self.until(lambda: run(IFPIN, "fence", "check").returncode == 0)
+
+        def replace():
+            index = str(socket.if_nametoindex("in0"))
+            must("ip", "link", "del", "in0")
+            must("ip", "link", "add", "in0", "index", index, "address", "02:00:00:00:07:01",
+                 "group", "7", "type", "veth", "peer", "name", "in0p")
+        replace()
+        self.until(lambda: len(programs("in0")) == 1)
+        self.until_said("closed: another device has the name or index of its device")
+        self.assertIn("that is shut out", run(IFPIN, "fence", "check").stdout)
+        must("ip", "link", "del", "in0")
+        self.until(lambda: "in0 is gone; the" in run(IFPIN, "fence", "check").stdout)
+        self.stop()
+        must("ip", "link", "add", "in0", "index", str(self.show()[0]["ifindex"]), "address",
+             "02:00:00:00:07:01", "group", "7", "type", "veth", "peer", "name", "in0p")
+        self.assertIn("shut out but for frames", run(IFPIN, "fence", "check").stdout)
+        self.start()
+        self.until(lambda: len(programs("in0")) == 1)
+        self.assertIn("that is shut out", run(IFPIN, "fence", "check").stdout)
+        must("ip", "link", "del", "in0")
 
     def test_death(self):
         """Killed at any moment it opens nothing, and the next one takes over as it is."""
