@@ -58,6 +58,14 @@ static pid_t start_guard(int cgroup_fd, int *ret_life)
 	if (pipe2(pipefd, O_CLOEXEC))
 		return -errno;
 	pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+	/*
+	 * Where a container takes for the root what is none, and gives its resources away: such a
+	 * cgroup has no processes of its own. Then it stays in ours.
+	 */
+	if (pid < 0 && errno == EBUSY) {
+		args = (struct clone_args){};
+		pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+	}
 	if (!pid) {
 		sigset_t all;
 

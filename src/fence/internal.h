@@ -74,8 +74,12 @@ int ifp_ports_split(const struct ports *all, const struct ifpin_device *device,
 int ifp_port_name_check(const char *name, struct ifpin_error *err);
 
 /* ---- place.c ---- */
-/* The group of a device that had none (0) and is that of a fence. */
-#define IFP_FENCE_GROUP 0x6966706eu
+/*
+ * The group that a fence gives to a device which has none (0): these first bits, and drawn ones. A
+ * device takes its group along to another network namespace, where it must not be another fence's.
+ */
+#define IFP_FENCE_GROUP 0x69000000u
+#define IFP_FENCE_GROUP_MASK 0xff000000u
 /* What became of DEVICE, and of its name and index. */
 struct place {
 	enum ifpin_identity identity;

@@ -12,6 +12,7 @@
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <string.h>
+#include <sys/random.h>
 
 const struct port *ifp_port_at(const struct ports *all, uint32_t ifindex)
 {
@@ -35,6 +36,33 @@ static int set_group(uint32_t ifindex, uint32_t group)
 	return ifp_nl_talk(nlh, NULL, NULL);
 }
 
+static bool is_ours(uint32_t group)
+{
+	return (group & IFP_FENCE_GROUP_MASK) == IFP_FENCE_GROUP;
+}
+
+/* Return: 0; -errno. */
+static int draw_group(uint32_t *ret)
+{
+	uint32_t drawn;
+
+	if (getrandom(&drawn, sizeof(drawn), 0) != sizeof(drawn))
+		return -errno;
+	*ret = IFP_FENCE_GROUP | (drawn & ~IFP_FENCE_GROUP_MASK);
+	return 0;
+}
+
+/* Another one may have come in its place before it got the group. Return: 0; -ENODEV; -errno. */
+static int mark(const struct ifpin_device *device, uint32_t group)
+{
+	struct ifpin_device now;
+	int r = set_group(device->ifindex, group) ?: ifp_device_by_index(device->ifindex, &now);
+
+	if (r || ifp_device_same(device, &now))
+		return r;
+	return set_group(device->ifindex, 0) ?: -ENODEV;
+}
+
 int ifp_place_find(const struct ifpin_device *device, uint32_t group, const struct ports *all,
 	struct place *ret, struct ifpin_error *err)
 {
@@ -45,7 +73,8 @@ int ifp_place_find(const struct ifpin_device *device, uint32_t group, const stru
 	if (r)
 		return r;
 	/* Our own mark says more than an address, which may be given anew. */
-	if (p.identity == IFPIN_REPLACED && at && group == IFP_FENCE_GROUP && at->group == group) {
+	if (p.identity == IFPIN_REPLACED && at && is_ours(group) && at->group == group &&
+		at->type == device->type && !strcmp(at->kind, device->kind)) {
 		r = ifp_device_by_index(device->ifindex, &p.now);
 		if (r)
 			return ifp_fail_errno(err, r, "cannot look up %s", device->name);
@@ -73,13 +102,14 @@ int ifp_place_take(struct plan *plan, const struct ports *all, bool dry)
 		return r;
 	plan->shut =
 		!r && !ifp_device_same(&plan->device, &now) && !strcmp(now.name, plan->device.name);
-	plan->group = IFP_FENCE_GROUP;
 	if (r || !ifp_device_same(&plan->device, &now))
-		return 0;
+		return draw_group(&plan->group);
 	/* A group that somebody has chosen stays: other rules may go by it. */
+	plan->group = at->group;
 	if (at->group)
-		plan->group = at->group;
-	return at->group || dry ? 0 : set_group(at->ifindex, IFP_FENCE_GROUP);
+		return 0;
+	r = draw_group(&plan->group);
+	return r || dry ? r : mark(&plan->device, plan->group);
 }
 
 static int is_fenced(uint32_t ifindex, bool *ret, struct ifpin_error *err)
@@ -114,7 +144,7 @@ int ifp_place_release(const struct ports *all, uint32_t but, struct ifpin_error 
 		const struct port *p = &all->list[i];
 		bool fenced = false;
 
-		if (p->group != IFP_FENCE_GROUP || p->ifindex == but)
+		if (!is_ours(p->group) || p->ifindex == but)
 			continue;
 		r = is_fenced(p->ifindex, &fenced, err);
 		if (r || fenced)
