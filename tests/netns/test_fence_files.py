@@ -159,7 +159,7 @@ class Files(DaemonLab, FenceLab):
             must("ip", "link", "add", "in0", "index", index, "address", "02:00:00:00:07:01",
                  "group", "7", "type", "veth", "peer", "name", "in0p")
         replace()
-        self.until(lambda: len(programs("in0")) == 1)
+        self.until(lambda: socket.if_nametoindex("in0") in self.show()[0]["covered"])
         self.until_said("closed: another device has the name or index of its device")
         self.assertIn("that is shut out", run(IFPIN, "fence", "check").stdout)
         must("ip", "link", "del", "in0")
@@ -169,7 +169,7 @@ class Files(DaemonLab, FenceLab):
              "02:00:00:00:07:01", "group", "7", "type", "veth", "peer", "name", "in0p")
         self.assertIn("shut out but for frames", run(IFPIN, "fence", "check").stdout)
         self.start()
-        self.until(lambda: len(programs("in0")) == 1)
+        self.until(lambda: socket.if_nametoindex("in0") in self.show()[0]["covered"])
         self.assertIn("that is shut out", run(IFPIN, "fence", "check").stdout)
         must("ip", "link", "del", "in0")
 
