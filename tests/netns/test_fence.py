@@ -829,6 +829,14 @@ class Devices(FenceLab):
         self.send("10.0.1.1", "10.0.1.2")
         self.assertEqual(self.heard(wire, "in0"), 1)
 
+    def test_impostor_of_another_fence(self):
+        """It was fenced elsewhere, and has brought its group along."""
+        self.apply()
+        wire = self.impostor("group", str(0x69 << 24 | 1))
+        self.send("10.0.1.1", "10.0.1.2")
+        self.assertEqual(self.heard(wire, "in0"), 0)
+        self.assertRegex(self.check(1), "has its name and index; that is shut out but for frames")
+
     def test_impostor_with_a_common_group(self):
         """The group was somebody else's choice, and the other device has it, too."""
         must("ip", "link", "set", "in0", "group", "7")
@@ -881,13 +889,15 @@ class Devices(FenceLab):
         self.assertEqual(self.group(), "default")
         must("nft", "delete table netdev u")
         self.apply()
+        given = self.group()
+        self.assertEqual(int(given) >> 24, 0x69)
         self.apply("--prefix=192.0.2.0/24", "--name=two")
-        self.assertEqual(self.group(), "1768321134")
+        self.assertEqual(self.group(), given)
         must("ip", "link", "set", "in0", "address", "02:00:00:00:01:07")
         self.assertIn("holds", self.check())
         must("ip", "link", "set", "in0", "address", "02:00:00:00:01:01")
         must(IFPIN, "fence", "remove", "--name=two")
-        self.assertEqual(self.group(), "1768321134")
+        self.assertEqual(self.group(), given)
         must("ping", "-c1", "-W5", "10.0.1.2")
         must("ip", "link", "set", "in0", "group", "9")
         self.assertIn("has not the group any more", self.check(1))
@@ -898,7 +908,9 @@ class Devices(FenceLab):
         must("ip", "link", "set", "in0", "group", "0")
         self.until_held()
         self.apply("--prefix=10.0.1.0/24", "--name=in0", device="out0")
-        self.assertEqual((self.group(), self.group("out0")), ("default", "1768321134"))
+        self.assertEqual(self.group(), "default")
+        self.assertEqual(int(self.group("out0")) >> 24, 0x69)
+        self.assertNotEqual(self.group("out0"), given)
         must(IFPIN, "fence", "remove")
         self.assertEqual(self.group("out0"), "default")
 
