@@ -5,9 +5,16 @@
 #include <errno.h>
 #include <string.h>
 
+struct finding {
+	enum ifpin_finding kind;
+	char text[512];
+};
+
+/* What is found is told when the lock is given back: whoever listens may take his time. */
 struct check {
-	void (*cb)(void *ctx, enum ifpin_finding finding, const char *text);
-	void *ctx;
+	struct finding *found;
+	size_t n;
+	bool no_memory;
 	unsigned int broken;
 	const struct ifpin_fence *fence;
 	const struct ports *all;
@@ -16,15 +23,24 @@ struct check {
 static void say(struct check *c, enum ifpin_finding finding, const char *fmt, ...) _printf_(3, 4);
 static void say(struct check *c, enum ifpin_finding finding, const char *fmt, ...)
 {
-	char text[512];
+	struct finding *f;
 	va_list ap;
 
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
 	c->broken += finding == IFPIN_FINDING_BROKEN;
-	if (c->cb)
-		c->cb(c->ctx, finding, text);
+	if (ifp_grow(&c->found, c->n, sizeof(*c->found))) {
+		c->no_memory = true;
+		return;
+	}
+	f = &c->found[c->n++];
+	f->kind = finding;
+	va_start(ap, fmt);
+	vsnprintf(f->text, sizeof(f->text), fmt, ap);
+	va_end(ap);
+}
+
+static void keep(void *ctx, enum ifpin_finding finding, const char *text)
+{
+	say(ctx, finding, "%s", text);
 }
 
 static void putp(json_object **o)
@@ -377,33 +393,47 @@ static int check_all(
 		say(c, IFPIN_FINDING_BROKEN,
 			"the host translates addresses now and did not when the fence was applied: "
 			"apply it again");
-	return ifp_beyond(f, c->all, c->cb, c->ctx, err);
+	return ifp_beyond(f, c->all, keep, c, err);
+}
+
+/* Nobody changes it meanwhile, so that no half of a change is seen. */
+static int look(struct check *c, const char *name, struct ifpin_error *err)
+{
+	_cleanup_(ifp_ports_free) struct ports all = {}, carriers = {}, covered = {};
+	_cleanup_(ifp_state_clear) struct ifpin_fence f = {};
+	_cleanup_close_ int lock = -1;
+	int r = ifp_fence_lock(&lock, err) ?: ifp_state_read(name, &f, err);
+
+	if (r)
+		return r;
+	if (!f.device.ifindex || (!f.n_prefixes && !f.n_ethertypes)) {
+		say(c, IFPIN_FINDING_BROKEN,
+			"somebody took a part of the fence \"%s\" away, and what it was told with it: "
+			"apply it again",
+			name);
+		return 0;
+	}
+	r = ifp_ports_read(&all)
+		    ?: ifp_ports_split(&all, f.shut ? NULL : &f.device, &carriers, &covered);
+	if (r)
+		return ifp_fail_errno(err, r, "cannot list the interfaces");
+	c->fence = &f;
+	c->all = &all;
+	return check_all(c, &carriers, &covered, err);
 }
 
 int ifpin_fence_check(const char *name,
 	void (*cb)(void *ctx, enum ifpin_finding finding, const char *text), void *ctx,
 	unsigned int *ret_broken, struct ifpin_error *ret_error)
 {
-	_cleanup_(ifp_ports_free) struct ports all = {}, carriers = {}, covered = {};
-	_cleanup_(ifp_state_clear) struct ifpin_fence f = {};
-	struct check c = {.cb = cb, .ctx = ctx, .fence = &f, .all = &all};
-	int r = ifp_fence_name_check(name, ret_error) ?: ifp_state_read(name, &f, ret_error);
+	struct check c = {};
+	int r = ifp_fence_name_check(name, ret_error) ?: look(&c, name, ret_error);
 
-	if (r)
-		return r;
-	if (!f.device.ifindex || (!f.n_prefixes && !f.n_ethertypes)) {
-		say(&c, IFPIN_FINDING_BROKEN,
-			"somebody took a part of the fence \"%s\" away, and what it was told with it: "
-			"apply it again",
-			name);
-		*ret_broken = c.broken;
-		return 0;
-	}
-	r = ifp_ports_read(&all)
-		    ?: ifp_ports_split(&all, f.shut ? NULL : &f.device, &carriers, &covered);
-	if (r)
-		return ifp_fail_errno(ret_error, r, "cannot list the interfaces");
-	r = check_all(&c, &carriers, &covered, ret_error);
+	if (!r && c.no_memory)
+		r = ifp_fail(ret_error, -ENOMEM, "out of memory");
+	for (size_t i = 0; cb && i < c.n; i++)
+		cb(ctx, c.found[i].kind, c.found[i].text);
+	free(c.found);
 	if (!r)
 		*ret_broken = c.broken;
 	return r;
