@@ -255,10 +255,11 @@ static int wrapped(const struct env *e, int how)
 
 static void seg6(struct nlmsghdr *nlh)
 {
+	/* As struct seg6_iptunnel_encap, which ends in an array and so can be no member. */
 	struct {
-		struct seg6_iptunnel_encap head;
+		int mode;
 		uint8_t srh[8], segment[16];
-	} way = {.head.mode = SEG6_IPTUN_MODE_ENCAP, .srh = {0, 2, 4}};
+	} way = {.mode = SEG6_IPTUN_MODE_ENCAP, .srh = {0, 2, 4}};
 
 	inet_pton(AF_INET6, LAB_PEER6, way.segment);
 	mnl_attr_put(nlh, SEG6_IPTUNNEL_SRH, sizeof(way), &way);
