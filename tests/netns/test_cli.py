@@ -153,13 +153,14 @@ class Signals(Lab):
         pid, fd = pty.fork()
         if not pid:
             os.dup2(wr, 9)
+            os.set_inheritable(9, True)  # it may have been that already
             os.execv(IFPIN, [IFPIN, "run", "--dns=system", "in0", "--", "bash", "-c",
                              "trap 'echo hangup >&9; exit 3' HUP; echo ready >&9; "
                              "tail -f /dev/null & wait"])
         os.close(wr)
-        with os.fdopen(rd) as f:
+        with os.fdopen(rd) as f, os.fdopen(fd, "rb", 0) as terminal:
             self.assertEqual(f.readline(), "ready\n")
-            os.close(fd)
+            terminal.close()
             self.assertEqual(f.readline(), "hangup\n")
         self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 3)
 
