@@ -17,6 +17,7 @@
 #endif
 
 #define WAIT_MS 3000
+#define NEARLY_MS 20
 
 static bool says(int fd, const char *word)
 {
@@ -84,17 +85,24 @@ static pid_t start_guard(int cgroup_fd, int *ret_life)
 	return pid;
 }
 
+/*
+ * The kernel tells of such events at most every 10 ms (CGROUP_FILE_NOTIFY_MIN_INTV), and one may
+ * have been just now: so the file is also looked at between them, as long as it is nearly there.
+ */
 static int wait_frozen(int events)
 {
 	struct pollfd pfd = {.fd = events, .events = POLLPRI};
-	int64_t end = ifp_now_ms() + WAIT_MS;
+	int64_t begin = ifp_now_ms(), now;
 
 	while (!says(events, "frozen 1")) {
-		int64_t left = end - ifp_now_ms();
+		struct timespec wait = {.tv_nsec = 10 * 1000 * 1000};
 
-		if (left <= 0)
+		now = ifp_now_ms();
+		if (now - begin >= WAIT_MS)
 			return -ETIMEDOUT;
-		if (poll(&pfd, 1, (int)left) < 0 && errno != EINTR)
+		if (now - begin < NEARLY_MS)
+			wait.tv_nsec = 200 * 1000;
+		if (ppoll(&pfd, 1, &wait, NULL) < 0 && errno != EINTR)
 			return -errno;
 	}
 	return 0;
