@@ -29,7 +29,8 @@ def send(k, to, port=9):
 def stood_still(path):
     while not os.path.exists(path): pass
     before = now = time.monotonic()
-    while now - before < 0.0005: before, now = now, time.monotonic()
+    end = now + 0.2 # it may have stood still for less
+    while now - before < 0.0005 and now < end: before, now = now, time.monotonic()
 def refused(f):
     try: return f() and 0
     except PermissionError: return 1
