@@ -24,9 +24,14 @@ static int say(const struct env *e)
 
 static int in_its_place(const struct env *e, int arg)
 {
-	int r = ifp_replace_in(e) ?: say(e), q = ifp_restore_in(e);
+	_cleanup_close_ int away = -1;
+	int r = ifp_replace_in(e, &away), q;
 
 	(void)arg;
+	if (away < 0)
+		return r;
+	r = r ?: say(e);
+	q = ifp_restore_in(e, away);
 	return r ?: q;
 }
 

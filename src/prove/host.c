@@ -340,32 +340,42 @@ int ifp_new_link(const struct env *e, const char *kind, uint32_t lower, int peer
 	return new_link(e, NEW_LINK, 0, kind, lower, peer_ns);
 }
 
-/* Moves a device to another namespace, under an index there, or 0: any. */
-static int move(uint32_t ifindex, int ns, uint32_t new_index)
+static int move(uint32_t ifindex, int ns)
 {
 	char buf[128];
 	struct nlmsghdr *nlh = link_request(buf, RTM_NEWLINK, 0, ifindex);
 
 	mnl_attr_put_u32(nlh, IFLA_NET_NS_FD, (uint32_t)ns);
-	if (new_index)
-		mnl_attr_put_u32(nlh, IFLA_NEW_IFINDEX, new_index);
 	return ifp_nl_talk(nlh, NULL, NULL);
 }
 
-int ifp_replace_in(const struct env *e)
+/* A namespace of its own, where its index is free and so stays: none can be asked for before 5.13.
+ */
+int ifp_replace_in(const struct env *e, int *ret_away)
 {
-	return move(e->in_index, e->ns_in, 0)
-		       ?: new_link(e, LAB_IN, e->in_index, "veth", 0, e->ns_out);
+	_cleanup_close_ int away = -1;
+	int r;
+
+	if (unshare(CLONE_NEWNET))
+		return -errno;
+	away = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (away < 0 || setns(e->ns_host, CLONE_NEWNET))
+		return -errno;
+	r = move(e->in_index, away);
+	if (r)
+		return r;
+	*ret_away = ifp_take_fd(&away);
+	return new_link(e, LAB_IN, e->in_index, "veth", 0, e->ns_out);
 }
 
-int ifp_restore_in(const struct env *e)
+int ifp_restore_in(const struct env *e, int away)
 {
 	char buf[128];
 	int r = ifp_nl_talk(link_request(buf, RTM_DELLINK, 0, e->in_index), NULL, NULL);
 
-	if (setns(e->ns_in, CLONE_NEWNET))
+	if (setns(away, CLONE_NEWNET))
 		return -errno;
-	r = move(if_nametoindex(LAB_IN), e->ns_host, e->in_index) ?: r;
+	r = move(e->in_index, e->ns_host) ?: r;
 	if (setns(e->ns_host, CLONE_NEWNET))
 		return -errno;
 	return r ?: ifp_lab_in_again(e->in_index);

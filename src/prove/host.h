@@ -44,10 +44,11 @@ int ifp_lab_sysctl(const char *path, const char *value);
 int ifp_new_link(const struct env *e, const char *kind, uint32_t lower, int peer_ns);
 /*
  * Puts another device in the place of in0, with its name and index, that leads where out0 does;
- * and brings in0 back. Return: 0; -errno.
+ * and brings in0 back. ret_away: where it is meanwhile, the caller's; -1: it has not moved.
+ * Return: 0; -errno.
  */
-int ifp_replace_in(const struct env *e);
-int ifp_restore_in(const struct env *e);
+int ifp_replace_in(const struct env *e, int *ret_away);
+int ifp_restore_in(const struct env *e, int away);
 int ifp_set_master(uint32_t ifindex, uint32_t master);
 int ifp_mirror(bool ingress, const char *from, const char *to);
 /* Both devices become ports of one bridge, and a frame comes from the peer behind in0; then all is
