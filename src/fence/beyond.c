@@ -6,30 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-struct beyond {
-	void (*cb)(void *ctx, enum ifpin_finding finding, const char *text);
-	void *ctx;
-};
-
-static void say(struct beyond *b, enum ifpin_finding finding, const char *fmt, ...) _printf_(3, 4);
-static void say(struct beyond *b, enum ifpin_finding finding, const char *fmt, ...)
-{
-	char text[512];
-	va_list ap;
-
-	if (!b->cb)
-		return;
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	b->cb(b->ctx, finding, text);
-}
-
-static void putp(json_object **o)
-{
-	json_object_put(*o);
-}
-
 /* ---- sockets and programs that hand frames to a driver ---- */
 
 /* How many sockets of a protocol are open in this namespace: asks for no sock_diag of it. */
@@ -47,34 +23,34 @@ static long sockets_of(const char *protocol)
 	return n;
 }
 
-static void check_xdp_sockets(struct beyond *b)
+static void check_xdp_sockets(struct check *c)
 {
 	long n = sockets_of("XDP");
 
 	if (n > 0)
-		say(b, IFPIN_FINDING_BEYOND,
+		ifp_check_say(c, IFPIN_FINDING_BEYOND,
 			"AF_XDP sockets are open here (%ld); what they send passes no rule", n);
 	else if (n < 0)
-		say(b, IFPIN_FINDING_NOTE,
+		ifp_check_say(c, IFPIN_FINDING_NOTE,
 			"it cannot be told whether AF_XDP sockets are open; what they send passes no "
 			"rule");
 }
 
-static void check_ports(struct beyond *b, const struct ports *all)
+static void check_ports(struct check *c, const struct ports *all)
 {
 	for (size_t i = 0; i < all->n; i++) {
 		const struct port *p = &all->list[i];
 
 		if (p->xdp)
-			say(b, IFPIN_FINDING_BEYOND,
+			ifp_check_say(c, IFPIN_FINDING_BEYOND,
 				"%s has an XDP program; what it redirects passes no rule", p->name);
 		if (ifp_guard_has_others(p->ifindex))
-			say(b, IFPIN_FINDING_BEYOND,
+			ifp_check_say(c, IFPIN_FINDING_BEYOND,
 				"%s has a program of somebody else in traffic control on its way in; "
 				"what that hands over by bpf_redirect_peer() passes no rule",
 				p->name);
 		if (p->switchdev)
-			say(b, IFPIN_FINDING_BEYOND,
+			ifp_check_say(c, IFPIN_FINDING_BEYOND,
 				"%s is a port of a switch that may forward by itself (offload)",
 				p->name);
 	}
@@ -82,19 +58,19 @@ static void check_ports(struct beyond *b, const struct ports *all)
 
 /* ---- parts of the kernel that send by themselves ---- */
 
-static void check_senders(struct beyond *b)
+static void check_senders(struct check *c)
 {
 	if (!access("/proc/thread-self/net/pktgen", F_OK))
-		say(b, IFPIN_FINDING_BEYOND,
+		ifp_check_say(c, IFPIN_FINDING_BEYOND,
 			"pktgen is loaded; what it sends passes no rule (modprobe -r pktgen)");
 	if (!access("/sys/module/netconsole", F_OK))
-		say(b, IFPIN_FINDING_BEYOND,
+		ifp_check_say(c, IFPIN_FINDING_BEYOND,
 			"netconsole is loaded; what it sends passes no rule: see that it is set to "
 			"no address of the fence (/sys/kernel/config/netconsole)");
 }
 
 /* A flowtable in software passes the egress hooks; one that a card does passes nothing. */
-static int check_flowtables(struct beyond *b, struct ifpin_error *err)
+static int check_flowtables(struct check *c, struct ifpin_error *err)
 {
 	_cleanup_free_ char *text = NULL;
 	int r = ifp_nft_text("list flowtables", &text, err);
@@ -102,7 +78,7 @@ static int check_flowtables(struct beyond *b, struct ifpin_error *err)
 	if (r == -EOPNOTSUPP || r == -ENOENT)
 		return 0;
 	if (!r && strstr(text, "flags offload"))
-		say(b, IFPIN_FINDING_BEYOND,
+		ifp_check_say(c, IFPIN_FINDING_BEYOND,
 			"a flowtable of nftables is given to hardware (flags offload); what that "
 			"forwards passes no rule");
 	return r;
@@ -111,9 +87,9 @@ static int check_flowtables(struct beyond *b, struct ifpin_error *err)
 /* ---- chains of others ---- */
 
 /* What runs before the fence on the way in, or might run after it on the way out. */
-static int check_others(struct beyond *b, struct ifpin_error *err)
+static int check_others(struct check *c, struct ifpin_error *err)
 {
-	_cleanup_(putp) json_object *items = NULL;
+	_cleanup_(ifp_nft_putp) json_object *items = NULL;
 	int r = ifp_nft_list("list chains netdev", &items, err);
 
 	for (size_t i = 0; !r && i < json_object_array_length(items); i++) {
@@ -125,7 +101,7 @@ static int check_others(struct beyond *b, struct ifpin_error *err)
 		if (!strncmp(table, TABLE_PREFIX, strlen(TABLE_PREFIX)) ||
 			priority != (in ? INT32_MIN : INT32_MAX))
 			continue;
-		say(b, IFPIN_FINDING_BEYOND,
+		ifp_check_say(c, IFPIN_FINDING_BEYOND,
 			in ? "chain %s of table netdev %s has the first priority at an ingress hook, and "
 			     "may see frames before the fence"
 			   : "chain %s of table netdev %s has the last priority at an egress hook; "
@@ -135,21 +111,18 @@ static int check_others(struct beyond *b, struct ifpin_error *err)
 	return r;
 }
 
-int ifp_beyond(const struct ifpin_fence *fence, const struct ports *all,
-	void (*cb)(void *ctx, enum ifpin_finding finding, const char *text), void *ctx,
+int ifp_beyond(struct check *c, const struct ifpin_fence *fence, const struct ports *all,
 	struct ifpin_error *err)
 {
-	struct beyond b = {.cb = cb, .ctx = ctx};
-
-	check_ports(&b, all);
-	check_xdp_sockets(&b);
-	check_senders(&b);
+	check_ports(c, all);
+	check_xdp_sockets(c);
+	check_senders(c);
 	if (!fence->bridge)
-		say(&b, IFPIN_FINDING_NOTE,
+		ifp_check_say(c, IFPIN_FINDING_NOTE,
 			"this kernel has no tables for bridges; bridged frames are seen on devices "
 			"that are covered only");
-	say(&b, IFPIN_FINDING_NOTE,
+	ifp_check_say(c, IFPIN_FINDING_NOTE,
 		"devices in other network namespaces are not seen; one that is moved away takes "
 		"its frames along");
-	return check_flowtables(&b, err) ?: check_others(&b, err);
+	return check_flowtables(c, err) ?: check_others(c, err);
 }

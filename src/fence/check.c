@@ -20,8 +20,7 @@ struct check {
 	const struct ports *all;
 };
 
-static void say(struct check *c, enum ifpin_finding finding, const char *fmt, ...) _printf_(3, 4);
-static void say(struct check *c, enum ifpin_finding finding, const char *fmt, ...)
+void ifp_check_say(struct check *c, enum ifpin_finding finding, const char *fmt, ...)
 {
 	struct finding *f;
 	va_list ap;
@@ -36,16 +35,6 @@ static void say(struct check *c, enum ifpin_finding finding, const char *fmt, ..
 	va_start(ap, fmt);
 	vsnprintf(f->text, sizeof(f->text), fmt, ap);
 	va_end(ap);
-}
-
-static void keep(void *ctx, enum ifpin_finding finding, const char *text)
-{
-	say(ctx, finding, "%s", text);
-}
-
-static void putp(json_object **o)
-{
-	json_object_put(*o);
 }
 
 /* ---- the rules, against those that the fence would have if it were put up now ---- */
@@ -73,15 +62,14 @@ static struct chain *chain_of(struct chains *c, const char *family, const char *
 
 static int add_chain(struct chains *c, const char *family, const char *name)
 {
-	struct chain *bigger = reallocarray(c->list, c->n + 1, sizeof(*bigger));
+	struct chain *new;
 
-	if (!bigger)
+	if (ifp_grow(&c->list, c->n, sizeof(*c->list)))
 		return -ENOMEM;
-	c->list = bigger;
-	bigger[c->n] = (struct chain){};
-	snprintf(bigger[c->n].family, sizeof(bigger->family), "%s", family);
-	snprintf(bigger[c->n].name, sizeof(bigger->name), "%s", name);
-	c->n++;
+	new = &c->list[c->n++];
+	*new = (struct chain){};
+	snprintf(new->family, sizeof(new->family), "%s", family);
+	snprintf(new->name, sizeof(new->name), "%s", name);
 	return 0;
 }
 
@@ -131,7 +119,7 @@ static void compare(struct check *c, struct chains *chains, const char *family, 
 		} else if ((o = ifp_nft_of(item, "chain"))) {
 			known = chain_of(chains, family, ifp_nft_string(o, "name"));
 			if (!known && family[0] != 'n')
-				say(c, IFPIN_FINDING_BROKEN,
+				ifp_check_say(c, IFPIN_FINDING_BROKEN,
 					"chain %s of table %s is not the fence's",
 					ifp_nft_string(o, "name"), family);
 			if (known)
@@ -147,15 +135,16 @@ static void compare(struct check *c, struct chains *chains, const char *family, 
 static void judge_chain(struct check *c, const struct chain *k)
 {
 	if (*k->device && !k->found)
-		say(c, IFPIN_FINDING_BROKEN,
+		ifp_check_say(c, IFPIN_FINDING_BROKEN,
 			"%s is not covered %s: apply the fence again, or use --follow", k->device,
 			!strcmp(k->hook, "egress") ? "on its way out" : "on its way in");
 	else if (!k->found)
-		say(c, IFPIN_FINDING_BROKEN, "chain %s of table %s is missing or was changed",
-			k->name, k->family);
+		ifp_check_say(c, IFPIN_FINDING_BROKEN,
+			"chain %s of table %s is missing or was changed", k->name, k->family);
 	else if (k->there != k->wanted)
-		say(c, IFPIN_FINDING_BROKEN, "chain %s of table %s has %u rules instead of %u",
-			k->name, k->family, k->there, k->wanted);
+		ifp_check_say(c, IFPIN_FINDING_BROKEN,
+			"chain %s of table %s has %u rules instead of %u", k->name, k->family,
+			k->there, k->wanted);
 }
 
 /* JSON does not tell where a chain hangs. */
@@ -197,7 +186,7 @@ static void check_sets(
 		(!strcmp(family, "ip6") && elements(items, "n6") != six) ||
 		(!strncmp(family, "ip", 2) && elements(items, "covered") != plan->n_covered) ||
 		(!strcmp(family, "bridge") && elements(items, "types") != c->fence->n_ethertypes))
-		say(c, IFPIN_FINDING_BROKEN,
+		ifp_check_say(c, IFPIN_FINDING_BROKEN,
 			"the sets of table %s do not hold what those of the others do", family);
 }
 
@@ -205,7 +194,7 @@ static void check_sets(
 static int check_table(struct check *c, const struct plan *plan, struct chains *chains,
 	const char *family, struct ifpin_error *err)
 {
-	_cleanup_(putp) json_object *items = NULL;
+	_cleanup_(ifp_nft_putp) json_object *items = NULL;
 	_cleanup_free_ char *text = NULL;
 	bool wanted = false, gone, off;
 	char command[80];
@@ -220,7 +209,7 @@ static int check_table(struct check *c, const struct plan *plan, struct chains *
 	gone = r == -ENOENT;
 	off = !r && ifp_nft_dormant(text);
 	if (gone || off) {
-		say(c, IFPIN_FINDING_BROKEN, "table %s " TABLE_PREFIX "%s is %s", family,
+		ifp_check_say(c, IFPIN_FINDING_BROKEN, "table %s " TABLE_PREFIX "%s is %s", family,
 			plan->name, gone ? "gone" : "switched off (dormant)");
 		for (size_t i = 0; i < chains->n; i++)
 			if (!strcmp(chains->list[i].family, family))
@@ -261,24 +250,24 @@ static void check_absent(struct check *c, const struct place *p)
 	const char *name = c->fence->device.name;
 
 	if (p->taken && !c->fence->shut && p->marked)
-		say(c, IFPIN_FINDING_BROKEN,
+		ifp_check_say(c, IFPIN_FINDING_BROKEN,
 			"%s is gone, and another interface that has its name, index and group is taken "
 			"for it and NOT shut out: delete that one, or use --follow; if it is meant, "
 			"apply the fence again",
 			name);
 	else if (p->taken && !c->fence->shut)
-		say(c, IFPIN_FINDING_BROKEN,
+		ifp_check_say(c, IFPIN_FINDING_BROKEN,
 			"%s is gone, and another interface has its name and index; that is shut out but "
 			"for frames of packet sockets and traffic control: delete that one, or use "
 			"--follow; if it is meant, apply the fence again",
 			name);
 	else if (p->identity == IFPIN_REPLACED)
-		say(c, IFPIN_FINDING_BROKEN,
+		ifp_check_say(c, IFPIN_FINDING_BROKEN,
 			"%s is gone, and another interface has its name or index; that is shut out: "
 			"apply the fence again when it is as it should be",
 			name);
 	else
-		say(c, IFPIN_FINDING_BROKEN,
+		ifp_check_say(c, IFPIN_FINDING_BROKEN,
 			"%s is gone; the fence stays closed: apply the fence again when it is as it "
 			"should be",
 			name);
@@ -291,12 +280,13 @@ static void check_device(struct check *c, const struct place *p)
 	if (!p->here)
 		check_absent(c, p);
 	else if (p->identity != IFPIN_SAME || c->fence->shut)
-		say(c, IFPIN_FINDING_BROKEN, "%s %s: apply the fence again, or use --follow", name,
+		ifp_check_say(c, IFPIN_FINDING_BROKEN,
+			"%s %s: apply the fence again, or use --follow", name,
 			p->identity == IFPIN_RENAMED ? "has another name"
 			: p->identity == IFPIN_BACK  ? "came back with another index"
 						     : "came back, and is shut out still");
 	else if (!p->marked)
-		say(c, IFPIN_FINDING_BROKEN,
+		ifp_check_say(c, IFPIN_FINDING_BROKEN,
 			"%s has not the group any more by which the fence knows it, and is shut out: "
 			"apply the fence again, or use --follow",
 			name);
@@ -317,7 +307,7 @@ static void check_carriers(struct check *c, const struct ports *carriers)
 	for (size_t i = 0; i < carriers->n; i++)
 		same &= was_carrier(c->fence, carriers->list[i].ifindex);
 	if (!same)
-		say(c, IFPIN_FINDING_BROKEN,
+		ifp_check_say(c, IFPIN_FINDING_BROKEN,
 			"other interfaces carry the frames of %s than when the fence was applied: "
 			"apply it again",
 			c->fence->device.name);
@@ -331,12 +321,12 @@ static void check_guard_at(struct check *c, const struct port *port, bool in)
 	int64_t id = ifp_guard_find(c->fence->name, port->ifindex, in, &overtaken);
 
 	if (id <= 0)
-		say(c, IFPIN_FINDING_BROKEN,
+		ifp_check_say(c, IFPIN_FINDING_BROKEN,
 			"the fence's program for traffic control is not at %s on the way %s: apply the "
 			"fence again, or use --follow",
 			port->name, in ? "in" : "out");
 	else if (overtaken)
-		say(c, IFPIN_FINDING_BROKEN,
+		ifp_check_say(c, IFPIN_FINDING_BROKEN,
 			"a program of somebody else comes before the fence's at %s on the way %s: end it, "
 			"or remove the fence and apply it again",
 			port->name, in ? "in" : "out");
@@ -346,7 +336,7 @@ static void check_guard_at(struct check *c, const struct port *port, bool in)
 static void check_guard(struct check *c, const struct ports *covered)
 {
 	if (!ifp_guard_has_place()) {
-		say(c, IFPIN_FINDING_BEYOND,
+		ifp_check_say(c, IFPIN_FINDING_BEYOND,
 			"this kernel has no place for the fence's program in traffic control (tcx, "
 			"Linux 6.6); what that redirects passes no rule");
 		return;
@@ -390,10 +380,10 @@ static int check_all(
 	check_carriers(c, carriers);
 	check_guard(c, covered);
 	if (nat && !f->nat && f->asked == IFPIN_FENCE_NAT_AUTO)
-		say(c, IFPIN_FINDING_BROKEN,
+		ifp_check_say(c, IFPIN_FINDING_BROKEN,
 			"the host translates addresses now and did not when the fence was applied: "
 			"apply it again");
-	return ifp_beyond(f, c->all, keep, c, err);
+	return ifp_beyond(c, f, c->all, err);
 }
 
 /* Nobody changes it meanwhile, so that no half of a change is seen. */
@@ -407,7 +397,7 @@ static int look(struct check *c, const char *name, struct ifpin_error *err)
 	if (r)
 		return r;
 	if (!f.device.ifindex || (!f.n_prefixes && !f.n_ethertypes)) {
-		say(c, IFPIN_FINDING_BROKEN,
+		ifp_check_say(c, IFPIN_FINDING_BROKEN,
 			"somebody took a part of the fence \"%s\" away, and what it was told with it: "
 			"apply it again",
 			name);

@@ -17,11 +17,6 @@ static void end_guard(struct ifp_guard **g)
 	ifp_guard_end(*g);
 }
 
-static void putp(json_object **o)
-{
-	json_object_put(*o);
-}
-
 int ifp_fence_name_check(const char *name, struct ifpin_error *err)
 {
 	size_t len = strlen(name);
@@ -49,7 +44,7 @@ static bool iptables_translate(const char *path)
 
 int ifp_host_has_nat(bool *ret, struct ifpin_error *err)
 {
-	_cleanup_(putp) json_object *items = NULL;
+	_cleanup_(ifp_nft_putp) json_object *items = NULL;
 	int r = ifp_nft_list("list chains", &items, err);
 	bool nat;
 
@@ -72,7 +67,7 @@ int ifp_host_has_nat(bool *ret, struct ifpin_error *err)
  */
 static int nobody_is_last(struct ifpin_error *err)
 {
-	_cleanup_(putp) json_object *items = NULL;
+	_cleanup_(ifp_nft_putp) json_object *items = NULL;
 	int r = ifp_nft_list("list chains", &items, err);
 
 	for (size_t i = 0; !r && i < json_object_array_length(items); i++) {

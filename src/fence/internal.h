@@ -24,7 +24,7 @@ struct port {
 
 struct ports {
 	struct port *list;
-	size_t n, room;
+	size_t n;
 };
 
 /* All that makes up the text of a fence. */
@@ -102,10 +102,15 @@ int ifp_place_take(struct plan *plan, const struct ports *all, bool dry);
  */
 int ifp_place_release(const struct ports *all, uint32_t but, struct ifpin_error *err);
 
+/* ---- check.c ---- */
+struct check;
+/* Notes what is found. */
+void ifp_check_say(struct check *c, enum ifpin_finding finding, const char *fmt, ...)
+	_printf_(3, 4);
+
 /* ---- beyond.c ---- */
 /* Names what is here that no rule can stop. Return: 0; as ifp_nft_list(). */
-int ifp_beyond(const struct ifpin_fence *fence, const struct ports *all,
-	void (*cb)(void *ctx, enum ifpin_finding finding, const char *text), void *ctx,
+int ifp_beyond(struct check *c, const struct ifpin_fence *fence, const struct ports *all,
 	struct ifpin_error *err);
 
 /* ---- plan.c ---- */
@@ -135,6 +140,10 @@ bool ifp_nft_hooked(const char *text, const char *fence, const char *chain, cons
 /* A member of an object by kind ("chain", "rule"), or NULL. */
 json_object *ifp_nft_of(json_object *item, const char *kind);
 const char *ifp_nft_string(json_object *o, const char *key);
+static inline void ifp_nft_putp(json_object **o)
+{
+	json_object_put(*o);
+}
 int64_t ifp_nft_int(json_object *o, const char *key);
 
 /* ---- state.c ---- */

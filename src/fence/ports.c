@@ -37,15 +37,8 @@ static int put(struct ports *all, const struct port *p)
 			all->list[i] = *p;
 			return 0;
 		}
-	if (all->n == all->room) {
-		size_t room = all->room ? all->room * 2 : 32;
-		struct port *bigger = reallocarray(all->list, room, sizeof(*bigger));
-
-		if (!bigger)
-			return -ENOMEM;
-		all->list = bigger;
-		all->room = room;
-	}
+	if (ifp_grow(&all->list, all->n, sizeof(*all->list)))
+		return -ENOMEM;
 	all->list[all->n++] = *p;
 	return 0;
 }

@@ -11,11 +11,6 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <string.h>
 
-static void putp(json_object **o)
-{
-	json_object_put(*o);
-}
-
 void ifp_state_clear(struct ifpin_fence *f)
 {
 	free(f->prefixes);
@@ -24,20 +19,6 @@ void ifp_state_clear(struct ifpin_fence *f)
 	free(f->carriers);
 	free(f->counters);
 	*f = (struct ifpin_fence){};
-}
-
-/* Room for one more of an array whose length is the only thing that is known. */
-static int grow(void *array, size_t n, size_t size)
-{
-	void **p = array, *bigger;
-
-	if (n & (n - 1)) /* full at powers of two */
-		return 0;
-	bigger = reallocarray(*p, n ? n * 2 : 1, size);
-	if (!bigger)
-		return -ENOMEM;
-	*p = bigger;
-	return 0;
 }
 
 static uint8_t unhex(const char *s, uint8_t *ret, size_t max)
@@ -88,7 +69,7 @@ static int read_about(const char *text, struct ifpin_fence *f)
 	else if (IS("shut"))
 		f->shut = *value == '1';
 	else if (IS("carrier")) {
-		r = grow(&f->carriers, f->n_carriers, sizeof(*f->carriers));
+		r = ifp_grow(&f->carriers, f->n_carriers, sizeof(*f->carriers));
 		if (r)
 			return r;
 		f->carriers[f->n_carriers++] = (uint32_t)strtoul(value, NULL, 10);
@@ -110,7 +91,7 @@ static int read_prefix(json_object *elem, struct ifpin_fence *f)
 	p.prefixlen = (uint8_t)(prefix ? ifp_nft_int(prefix, "len") : strchr(addr, ':') ? 128 : 32);
 	if (!strchr(addr, ':'))
 		p.prefixlen = (uint8_t)(p.prefixlen + 96);
-	r = grow(&f->prefixes, f->n_prefixes, sizeof(p));
+	r = ifp_grow(&f->prefixes, f->n_prefixes, sizeof(p));
 	if (!r)
 		f->prefixes[f->n_prefixes++] = p;
 	return r;
@@ -118,7 +99,7 @@ static int read_prefix(json_object *elem, struct ifpin_fence *f)
 
 static int read_type(json_object *elem, struct ifpin_fence *f)
 {
-	int r = grow(&f->ethertypes, f->n_ethertypes, sizeof(*f->ethertypes));
+	int r = ifp_grow(&f->ethertypes, f->n_ethertypes, sizeof(*f->ethertypes));
 
 	if (!r)
 		f->ethertypes[f->n_ethertypes++] =
@@ -152,7 +133,7 @@ static int count(struct ifpin_fence *f, const char *reason, uint64_t packets, ui
 		if (!strcmp(f->counters[i].reason, reason))
 			c = &f->counters[i];
 	if (!c) {
-		r = grow(&f->counters, f->n_counters, sizeof(*c));
+		r = ifp_grow(&f->counters, f->n_counters, sizeof(*c));
 		if (r)
 			return r;
 		c = &f->counters[f->n_counters++];
@@ -200,7 +181,7 @@ static int read_chain(json_object *chain, const char *family, struct ifpin_fence
 		name[3] > '9' ||
 		strcmp(ifp_nft_string(chain, "table") + strlen(TABLE_PREFIX), f->name) != 0)
 		return 0;
-	r = grow(&f->covered, f->n_covered, sizeof(*f->covered));
+	r = ifp_grow(&f->covered, f->n_covered, sizeof(*f->covered));
 	if (!r)
 		f->covered[f->n_covered++] = (uint32_t)strtoul(name + 3, NULL, 10);
 	return r;
@@ -224,7 +205,7 @@ static int read_item(json_object *item, const char *family, struct ifpin_fence *
 static int read_list(
 	const char *command, const char *family, struct ifpin_fence *f, struct ifpin_error *err)
 {
-	_cleanup_(putp) json_object *items = NULL;
+	_cleanup_(ifp_nft_putp) json_object *items = NULL;
 	int r = ifp_nft_list(command, &items, err);
 
 	for (size_t i = 0; !r && i < json_object_array_length(items); i++) {
@@ -336,7 +317,7 @@ static int on_table(const struct nlmsghdr *nlh, void *data)
 			return 0;
 	if (strlen(name) >= sizeof(t->list->fence))
 		return 0; /* somebody else's: no fence has such a name */
-	r = grow(&t->list, t->n, sizeof(*t->list));
+	r = ifp_grow(&t->list, t->n, sizeof(*t->list));
 	if (r)
 		return r;
 	snprintf(t->list[t->n].family, sizeof(t->list->family), "%s",

@@ -29,12 +29,9 @@ static bool is_regression(const struct change *c)
 static int add(struct changes *c, enum change_kind kind, const char *what, const char *protection,
 	const char *was, const char *is)
 {
-	struct change *list = reallocarray(c->list, c->n + 1, sizeof(*list));
-
-	if (!list)
+	if (ifp_grow(&c->list, c->n, sizeof(*c->list)))
 		return -ENOMEM;
-	c->list = list;
-	list[c->n++] = (struct change){kind, what, protection, was, is};
+	c->list[c->n++] = (struct change){kind, what, protection, was, is};
 	return 0;
 }
 
