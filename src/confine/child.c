@@ -3,10 +3,11 @@
 #include "internal.h"
 #include "lsm.h"
 
+#include "host/cgroup.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/sched.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
@@ -21,10 +22,6 @@
 #ifndef SO_BINDTOIFINDEX
 #define SO_BINDTOIFINDEX 62
 #endif
-#ifndef CLONE_INTO_CGROUP
-#define CLONE_INTO_CGROUP 0x200000000ULL
-#endif
-
 static bool tell(const struct ifp_child *c, int err, const char *what)
 {
 	struct ifp_child_report rep = {.err = err};

@@ -303,14 +303,13 @@ static void write_routes(struct ifpin_follower *f, struct pin *p, const struct i
 	uint32_t ip4 = ifp_addrs_primary(a, p->device.ifindex);
 	bool agree[2] = {g && g->judged && g->agree[0], g && g->judged && g->agree[1]};
 
-	if (!p->there || (p->ip4 == ip4 && p->agree[0] == agree[0] && p->agree[1] == agree[1])) {
-		if (!p->written)
-			write_value(f, p);
-		return;
+	if (p->there && (p->ip4 != ip4 || p->agree[0] != agree[0] || p->agree[1] != agree[1])) {
+		p->ip4 = ip4;
+		memcpy(p->agree, agree, sizeof(agree));
+		p->written = false;
 	}
-	p->ip4 = ip4;
-	memcpy(p->agree, agree, sizeof(agree));
-	write_value(f, p);
+	if (!p->written)
+		write_value(f, p);
 }
 
 static int settle(struct ifpin_follower *f, bool routes)

@@ -3,18 +3,15 @@
 #include "attach.h"
 #include "lsm.h"
 
+#include "host/cgroup.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-
-#ifndef CLONE_INTO_CGROUP
-#define CLONE_INTO_CGROUP 0x200000000ULL
-#endif
 
 #define TRY_MS 3000
 

@@ -2,9 +2,15 @@
 /* Where cgroup v2 is, and which cgroup is meant. */
 #pragma once
 
+#include <linux/sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* Linux 5.7; not in the headers of every system. */
+#ifndef CLONE_INTO_CGROUP
+#define CLONE_INTO_CGROUP 0x200000000ULL
+#endif
 
 /*
  * Descriptor of the root of cgroup v2, the caller's. Where it is not to be seen, it is mounted

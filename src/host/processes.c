@@ -243,6 +243,13 @@ static int open_holder(const struct ifp_descriptor *d)
 	return pidfd < 0 ? -errno : pidfd;
 }
 
+static int copy(int pidfd, int fd)
+{
+	int own = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+
+	return own < 0 ? -errno : own;
+}
+
 void ifp_taker_close(struct ifp_taker *t)
 {
 	if (t->tid)
@@ -252,21 +259,17 @@ void ifp_taker_close(struct ifp_taker *t)
 
 int ifp_descriptor_take_by(struct ifp_taker *t, const struct ifp_descriptor *d)
 {
-	int fd, pidfd;
+	int fd = t->tid == d->tid ? copy(t->pidfd, d->fd) : -ESRCH, pidfd;
 
-	if (t->tid == d->tid) {
-		fd = (int)syscall(SYS_pidfd_getfd, t->pidfd, d->fd, 0);
-		/* Its number may be another's by now. */
-		if (fd >= 0 || errno != ESRCH)
-			return fd < 0 ? -errno : fd;
-	}
+	/* Its number may be another's by now. */
+	if (fd != -ESRCH)
+		return fd;
 	pidfd = open_holder(d);
 	if (pidfd < 0)
 		return pidfd;
 	ifp_taker_close(t);
 	*t = (struct ifp_taker){.tid = d->tid, .pidfd = pidfd};
-	fd = (int)syscall(SYS_pidfd_getfd, t->pidfd, d->fd, 0);
-	return fd < 0 ? -errno : fd;
+	return copy(pidfd, d->fd);
 }
 
 int ifp_descriptor_take(const struct ifp_descriptor *d)

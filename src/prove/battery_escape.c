@@ -2,10 +2,11 @@
 /* Ways to be somebody else, somewhere else, or to have a socket from there. */
 #include "internal.h"
 
+#include "host/cgroup.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>
-#include <linux/sched.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
@@ -15,10 +16,6 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-
-#ifndef CLONE_INTO_CGROUP
-#define CLONE_INTO_CGROUP 0x200000000ULL
-#endif
 
 /* The plainest leak there is, through the per-datagram option that no binding stops. */
 static int leak(const struct env *e)

@@ -381,15 +381,6 @@ int ifp_restore_in(const struct env *e, int away)
 	return r ?: ifp_lab_in_again(e->in_index);
 }
 
-int ifp_set_master(uint32_t ifindex, uint32_t master)
-{
-	char buf[128];
-	struct nlmsghdr *nlh = link_request(buf, RTM_NEWLINK, 0, ifindex);
-
-	mnl_attr_put_u32(nlh, IFLA_MASTER, master);
-	return ifp_nl_talk(nlh, NULL, NULL);
-}
-
 static int traffic_control(uint16_t type, uint16_t flags, struct tcmsg t, const char *kind,
 	void (*fill)(struct nlmsghdr *nlh, const void *data), const void *data)
 {

@@ -49,7 +49,6 @@ int ifp_new_link(const struct env *e, const char *kind, uint32_t lower, int peer
  */
 int ifp_replace_in(const struct env *e, int *ret_away);
 int ifp_restore_in(const struct env *e, int away);
-int ifp_set_master(uint32_t ifindex, uint32_t master);
 int ifp_mirror(bool ingress, const char *from, const char *to);
 /* Both devices become ports of one bridge, and a frame comes from the peer behind in0; then all is
  * as before. Return: 0; -errno. */

@@ -260,6 +260,8 @@ void ifp_lab_end(struct lab *lab);
  * -EOPNOTSUPP: the kernel has none; -errno. */
 #define LAB_VRF "ifpin-vrf"
 int ifp_lab_vrf(const struct lab *lab);
+/* Puts a device into a bridge or VRF; 0: takes it out. Return: 0; -errno. */
+int ifp_set_master(uint32_t index, uint32_t master);
 /* Sets up in0, which was away. Return: 0; -errno. */
 int ifp_lab_in_again(uint32_t index);
 /* The laboratory, as attempts see it. */

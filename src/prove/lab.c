@@ -351,7 +351,7 @@ static int add_unreachable(uint8_t family)
 	return ifp_nl_talk(nlh, NULL, NULL);
 }
 
-static int set_master(uint32_t index, uint32_t master)
+int ifp_set_master(uint32_t index, uint32_t master)
 {
 	char buf[256];
 	struct ifinfomsg ifi = {.ifi_index = (int)index};
@@ -365,14 +365,14 @@ int ifp_lab_in_again(uint32_t index)
 {
 	uint32_t vrf = if_nametoindex(LAB_VRF);
 
-	return link_up(index) ?: add_addr(index, LAB_IN4, 24) ?: (vrf ? set_master(index, vrf) : 0)
+	return link_up(index) ?: add_addr(index, LAB_IN4, 24) ?: (vrf ? ifp_set_master(index, vrf) : 0)
 	       ?: set_up_in_again(index);
 }
 
 int ifp_lab_vrf(const struct lab *lab)
 {
 	return make_vrf() ?: add_unreachable(AF_INET) ?: add_unreachable(AF_INET6) ?:
-	       set_master(lab->in_index, if_nametoindex(LAB_VRF)) ?:
+	       ifp_set_master(lab->in_index, if_nametoindex(LAB_VRF)) ?:
 	       set_up_in_again(lab->in_index);
 }
 

@@ -797,6 +797,15 @@ class Devices(FenceLab):
         print("gap of a new device, ms:", " ".join(f"{1e3 * g:.1f}" for g in gaps))
         self.assertLess(max(gaps), 5)
 
+    def make_in0(self):
+        """As it was made first, under whatever index."""
+        must("ip", "link", "add", "in0", "address", "02:00:00:00:01:01", "type", "veth", "peer",
+             "name", "eth0", "netns", f"/proc/{self.pin.pid}/ns/net")
+        must("ip", "link", "set", "in0", "up")
+        must("ip", "addr", "add", "10.0.1.1/24", "dev", "in0")
+        for line in ("link set eth0 up", "addr add 10.0.1.2/24 dev eth0"):
+            must(*self.pin.cmd("ip", *line.split()))
+
     def group(self, name="in0"):
         return json.loads(must("ip", "-j", "link", "show", name))[0]["group"]
 
@@ -869,12 +878,7 @@ class Devices(FenceLab):
         self.assertEqual(self.show()[0]["covered"],
                          sorted(socket.if_nametoindex(n) for n in ("in0", "out0")))
         must("ip", "link", "del", "in0")
-        must("ip", "link", "add", "in0", "address", "02:00:00:00:01:01", "type", "veth", "peer",
-             "name", "eth0", "netns", f"/proc/{self.pin.pid}/ns/net")
-        must("ip", "link", "set", "in0", "up")
-        must("ip", "addr", "add", "10.0.1.1/24", "dev", "in0")
-        for line in ("link set eth0 up", "addr add 10.0.1.2/24 dev eth0"):
-            must(*self.pin.cmd("ip", *line.split()))
+        self.make_in0()
         self.until_held()
         must("ping", "-c1", "-W5", "10.0.1.2")
 
@@ -941,12 +945,7 @@ class Devices(FenceLab):
         p = self.follow()
         must("ip", "link", "del", "in0")
         must("ip", "link", "add", "pad0", "type", "ifb")
-        must("ip", "link", "add", "in0", "address", "02:00:00:00:01:01", "type", "veth", "peer",
-             "name", "eth0", "netns", f"/proc/{self.pin.pid}/ns/net")
-        must("ip", "link", "set", "in0", "up")
-        must("ip", "addr", "add", "10.0.1.1/24", "dev", "in0")
-        for line in ("link set eth0 up", "addr add 10.0.1.2/24 dev eth0"):
-            must(*self.pin.cmd("ip", *line.split()))
+        self.make_in0()
         self.until_held()
         self.assertEqual(self.show()[0]["ifindex"], socket.if_nametoindex("in0"))
         must("ping", "-c1", "-W5", "10.0.1.2")
