@@ -5,6 +5,7 @@ import os
 import random
 import re
 import resource
+import select
 import signal
 import socket
 import struct
@@ -848,15 +849,16 @@ class Protocol(DaemonLab):
         self.alive()
 
     def test_descriptors_are_not_taken(self):
-        def held():
-            return len(os.listdir(f"/proc/{self.daemon.pid}/fd"))
-
-        before = held()
-        s = self.connect()
-        self.until(lambda: held() > before)
-        socket.send_fds(s, [request(1)], [0, 1, 2])
-        self.assertEqual(s.recv(4096), b"")
-        self.until(lambda: held() == before)
+        """Neither the daemon nor a message that waits at it keeps the file open."""
+        ours, theirs = os.pipe()
+        with self.connect() as s:
+            socket.send_fds(s, [request(1)], [theirs] * 3)
+            os.close(theirs)
+            self.assertEqual(s.recv(4096), b"")
+        poll = select.poll()
+        poll.register(ours, 0)  # a hang-up when the other end is held by nobody
+        self.assertEqual(poll.poll(10000), [(ours, select.POLLHUP)])
+        os.close(ours)
         self.alive()
 
     def test_another_process_enters(self):
