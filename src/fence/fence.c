@@ -181,9 +181,7 @@ static int explain(int r, struct ifpin_error *err)
 		said);
 }
 
-/* Ties the program to the devices in turn. ret_tied: also on failure. */
-static int tie_guard(const struct plan *plan, const struct ifp_guard *g, size_t *ret_tied,
-	struct ifpin_error *err)
+static int tie_guard(const struct plan *plan, struct ifp_guard *g, struct ifpin_error *err)
 {
 	for (size_t i = 0; i < plan->n_covered; i++) {
 		int r = ifp_guard_attach(g, &plan->covered[i]);
@@ -194,19 +192,18 @@ static int tie_guard(const struct plan *plan, const struct ifp_guard *g, size_t 
 			return ifp_fail_errno(err, r,
 				"cannot tie the program for traffic control to %s",
 				plan->covered[i].name);
-		*ret_tied = i + 1;
 	}
 	return 0;
 }
 
 /*
- * The new program is at all devices before the rules change, and the former one beside it until
- * they have: whoever is killed or fails in between leaves what was held held.
+ * The new program is at all devices before the rules change; until they have, the former one is
+ * beside it, or the new one drops all that it drops: whoever is killed or fails in between leaves
+ * what was held held.
  */
 static int swap_guard(const struct plan *plan, const char *text, struct ifpin_error *err)
 {
 	_cleanup_(end_guard) struct ifp_guard *g = NULL;
-	size_t tied = 0;
 	int r;
 
 	/* Where there is no place for it, ifpin_fence_check() says so. */
@@ -215,15 +212,13 @@ static int swap_guard(const struct plan *plan, const char *text, struct ifpin_er
 	r = ifp_guard_load(plan, &g);
 	if (r)
 		return ifp_fail_errno(err, r, "cannot load the program for traffic control");
-	r = tie_guard(plan, g, &tied, err);
+	r = tie_guard(plan, g, err);
 	if (!r)
 		r = ifp_nft_run(text, false, err);
-	for (size_t i = 0; i < tied; i++) {
-		if (r)
-			ifp_guard_undo(g, &plan->covered[i]);
-		else
-			ifp_guard_detach(plan->name, plan->covered[i].ifindex, g);
-	}
+	if (r)
+		ifp_guard_undo(g);
+	for (size_t i = 0; !r && i < plan->n_covered; i++)
+		ifp_guard_detach(plan->name, plan->covered[i].ifindex, g);
 	for (size_t i = 0; !r && i < plan->n_carriers; i++)
 		ifp_guard_detach(plan->name, plan->carriers[i].ifindex, NULL);
 	if (!r && !plan->shut)

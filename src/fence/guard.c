@@ -20,14 +20,36 @@
 
 static const int places[2] = {TCX_EGRESS, TCX_INGRESS};
 
+/* A program of the fence that was at devices before. held: the new one drops all that it drops. */
+struct former {
+	int prog;
+	uint32_t id;
+	bool held;
+};
+
+/* former: the place in the list of the one that was there; -1: none had to go. */
+struct tie {
+	int prog, former;
+	uint32_t ifindex;
+	bool in;
+};
+
 struct ifp_guard {
 	struct guard_bpf *skel;
+	const struct plan *plan;
+	struct former *formers;
+	struct tie *ties;
+	size_t n_formers, n_ties;
 };
 
 void ifp_guard_end(struct ifp_guard *g)
 {
 	if (!g)
 		return;
+	for (size_t i = 0; i < g->n_formers; i++)
+		close(g->formers[i].prog);
+	free(g->formers);
+	free(g->ties);
 	guard_bpf__destroy(g->skel);
 	free(g);
 }
@@ -127,7 +149,7 @@ static int set_up(struct guard_bpf *skel, const struct plan *plan)
 	       fill(skel, plan);
 }
 
-/* ---- ties ---- */
+/* ---- the programs ---- */
 
 static int program_for(const struct ifp_guard *g, bool ether, bool in)
 {
@@ -146,42 +168,6 @@ static uint32_t id_of(int prog)
 	uint32_t len = sizeof(info);
 
 	return bpf_obj_get_info_by_fd(prog, &info, &len) ? 0 : info.id;
-}
-
-static int tie(int prog, uint32_t ifindex, bool in)
-{
-	LIBBPF_OPTS(bpf_prog_attach_opts, o, .flags = BEFORE_ALL);
-
-	return bpf_prog_attach_opts(prog, (int)ifindex, places[in], &o);
-}
-
-static int tie_for(const struct ifp_guard *g, const struct port *port, bool in)
-{
-	return tie(program_for(g, port->type == ARPHRD_ETHER, in), port->ifindex, in);
-}
-
-static void untie(const struct ifp_guard *g, const struct port *port, bool in)
-{
-	bpf_prog_detach2(
-		program_for(g, port->type == ARPHRD_ETHER, in), (int)port->ifindex, places[in]);
-}
-
-int ifp_guard_attach(const struct ifp_guard *g, const struct port *port)
-{
-	int r = tie_for(g, port, false);
-
-	if (r)
-		return r;
-	r = tie_for(g, port, true);
-	if (r)
-		untie(g, port, false);
-	return r;
-}
-
-void ifp_guard_undo(const struct ifp_guard *g, const struct port *port)
-{
-	untie(g, port, false);
-	untie(g, port, true);
 }
 
 /* ---- those that are there ---- */
@@ -256,6 +242,7 @@ int ifp_guard_load(const struct plan *plan, struct ifp_guard **ret)
 	if (!g)
 		return -ENOMEM;
 	libbpf_set_print(NULL);
+	g->plan = plan;
 	g->skel = guard_bpf__open();
 	r = g->skel ? set_up(g->skel, plan) : -errno;
 	/* What could not be found again could not be taken away. */
@@ -313,6 +300,170 @@ int64_t ifp_guard_find(const char *fence, uint32_t ifindex, bool in, bool *ret_o
 		overtaken |= fd < 0 || !is_any_fences(fd);
 	}
 	return 0;
+}
+
+/* ---- ties ---- */
+
+static int tie(int prog, uint32_t ifindex, bool in)
+{
+	LIBBPF_OPTS(bpf_prog_attach_opts, o, .flags = BEFORE_ALL);
+
+	return bpf_prog_attach_opts(prog, (int)ifindex, places[in], &o);
+}
+
+/* In the place of another. The kernel waits for nobody, as it does for more or fewer (16 ms). */
+static int replace(int prog, int former, uint32_t ifindex, bool in)
+{
+	LIBBPF_OPTS(bpf_prog_attach_opts, o, .flags = BPF_F_REPLACE, .replace_prog_fd = former);
+
+	return bpf_prog_attach_opts(prog, (int)ifindex, places[in], &o);
+}
+
+static int networks_of(int prog, const char *map, size_t key_size, void **ret_keys, uint32_t *ret_n)
+{
+	_cleanup_free_ void *keys = NULL, *values = NULL;
+	struct bpf_map_info info;
+	_cleanup_close_ int fd = map_of(prog, map, &info);
+	uint32_t n, next[8];
+
+	if (fd < 0)
+		return fd;
+	if (info.key_size != key_size || info.key_size > sizeof(next))
+		return -EBADMSG;
+	n = info.max_entries;
+	keys = calloc(n, info.key_size);
+	values = calloc(n, info.value_size);
+	if (!keys || !values)
+		return -ENOMEM;
+	if (bpf_map_lookup_batch(fd, NULL, next, keys, values, &n, NULL) && errno != ENOENT)
+		return -errno;
+	*ret_keys = keys;
+	*ret_n = n;
+	keys = NULL;
+	return 0;
+}
+
+static bool holds4(const struct plan *plan, int former)
+{
+	_cleanup_free_ void *memory = NULL;
+	const struct ifpin_guard_key4 *keys;
+	uint32_t n = 0;
+	bool held = !networks_of(former, "networks4", sizeof(*keys), &memory, &n);
+
+	keys = memory;
+	for (uint32_t i = 0; i < n && held; i++) {
+		struct ifpin_prefix p = {.prefixlen = (uint8_t)(96 + keys[i].prefixlen),
+			.addr = {[10] = 0xff, [11] = 0xff}};
+
+		memcpy(p.addr + 12, keys[i].addr, 4);
+		held = ifp_prefix_holds(plan->prefixes, plan->n_prefixes, &p);
+	}
+	return held;
+}
+
+static bool holds6(const struct plan *plan, int former)
+{
+	_cleanup_free_ void *memory = NULL;
+	const struct ifpin_guard_key6 *keys;
+	uint32_t n = 0;
+	bool held = !networks_of(former, "networks6", sizeof(*keys), &memory, &n);
+
+	keys = memory;
+	for (uint32_t i = 0; i < n && held; i++) {
+		struct ifpin_prefix p = {.prefixlen = (uint8_t)keys[i].prefixlen};
+
+		memcpy(p.addr, keys[i].addr, sizeof(p.addr));
+		held = ifp_prefix_holds(plan->prefixes, plan->n_prefixes, &p);
+	}
+	return held;
+}
+
+static bool has_type(const struct ifpin_guard_about *about, uint16_t type)
+{
+	for (uint32_t i = 0; i < about->n_types; i++)
+		if (about->types[i] == type)
+			return true;
+	return false;
+}
+
+/* Whether the new program drops all that a former one does. */
+static bool holds(const struct ifp_guard *g, int former)
+{
+	const struct ifpin_guard_about *now = &g->skel->rodata->about;
+	struct guard_bpf__rodata *was = variables(former, ".rodata", sizeof(*was));
+	bool held = was && was->about.n_types <= IFPIN_GUARD_TYPES &&
+		    now->inner >= was->about.inner;
+
+	for (uint32_t i = 0; held && i < was->about.n_types; i++)
+		held = has_type(now, was->about.types[i]);
+	free(was);
+	return held && holds4(g->plan, former) && holds6(g->plan, former);
+}
+
+/* The fence's former program at a device, among those that are known. Return: its place; -errno. */
+static int find_former(struct ifp_guard *g, uint32_t id)
+{
+	int fd, r;
+
+	for (size_t i = 0; i < g->n_formers; i++)
+		if (g->formers[i].id == id)
+			return (int)i;
+	fd = bpf_prog_get_fd_by_id(id);
+	if (fd < 0)
+		return -errno;
+	r = ifp_grow(&g->formers, g->n_formers, sizeof(*g->formers));
+	if (r) {
+		close(fd);
+		return r;
+	}
+	g->formers[g->n_formers] = (struct former){.prog = fd, .id = id, .held = holds(g, fd)};
+	return (int)g->n_formers++;
+}
+
+static void untie(const struct ifp_guard *g, const struct tie *t)
+{
+	if (t->former >= 0 &&
+		!replace(g->formers[t->former].prog, t->prog, t->ifindex, t->in))
+		return;
+	bpf_prog_detach2(t->prog, (int)t->ifindex, places[t->in]);
+}
+
+/*
+ * In the place of the former one if all stays held meanwhile, and nobody else's comes before it;
+ * else before all others, and the former one stays.
+ */
+static int tie_new(struct ifp_guard *g, const struct port *port, bool in)
+{
+	struct tie t = {.prog = program_for(g, port->type == ARPHRD_ETHER, in),
+		.former = -1,
+		.ifindex = port->ifindex,
+		.in = in};
+	bool overtaken = false;
+	int64_t id = ifp_guard_find(g->plan->name, port->ifindex, in, &overtaken);
+	int former = id > 0 && !overtaken ? find_former(g, (uint32_t)id) : -1;
+	int r = ifp_grow(&g->ties, g->n_ties, sizeof(*g->ties));
+
+	if (r)
+		return r;
+	if (former >= 0 && g->formers[former].held &&
+		!replace(t.prog, g->formers[former].prog, t.ifindex, in))
+		t.former = former;
+	else
+		r = tie(t.prog, t.ifindex, in);
+	if (!r)
+		g->ties[g->n_ties++] = t;
+	return r;
+}
+
+int ifp_guard_attach(struct ifp_guard *g, const struct port *port)
+{
+	return tie_new(g, port, false) ?: tie_new(g, port, true);
+}
+
+void ifp_guard_undo(struct ifp_guard *g)
+{
+	while (g->n_ties)
+		untie(g, &g->ties[--g->n_ties]);
 }
 
 static bool is_of(const struct ifp_guard *g, uint32_t id)

@@ -59,6 +59,8 @@ struct ifp_common {
 bool ifp_prefix_is_v4(const struct ifpin_prefix *p);
 /* Sorts, and leaves out those inside others. Return: how many are left. */
 size_t ifp_prefix_merge(struct ifpin_prefix *list, size_t n);
+/* Whether a network is in one of such a list. */
+bool ifp_prefix_holds(const struct ifpin_prefix *list, size_t n, const struct ifpin_prefix *p);
 void ifp_prefix_common(const struct ifpin_prefix *list, size_t n, struct ifp_common *ret);
 /* First and last address as decimal numbers, which nft takes for integers of any size. */
 void ifp_prefix_range(const struct ifpin_prefix *p, char ret_first[48], char ret_last[48]);
@@ -174,16 +176,16 @@ int ifp_fence_lock(int *ret, struct ifpin_error *err);
 struct ifp_guard;
 /* Whether this kernel has tcx, Linux 6.6. */
 bool ifp_guard_has_place(void);
-/* Return: 0; errno of bpf(2). */
+/* plan: in memory as long as that is. Return: 0; errno of bpf(2). */
 int ifp_guard_load(const struct plan *plan, struct ifp_guard **ret);
 void ifp_guard_end(struct ifp_guard *g);
 /*
- * Before all other programs of the device, on both ways; the fence's former ones stay. Return: 0;
- * -errno, and nothing is changed.
+ * Before all other programs of the device, on both ways. The fence's former ones stay, but where
+ * this one drops all that they drop: there it takes their place. Return: 0; -errno.
  */
-int ifp_guard_attach(const struct ifp_guard *g, const struct port *port);
-/* Undoes that. */
-void ifp_guard_undo(const struct ifp_guard *g, const struct port *port);
+int ifp_guard_attach(struct ifp_guard *g, const struct port *port);
+/* Undoes all of that, at all devices. */
+void ifp_guard_undo(struct ifp_guard *g);
 /*
  * The program of a fence at a device. ret_overtaken: somebody else's comes before it. Return: its
  * id; 0: there is none; -errno.

@@ -89,6 +89,22 @@ size_t ifp_prefix_merge(struct ifpin_prefix *list, size_t n)
 	return kept;
 }
 
+bool ifp_prefix_holds(const struct ifpin_prefix *list, size_t n, const struct ifpin_prefix *p)
+{
+	size_t from = 0;
+
+	/* The last one that comes not after it. */
+	while (n > from) {
+		size_t middle = from + (n - from) / 2;
+
+		if (by_address(&list[middle], p) <= 0)
+			from = middle + 1;
+		else
+			n = middle;
+	}
+	return from && inside(p, &list[from - 1]);
+}
+
 static void narrow(uint32_t *mask, uint32_t *bits, uint32_t first, unsigned int len)
 {
 	uint32_t own = len < 32 ? ~(UINT32_MAX >> len) : UINT32_MAX;

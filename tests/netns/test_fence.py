@@ -87,6 +87,20 @@ class FenceLab(Lab):
                          socket.inet_aton(source), socket.inet_aton(to))
         return b"\xff" * 6 + b"\x02" * 6 + b"\x08\x00" + ip + udp
 
+    def program(self, kind, code, target, attach_type, flags=0):
+        fd = load(kind, code)
+        self.stack.callback(os.close, fd)
+        held = link(fd, target, attach_type, flags)
+        self.stack.callback(os.close, held)
+
+    def has_tcx(self):
+        try:
+            programs("out0")
+        except OSError as e:
+            self.assertEqual(e.errno, errno.EINVAL)
+            return False
+        return True
+
 
 class Applying(FenceLab):
     def test_bad_input(self):
@@ -194,15 +208,15 @@ class Applying(FenceLab):
         for call, which in (("sendmsg", range(1, 7)), ("bpf", range(1, 60, 8))):
             for i in which:
                 self.apply()
-                before, count = ruleset(), len(programs("out0"))
+                before, ids = ruleset(), programs("out0")
                 p = run("strace", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e",
                         f"inject={call}:error=ENOBUFS:when={i}", IFPIN, "fence", "apply", "in0",
                         *FENCED, "--prefix=192.0.2.0/24",
                         env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
-                self.assertEqual(len(programs("out0")), count)
+                self.assertEqual(len(programs("out0")), len(ids))
                 if p.returncode:
                     refused += 1
-                    self.assertEqual(ruleset(), before, (call, i, p.stderr))
+                    self.assertEqual((ruleset(), programs("out0")), (before, ids), (call, i, p.stderr))
                 else:
                     self.assertEqual(len(self.show()[0]["prefixes"]), 3)
                 self.assertIn("holds", self.check())
@@ -219,13 +233,14 @@ class Applying(FenceLab):
     def test_killed(self):
         """At any moment there is a whole fence, this one or that one, or none before the first."""
         rng = random.Random(7)
-        nets = (["--prefix=10.0.1.0/24"], ["--prefix=10.0.1.0/24", "--prefix=192.0.2.0/24"])
+        nets = (["--prefix=10.0.1.0/24"], ["--prefix=10.0.1.0/24", "--prefix=192.0.2.0/24"],
+                ["--prefix=10.0.1.0/25", "--prefix=198.51.100.0/24"])
         whole = {()}
         for n in nets:
             self.apply(*n)
             whole.add(tuple(self.show()[0]["prefixes"]))
-        for i in range(40):
-            p = self.popen([IFPIN, "fence", "apply", "in0", *nets[i % 2]])
+        for i in range(60):
+            p = self.popen([IFPIN, "fence", "apply", "in0", *nets[i % 3]])
             try:
                 p.wait(rng.uniform(0, 0.12))
             except subprocess.TimeoutExpired:
@@ -234,6 +249,9 @@ class Applying(FenceLab):
             state = self.show()
             self.assertIn(tuple(state[0]["prefixes"]) if state else (), whole)
             self.assertIn("holds", self.check())
+            for net in state[0]["prefixes"]:
+                self.raw("out0", self.frame(net.split("/")[0]))
+            self.assertEqual(self.leaked(), 0, state)
             # Of one that was killed there may be a second one, beside that which is in force.
             self.assertGreaterEqual(len(programs("out0")), 1)
         self.apply(*nets[0])
@@ -348,20 +366,6 @@ class Beyond(FenceLab):
         with socket.socket(44, socket.SOCK_RAW, 0):
             self.assertIn("AF_XDP sockets are open here (1)", self.check())
         self.assertNotIn("AF_XDP sockets are open", self.check())
-
-    def program(self, kind, code, target, attach_type, flags=0):
-        fd = load(kind, code)
-        self.stack.callback(os.close, fd)
-        held = link(fd, target, attach_type, flags)
-        self.stack.callback(os.close, held)
-
-    def has_tcx(self):
-        try:
-            programs("out0")
-        except OSError as e:
-            self.assertEqual(e.errno, errno.EINVAL)
-            return False
-        return True
 
     def from_inside(self):
         """A frame from the peer behind in0."""

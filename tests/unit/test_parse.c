@@ -166,6 +166,30 @@ static void merged_networks(void **state)
 	assert_int_equal(ifp_prefix_merge(NULL, 0), 0);
 }
 
+static void held_networks(void **state)
+{
+	static const char *const held[] = {
+		"10.0.0.0/8", "10.1.2.0/24", "10.255.255.255/32", "12.0.0.1/32", "fd01::/64",
+		"fd01::1/128"};
+	static const char *const not_held[] = {"8.0.0.0/6", "9.255.255.255/32", "11.0.0.0/32",
+		"12.0.0.0/32",
+		"12.0.0.0/31", "12.0.0.2/32", "8.0.0.0/5", "fd01::/63", "fd01:0:0:1::/64", "8000::/1"};
+	struct ifpin_prefix list[] = {
+		network("10.0.0.0/8"), network("12.0.0.1/32"), network("fd01::/64")};
+	struct ifpin_prefix p = network("10.0.0.0/8");
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(held); i++) {
+		p = network(held[i]);
+		assert_true(ifp_prefix_holds(list, ARRAY_SIZE(list), &p));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(not_held); i++) {
+		p = network(not_held[i]);
+		assert_false(ifp_prefix_holds(list, ARRAY_SIZE(list), &p));
+	}
+	assert_false(ifp_prefix_holds(NULL, 0, &p));
+}
+
 static void common_bits(void **state)
 {
 	struct ifpin_prefix list[] = {network("10.0.1.0/24"), network("10.0.2.0/23"),
@@ -224,6 +248,7 @@ int main(void)
 #ifdef HAVE_FENCE
 		cmocka_unit_test(networks),
 		cmocka_unit_test(merged_networks),
+		cmocka_unit_test(held_networks),
 		cmocka_unit_test(common_bits),
 		cmocka_unit_test(ranges),
 #endif
