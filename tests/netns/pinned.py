@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Drives tests/tools/pinned.c, a program that uses libifpin as it is told."""
+import errno
 import os
+import socket
 import subprocess
 
 from lab import IFPIN, Lab, must
@@ -50,6 +52,15 @@ class LibLab(Lab):
         self.assertEqual(os.strerror(caught.exception.code), os.strerror(code),
                          caught.exception.text)
         self.assertIn(word, caught.exception.text)
+
+    def needs_netns_cookie(self):
+        """Before Linux 5.14 the library cannot tell whose network namespace a socket is of."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            try:
+                s.getsockopt(socket.SOL_SOCKET, 71, 8)
+            except OSError as e:
+                self.assertEqual(e.errno, errno.ENOPROTOOPT)
+                self.skipTest("this kernel has no SO_NETNS_COOKIE")
 
     def remake(self, mac="02:00:00:00:01:01", name="in0"):
         """in0 is deleted and made again, with another index."""
