@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: MIT
 """The demonstration: the proof, then a real program with and without ifpin."""
 import os
+import socket
 import subprocess
 import sys
+import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "netns"))
 from lab import IFPIN, Chassis, any_ip, run  # noqa: E402
@@ -27,22 +29,32 @@ def show(chassis, note, *argv):
     return p.returncode, frames
 
 
+def serve(peer, where):
+    """A web server in a peer's namespace, with one page."""
+    page = f"Hello from {where} the chassis.\n".encode()
+    listener = peer.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.bind(("", 80))
+    listener.listen()
+
+    def answer():
+        while True:
+            connection = listener.accept()[0]
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n" % len(page) + page)
+
+    threading.Thread(target=answer, daemon=True).start()
+
+
 def real_programs():
     say("\nA host with two interfaces: in0 is the control plane of a chassis (10.0.1.0/24), out0 is\n"
         "the outside (10.0.2.0/24) and has the default route. A web server is behind each of them.")
     c = Chassis()
     c.build()
     with c.stack:
-        for peer, where in ((c.pin, "inside"), (c.pout, "outside")):
-            script = ("import http.server as h\n"
-                      "class H(h.BaseHTTPRequestHandler):\n"
-                      " def do_GET(s):\n"
-                      "  s.send_response(200); s.end_headers()\n"
-                      f"  s.wfile.write(b'Hello from {where} the chassis.\\n')\n"
-                      "h.HTTPServer(('', 80), H).serve_forever()")
-            c.popen(peer.cmd("python3", "-c", script), stderr=subprocess.DEVNULL)
-            c.wait_port(peer.cmd(), 80)
-        curl = ("curl", "-sS", "--connect-timeout", "2")
+        serve(c.pin, "inside")
+        serve(c.pout, "outside")
+        curl = ("curl", "-sS", "--connect-timeout", "1")
         pinned = (IFPIN, "run", "--dns=system", "in0", "--", *curl)
         seen = [
             show(c, "without ifpin, the outside answers", *curl, "http://10.0.2.2/"),

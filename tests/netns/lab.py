@@ -99,6 +99,11 @@ class Peer:
         self.holder.stdout.close()
 
 
+def ip_batch(lines, prefix=()):
+    """ip(8) once for all of them: where processes are slow to start, most of a test's time."""
+    must(*prefix, "ip", "-batch", "-", input="".join(line + "\n" for line in lines))
+
+
 class Wire:
     """Counts frames that reach a peer."""
     serial = 0
@@ -193,16 +198,14 @@ class Chassis:
                        f"link set {dev} up", f"addr add 10.0.{n}.1/24 dev {dev}",
                        f"addr add fd00:{n}::1/64 dev {dev} nodad"]
         script += ["link set lo up", f"route replace default via 10.0.{self.gateway()}.2",
-                   f"-6 route replace default via fd00:{self.gateway()}::2"]
-        for line in script:
-            must("ip", *line.split())
+                   f"route replace ::/0 via fd00:{self.gateway()}::2"]
+        ip_batch(script)
         self.stack.callback(run, "ip", "link", "del", "in0")
         self.stack.callback(run, "ip", "link", "del", "out0")
         for peer, n in ((self.pin, 1), (self.pout, 2)):
-            for line in ("link set lo up", "link set eth0 up", f"addr add 10.0.{n}.2/24 dev eth0",
-                         f"addr add fd00:{n}::2/64 dev eth0 nodad",
-                         f"route add default via 10.0.{n}.1"):
-                must(*peer.cmd("ip", *line.split()))
+            ip_batch(["link set lo up", "link set eth0 up", f"addr add 10.0.{n}.2/24 dev eth0",
+                      f"addr add fd00:{n}::2/64 dev eth0 nodad", f"route add default via 10.0.{n}.1"],
+                     peer.cmd())
 
     def gateway(self):
         return 2 if self.default_by == "out0" else 1
@@ -278,6 +281,18 @@ class Chassis:
         os.chmod(path, 0o755)
         self.stack.callback(shutil.rmtree, path)
         return path
+
+    def plain_root(self):
+        """For sshd: a folder in /run, and a root whose shell knows nothing of this host's: what that
+        one's files start may wait for others on the host. In this run's private mounts."""
+        users = os.path.join(self.tempdir(), "passwd")
+        with open(users, "w") as f:
+            f.write(f"root:x:0:0:root:{os.path.dirname(users)}:/bin/sh\n"
+                    "sshd:x:65534:65534:sshd:/run/sshd:/usr/sbin/nologin\n")
+        for where, *how in (("/run", "-t", "tmpfs", "tmpfs"), ("/etc/passwd", "--bind", users)):
+            must("mount", *how, where)
+            self.stack.callback(must, "umount", "-l", where)
+        os.mkdir("/run/sshd", 0o755)
 
     def out_index(self):
         return socket.if_nametoindex("out0")

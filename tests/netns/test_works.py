@@ -224,7 +224,7 @@ class Works(Lab):
         must("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"{self.dir}/host")
         must("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"{self.dir}/user")
         shutil.copy(f"{self.dir}/user.pub", f"{self.dir}/authorized")
-        os.makedirs("/run/sshd", exist_ok=True)
+        self.plain_root()
         server = ["/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", "-h", f"{self.dir}/host",
                   "-o", "StrictModes=no", "-o", f"AuthorizedKeysFile={self.dir}/authorized",
                   "-o", "PermitRootLogin=yes", "-o", "UsePAM=no", "-o", f"PidFile={self.dir}/p"]
