@@ -420,11 +420,16 @@ static int find_former(struct ifp_guard *g, uint32_t id)
 	return (int)g->n_formers++;
 }
 
+/* The former one is there again before this one goes, also if somebody has taken that away. */
 static void untie(const struct ifp_guard *g, const struct tie *t)
 {
-	if (t->former >= 0 &&
-		!replace(g->formers[t->former].prog, t->prog, t->ifindex, t->in))
-		return;
+	int former = t->former < 0 ? -1 : g->formers[t->former].prog;
+
+	if (former >= 0) {
+		if (!replace(former, t->prog, t->ifindex, t->in))
+			return;
+		tie(former, t->ifindex, t->in);
+	}
 	bpf_prog_detach2(t->prog, (int)t->ifindex, places[t->in]);
 }
 
