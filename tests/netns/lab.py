@@ -104,6 +104,20 @@ def ip_batch(lines, prefix=()):
     must(*prefix, "ip", "-batch", "-", input="".join(line + "\n" for line in lines))
 
 
+def until_up(device, peer):
+    """Until a frame passes a veth device."""
+    with peer.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x88b5)) as there, \
+            socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as here:
+        here.bind((device, 0x88b5))
+        there.settimeout(0.01)
+        for _ in range(1000 * PACE):
+            with contextlib.suppress(OSError):
+                here.send(b"\xff" * 6 + b"\x02" * 6 + b"\x88\xb5" + b"\0" * 46)
+                there.recv(64)
+                return
+    raise RuntimeError(f"nothing passes {device}")
+
+
 class Wire:
     """Counts frames that reach a peer."""
     serial = 0
@@ -206,6 +220,9 @@ class Chassis:
             ip_batch(["link set lo up", "link set eth0 up", f"addr add 10.0.{n}.2/24 dev eth0",
                       f"addr add fd00:{n}::2/64 dev eth0 nodad", f"route add default via 10.0.{n}.1"],
                      peer.cmd())
+        # A carrier that comes is made known by a work item; until then what is sent is dropped.
+        for dev, peer in (("in0", self.pin), ("out0", self.pout)):
+            until_up(dev, peer)
 
     def gateway(self):
         return 2 if self.default_by == "out0" else 1
@@ -309,6 +326,17 @@ class Chassis:
                 return
             select.select([], [], [], 0.02)
         raise RuntimeError(f"nothing listens on port {port}")
+
+
+    def until_closed(self, address):
+        """Until no connection to an address can cause a frame any more: the last ones are answered
+        when the program that had them is gone already."""
+        deadline = time.monotonic() + 15 * PACE
+        while time.monotonic() < deadline:
+            if not must("ss", "-Htn", "state", "connected", "exclude", "time-wait", "dst", address).strip():
+                return
+            select.select([], [], [], 0.02)
+        raise RuntimeError(f"connections to {address} stay")
 
 
 class Lab(Chassis, unittest.TestCase):

@@ -83,6 +83,7 @@ class Works(Lab):
         # The same request to the other side: it goes through without ifpin, and not with it.
         self.web(self.pout.cmd())
         self.ok(run("curl", "-sS", "--max-time", "10", "http://10.0.2.2:8080/page"), "the page")
+        self.until_closed("10.0.2.2")
         self.assertGreater(self.leaked(any_ip), 0)
         p = self.ifpin("curl", "-sS", "--max-time", "2", "http://10.0.2.2:8080/page")
         self.assertNotEqual(p.returncode, 0)
