@@ -22,6 +22,7 @@
 #ifndef SO_BINDTOIFINDEX
 #define SO_BINDTOIFINDEX 62
 #endif
+
 static bool tell(const struct ifp_child *c, int err, const char *what)
 {
 	struct ifp_child_report rep = {.err = err};

@@ -319,60 +319,32 @@ static int replace(int prog, int former, uint32_t ifindex, bool in)
 	return bpf_prog_attach_opts(prog, (int)ifindex, places[in], &o);
 }
 
-static int networks_of(int prog, const char *map, size_t key_size, void **ret_keys, uint32_t *ret_n)
+/* Whether a plan holds all networks of a former program's map. Keys: a length, then an address. */
+static bool holds_networks(const struct plan *plan, int former, const char *map, size_t addr_size)
 {
-	_cleanup_free_ void *keys = NULL, *values = NULL;
+	size_t skip = 16 - addr_size, key_size = sizeof(uint32_t) + addr_size;
+	_cleanup_free_ uint8_t *keys = NULL, *values = NULL;
 	struct bpf_map_info info;
-	_cleanup_close_ int fd = map_of(prog, map, &info);
-	uint32_t n, next[8];
+	_cleanup_close_ int fd = map_of(former, map, &info);
+	uint32_t n, len, next[8];
+	bool held = true;
 
-	if (fd < 0)
-		return fd;
-	if (info.key_size != key_size || info.key_size > sizeof(next))
-		return -EBADMSG;
+	if (fd < 0 || info.key_size != key_size || key_size > sizeof(next))
+		return false;
 	n = info.max_entries;
-	keys = calloc(n, info.key_size);
+	keys = calloc(n, key_size);
 	values = calloc(n, info.value_size);
-	if (!keys || !values)
-		return -ENOMEM;
-	if (bpf_map_lookup_batch(fd, NULL, next, keys, values, &n, NULL) && errno != ENOENT)
-		return -errno;
-	*ret_keys = keys;
-	*ret_n = n;
-	keys = NULL;
-	return 0;
-}
-
-static bool holds4(const struct plan *plan, int former)
-{
-	_cleanup_free_ void *memory = NULL;
-	const struct ifpin_guard_key4 *keys;
-	uint32_t n = 0;
-	bool held = !networks_of(former, "networks4", sizeof(*keys), &memory, &n);
-
-	keys = memory;
+	if (!keys || !values ||
+		(bpf_map_lookup_batch(fd, NULL, next, keys, values, &n, NULL) && errno != ENOENT))
+		return false;
 	for (uint32_t i = 0; i < n && held; i++) {
-		struct ifpin_prefix p = {.prefixlen = (uint8_t)(96 + keys[i].prefixlen),
-			.addr = {[10] = 0xff, [11] = 0xff}};
+		struct ifpin_prefix p = {};
 
-		memcpy(p.addr + 12, keys[i].addr, 4);
-		held = ifp_prefix_holds(plan->prefixes, plan->n_prefixes, &p);
-	}
-	return held;
-}
-
-static bool holds6(const struct plan *plan, int former)
-{
-	_cleanup_free_ void *memory = NULL;
-	const struct ifpin_guard_key6 *keys;
-	uint32_t n = 0;
-	bool held = !networks_of(former, "networks6", sizeof(*keys), &memory, &n);
-
-	keys = memory;
-	for (uint32_t i = 0; i < n && held; i++) {
-		struct ifpin_prefix p = {.prefixlen = (uint8_t)keys[i].prefixlen};
-
-		memcpy(p.addr, keys[i].addr, sizeof(p.addr));
+		memcpy(&len, keys + i * key_size, sizeof(len));
+		memcpy(p.addr + skip, keys + i * key_size + sizeof(len), addr_size);
+		if (skip)
+			p.addr[10] = p.addr[11] = 0xff;
+		p.prefixlen = (uint8_t)(len + 8 * skip);
 		held = ifp_prefix_holds(plan->prefixes, plan->n_prefixes, &p);
 	}
 	return held;
@@ -397,7 +369,8 @@ static bool holds(const struct ifp_guard *g, int former)
 	for (uint32_t i = 0; held && i < was->about.n_types; i++)
 		held = has_type(now, was->about.types[i]);
 	free(was);
-	return held && holds4(g->plan, former) && holds6(g->plan, former);
+	return held && holds_networks(g->plan, former, "networks4", 4) &&
+	       holds_networks(g->plan, former, "networks6", 16);
 }
 
 /* The fence's former program at a device, among those that are known. Return: its place; -errno. */
