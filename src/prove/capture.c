@@ -89,15 +89,13 @@ static int send_sentinel(
 		.sll_protocol = htons(ETH_P_IP),
 		.sll_ifindex = (int)(side == SIDE_IN ? lab->in_index : lab->out_index),
 		.sll_halen = 6};
-	_cleanup_close_ int fd = -1;
 
 	if (a && (a->flags & PROBES))
 		return ifp_lab_probe();
 	if (a && (a->flags & WAITS_FOR_REPORT))
 		return ifp_lab_join(lab, s->group4, s->group6, !strncmp(a->name, "join6", 5));
-	fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	memcpy(ll.sll_addr, LAB_PEER_MAC, 6);
-	if (fd < 0 || sendto(fd, s->magic, MAGIC_LEN, 0, (struct sockaddr *)&ll, sizeof(ll)) < 0)
+	if (sendto(lab->sentinels, s->magic, MAGIC_LEN, 0, (struct sockaddr *)&ll, sizeof(ll)) < 0)
 		return -errno;
 	return 0;
 }

@@ -312,6 +312,7 @@ int ifp_prove_here(
 			.ns_out = -1,
 			.capture = -1,
 			.capture_in = -1,
+			.sentinels = -1,
 			.loose_fd = -1}};
 	r = check_options(opts, err) ?: read_command(h, p, err) ?: choose_tried(h, p, err) ?: ifp_here_read(h, err);
 	if (r)

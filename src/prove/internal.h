@@ -245,6 +245,9 @@ struct lab {
 	uint32_t in_index, out_index;
 	int capture;	/* packet socket at the peer behind out0 */
 	int capture_in; /* and at the one behind in0 */
+	/* Packet socket of the host. One for all sentinels: to close one the kernel waits until no
+	 * processor uses it any more, 10 ms or more (packet_release()). */
+	int sentinels;
 	pid_t giver, poor;
 	int giver_fd;
 	int loose_fd;	     /* a UDP socket of the host that nothing protects */

@@ -511,6 +511,7 @@ int ifp_lab_make(struct lab *ret, struct ifpin_error *err)
 		.ns_out = -1,
 		.capture = -1,
 		.capture_in = -1,
+		.sentinels = -1,
 		.loose_fd = -1};
 	int r;
 
@@ -530,6 +531,9 @@ int ifp_lab_make(struct lab *ret, struct ifpin_error *err)
 	if (lab.capture < 0 || lab.capture_in < 0)
 		return ifp_fail_errno(err, lab.capture < 0 ? lab.capture : lab.capture_in,
 			"cannot capture at the far end");
+	lab.sentinels = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (lab.sentinels < 0)
+		return ifp_fail_errno(err, -errno, "cannot mark the ends of attempts");
 	r = ifp_lab_helpers(&lab, err);
 	if (r)
 		return r;
@@ -556,6 +560,7 @@ void ifp_lab_end(struct lab *lab)
 		kill(lab->poor, SIGKILL);
 	close(lab->capture);
 	close(lab->capture_in);
+	close(lab->sentinels);
 	close(lab->loose_fd);
 	close(lab->ns_host);
 	close(lab->ns_in);
