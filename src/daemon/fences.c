@@ -42,6 +42,17 @@ static void fail(struct daemon *d, struct fence *f, const char *text)
 	at_latest(d, f->retry_at);
 }
 
+/* One that is gone since it was listed is not there at the next look, which puts it up anew. */
+static void fail_look(struct daemon *d, struct fence *f, int r, const char *text)
+{
+	if (r != -ENOENT || f->retry_delay) {
+		fail(d, f, text);
+		return;
+	}
+	f->retry_delay = DRIFT_MS;
+	at_latest(d, now_ms() + DRIFT_MS);
+}
+
 static void held(struct fence *f, const char *device)
 {
 	char text[128];
@@ -142,9 +153,10 @@ static bool follow_place(struct daemon *d, struct fence *f)
 {
 	unsigned int changed = 0;
 	struct ifpin_error err;
+	int r = ifpin_fence_sync(f->config->fence->name, &changed, &err);
 
-	if (ifpin_fence_sync(f->config->fence->name, &changed, &err)) {
-		fail(d, f, err.text);
+	if (r) {
+		fail_look(d, f, r, err.text);
 		return true;
 	}
 	if (changed)
@@ -173,7 +185,7 @@ static void keep_up(struct daemon *d, struct fence *f, const struct ifpin_fence 
 	if (!r)
 		r = is_whole(is->name, gone, &finding, &err);
 	if (r < 0) {
-		fail(d, f, err.text);
+		fail_look(d, f, r, err.text);
 		return;
 	}
 	if (!r) {
@@ -317,13 +329,15 @@ static void cover(struct daemon *d, const char *name)
 {
 	unsigned int changed = 0;
 	struct ifpin_error err;
+	int r = ifpin_fence_sync(name, &changed, &err);
 
-	if (ifpin_fence_sync(name, &changed, &err))
+	/* That it is gone is said by whoever puts it up anew. */
+	if (r && r != -ENOENT)
 		say(SAY_WARNING, "fence \"%s\": %s", name, err.text);
 	else if (changed)
 		say(SAY_DEBUG, "fence \"%s\": %u interfaces more or less are covered", name,
 			changed);
-	else
+	else if (!r)
 		return;
 	at_latest(d, now_ms() + DRIFT_MS);
 }

@@ -100,7 +100,7 @@ class Files(DaemonLab, FenceLab):
                         "flush set ip ifpin_chassis covered"):
             with self.subTest(command):
                 must("nft", command)
-                self.until_said("putting it up anew|there is no fence")
+                self.until_said("putting it up anew")
                 self.until(lambda: run(IFPIN, "fence", "check").returncode == 0)
                 self.assertEqual(self.open_to(), 0)
         must(IFPIN, "fence", "remove")
