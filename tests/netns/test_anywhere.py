@@ -21,6 +21,14 @@ import anywhere  # noqa: E402
 PROBE = ("python3", f"{ROOT}/tests/probe.py", os.path.abspath(IFPIN))
 CONTAINER = ("python3", f"{ROOT}/tests/netns/container.py")
 USER = ("setpriv", "--reuid=12345", "--regid=12345", "--clear-groups")
+# As it is started by the Makefile, but that the tests take the demonstration's kernel: one to fetch.
+ANYWHERE = """
+import sys
+sys.path.insert(0, sys.argv.pop(1))
+import anywhere
+anywhere.KERNEL["check"] = anywhere.KERNEL["demo"]
+sys.exit(anywhere.main())
+"""
 # With nothing but cgroup v2, as an engine wants it; the storage is in memory, and goes with it.
 ENGINE = """
 mount -t tmpfs tmpfs /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup &&
@@ -220,7 +228,7 @@ class Machine(unittest.TestCase):
         os.chown(home, 12345, 12345)
         environment = {"PATH": "/usr/bin:/bin", "HOME": home, "TMPDIR": home, "BUILD": build,
                        "XDG_CACHE_HOME": self.cache}
-        return subprocess.run([*USER, "python3", f"{folder}/tests/anywhere.py", *argv],
+        return subprocess.run([*USER, "python3", "-c", ANYWHERE, f"{folder}/tests", *argv],
                               capture_output=True, text=True, env=environment, timeout=timeout)
 
     @classmethod
@@ -246,6 +254,21 @@ class Machine(unittest.TestCase):
         self.assertTrue(p.stdout.startswith("# every known leak"), p.stdout[:200])
         self.assertEqual(p.stdout.splitlines()[-1],
                          "For your own use: sudo ifpin run DEVICE -- COMMAND")
+
+    def test_check(self):
+        """The last line counts the unit tests, too."""
+        p = self.start("check", "test_works.Works.test_curl", "test_works.Works.test_ping",
+                       timeout=900)
+        self.assertEqual(p.returncode, 0, p.stdout[-2000:] + p.stderr)
+        self.assertRegex(p.stderr, r"\Ayou are not root: using a virtual machine with Linux 6\.1, "
+                         r"about (10|30) minutes\n\Z")
+        self.assertIn("Ran 2 tests", p.stdout)
+        self.assertRegex(p.stdout.splitlines()[-1], r"\A\d+ passed, 0 failed\Z")
+
+    def test_check_that_fails(self):
+        p = self.start("check", "test_works.Works.test_that_is_not_there", timeout=900)
+        self.assertEqual(p.returncode, 1, p.stdout[-2000:] + p.stderr)
+        self.assertRegex(p.stdout.splitlines()[-1], r"\A\d+ passed, 1 failed\Z")
 
 
 if __name__ == "__main__":
