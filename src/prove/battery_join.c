@@ -4,11 +4,45 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
 
 /* By what the other device is named. */
 enum { BY_INDEX, BY_ADDRESS, BY_ROUTE };
+
+/* Whether the timer of the group runs, on some device, and nothing has been reported by it yet. */
+static bool is_due(const uint8_t group[4])
+{
+	_cleanup_fclose_ FILE *f = fopen("/proc/net/igmp", "re");
+	char line[256];
+	uint32_t want, address;
+	unsigned int running, reporter;
+
+	memcpy(&want, group, sizeof(want));
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%x %*u %u:%*x %u", &address, &running, &reporter) == 3 &&
+			address == want && running && !reporter)
+			return true;
+	return false;
+}
+
+#define REPORT_MS 2000 /* it is due after two ticks */
+
+/*
+ * What follows a join. IGMPv3 reports a group also when it is left at once; where a router speaks
+ * IGMPv2 or 1, who leaves before the timer has run takes the report away, and nothing has been
+ * tried. r: what the join returned. Return: r; -ETIMEDOUT.
+ */
+static int reported(const struct env *e, int r)
+{
+	for (int i = 0; !r && is_due(e->group4); i++) {
+		if (i == REPORT_MS)
+			return -ETIMEDOUT;
+		poll(NULL, 0, 1);
+	}
+	return r;
+}
 
 /* What the library has for all of these: the other device is named, or none at all. */
 static int by_library(const struct env *e, int fd, bool six, const char *source, bool names_device)
@@ -22,8 +56,8 @@ static int by_library(const struct env *e, int fd, bool six, const char *source,
 		memcpy(&((struct sockaddr_in6 *)&group.ss)->sin6_addr, e->group6, 16);
 	else
 		memcpy(&((struct sockaddr_in *)&group.ss)->sin_addr, e->group4, 4);
-	return ifpin_join(fd, &dev, (struct sockaddr *)&group.ss,
-		source ? (struct sockaddr *)&src.ss : NULL, NULL);
+	return reported(e, ifpin_join(fd, &dev, (struct sockaddr *)&group.ss,
+				   source ? (struct sockaddr *)&src.ss : NULL, NULL));
 }
 
 static int join4(const struct env *e, int how)
@@ -38,9 +72,10 @@ static int join4(const struct env *e, int how)
 	memcpy(&m.imr_multiaddr, e->group4, 4);
 	if (how == BY_ADDRESS)
 		inet_pton(AF_INET, e->at.out4, &m.imr_address);
-	return setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &m, how == BY_INDEX ? sizeof(m) : 8)
-		       ? -errno
-		       : 0;
+	return reported(e,
+		setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &m, how == BY_INDEX ? sizeof(m) : 8)
+			? -errno
+			: 0);
 }
 
 static int join4_source(const struct env *e, int arg)
@@ -56,7 +91,8 @@ static int join4_source(const struct env *e, int arg)
 	memcpy(&m.imr_multiaddr, e->group4, 4);
 	inet_pton(AF_INET, e->at.out4, &m.imr_interface);
 	inet_pton(AF_INET, e->at.peer4, &m.imr_sourceaddr);
-	return setsockopt(fd, IPPROTO_IP, IP_ADD_SOURCE_MEMBERSHIP, &m, sizeof(m)) ? -errno : 0;
+	return reported(e,
+		setsockopt(fd, IPPROTO_IP, IP_ADD_SOURCE_MEMBERSHIP, &m, sizeof(m)) ? -errno : 0);
 }
 
 static int join_group(const struct env *e, int arg)
@@ -82,7 +118,7 @@ static int join_group(const struct env *e, int arg)
 	m.gsr_source = src.ss;
 	r = source ? setsockopt(fd, level, MCAST_JOIN_SOURCE_GROUP, &m, sizeof(m))
 		   : setsockopt(fd, level, MCAST_JOIN_GROUP, &g, sizeof(g));
-	return r ? -errno : 0;
+	return reported(e, r ? -errno : 0);
 }
 
 static int join6(const struct env *e, int type)
@@ -119,7 +155,7 @@ static int join4_compat(const struct env *e, int arg)
 			 : "a"(366L), "b"((long)fd), "c"((long)IPPROTO_IP),
 			 "d"((long)IP_ADD_MEMBERSHIP), "S"((long)m), "D"((long)sizeof(*m))
 			 : "memory", "r8", "r9", "r10", "r11");
-	return ret < 0 ? (int)ret : 0;
+	return reported(e, ret < 0 ? (int)ret : 0);
 }
 #endif
 

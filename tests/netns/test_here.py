@@ -18,7 +18,7 @@ from lab import CGROUPS, IFPIN, MARKER, PACE, Lab, Peer, Wire, must, proof, run
 DOCUMENTATION = [ipaddress.ip_network(n) for n in (
     "192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "233.252.0.0/24", "2001:db8::/32",
     "ff02::db8:0:0/96", "ff05::db8:0:0/96")]
-REPORTS = [ipaddress.ip_address(a) for a in ("224.0.0.22", "ff02::16")]
+REPORTS = [ipaddress.ip_address(a) for a in ("224.0.0.22", "224.0.0.2", "ff02::16", "ff02::2")]
 NOT_HELD = {"passed-socket", "cgroup-of-other"}  # the second before Linux 6.12
 NEIGHBOURS = 133, 134, 135, 136
 
@@ -173,6 +173,21 @@ class Here(HereLab):
         self.assertLessEqual({a["name"] for a in report["attempts"]
                               if a["results"]["ifpin run"]["frames"]}, NOT_HELD)
         self.assert_harmless()
+
+    def test_joins_where_routers_are_old(self):
+        """With IGMPv2 who leaves a group at once takes the report away: that would be no attempt."""
+        for igmp, mld in ("2", "0"), ("1", "1"):
+            for path, version in ("ipv4/conf/all/force_igmp_version", igmp), \
+                    ("ipv6/conf/all/force_mld_version", mld):
+                with open("/proc/sys/net/" + path, "w") as f:
+                    f.write(version)
+            with self.subTest(igmp=igmp, mld=mld):
+                report, _ = self.here("--control", "--only=join")
+                self.assertEqual({a["results"]["none"]["outcome"] for a in report["attempts"]},
+                                 {"leaked"})
+                self.assertEqual({a["results"]["ifpin run"]["outcome"] for a in report["attempts"]},
+                                 {"held"})
+                self.assert_harmless()
 
     def test_counts_are_those_of_the_wire(self):
         """Each datagram that was counted as a leak has reached the other side, and no other."""
