@@ -229,7 +229,11 @@ static int run_phases(struct here *h, struct proof *p, struct ifpin_error *err)
 	if (!h->made)
 		return ifp_fail(err, -ENOENT, "none of these attempts can be made on this host: %s",
 			p->results[h->tried[0]][PROT_IFPIN].lacking);
-	r = linger(h) ?: ifp_here_gateways(h);
+	r = linger(h) ?: ifp_here_doubt(h);
+	if (r == -ENETDOWN)
+		return ifp_fail(err, r,
+			"%s is switched off or gone by now: nothing is proved, for what was to leave by it could not",
+			h->self.dev.name);
 	if (r)
 		return ifp_fail_errno(err, r, "cannot listen to the devices");
 	if (h->unseen)

@@ -52,7 +52,7 @@ struct here_device {
 	char addr4[INET_ADDRSTRLEN]; /* or "" */
 	bool below;		     /* frames of the device leave by it */
 	bool excused;		     /* a VRF, which has no wire; a member of the one it is */
-	bool silent;		     /* a gateway there does not answer */
+	const char *unsure;	     /* why a leak by it would not be seen; static; or NULL */
 	struct here_count *counts;   /* by number of attempt */
 };
 
@@ -86,8 +86,11 @@ struct here {
 /* ---- here_host.c ---- */
 /* Reads what the attempts need to know. Return: 0; -errno. */
 int ifp_here_read(struct here *h, struct ifpin_error *err);
-/* After the attempts: whether what leaked could have left. Return: 0; -errno. */
-int ifp_here_gateways(struct here *h);
+/*
+ * After the attempts: whether what leaked could have left, by each of the others. Return: 0;
+ * -ENETDOWN: the device itself is switched off or gone by now; -errno.
+ */
+int ifp_here_doubt(struct here *h);
 void ifp_here_free(struct here *h);
 /* Where an attempt is made that names that one of the others. */
 void ifp_here_place(

@@ -255,27 +255,61 @@ static int on_neighbour(const struct nlmsghdr *nlh, void *data)
 		!is_gateway(&g->s, (uint32_t)ndm->ndm_ifindex, addr))
 		return 0;
 	for (size_t i = 0; i < g->h->n_others; i++)
-		if (g->h->others[i].dev.ifindex == (uint32_t)ndm->ndm_ifindex)
-			g->h->others[i].silent = true;
+		if (g->h->others[i].dev.ifindex == (uint32_t)ndm->ndm_ifindex &&
+			!g->h->others[i].unsure)
+			g->h->others[i].unsure =
+				"whose gateway does not answer: of what leaks to that, only the "
+				"question for the gateway leaves, which others ask, too";
 	return 0;
 }
 
-int ifp_here_gateways(struct here *h)
+static int doubt_gateways(struct here *h, struct mnl_socket *nl)
 {
-	_cleanup_(ifp_nl_closep) struct mnl_socket *nl = NULL;
 	struct gateways g = {.h = h};
 	struct ndmsg ndm = {.ndm_family = AF_UNSPEC};
 	char buf[128];
-	int r = ifp_nl_open(NETLINK_ROUTE, &nl);
+	int r = ifp_read_routes(nl, &g.s);
 
-	if (!r)
-		r = ifp_read_routes(nl, &g.s);
 	if (!r)
 		r = ifp_nl_ask(nl, ifp_request(buf, RTM_GETNEIGH, NLM_F_DUMP, &ndm, sizeof(ndm)),
 			on_neighbour, &g);
 	ifp_snapshot_free(&g.s);
 	/* What changed under the dump is of no matter. */
 	return r == -EINTR ? 0 : r;
+}
+
+/* What is given to such a device is dropped before anybody who listens. */
+static const char *why_unsure(const struct alink *l)
+{
+	if (!l)
+		return "which is gone by now";
+	if (!(l->dev.flags & IFPIN_DEVICE_UP))
+		return "which was switched off meanwhile";
+	return l->dev.flags & IFPIN_DEVICE_CARRIER ? NULL : "which has no carrier";
+}
+
+static int doubt_devices(struct here *h, struct mnl_socket *nl)
+{
+	_cleanup_(ifp_snapshot_free) struct snapshot s = {};
+	const struct alink *self;
+	int r = ifp_read_links(nl, &s);
+
+	if (r)
+		return r;
+	/* Those that came later have been named by no attempt. */
+	for (size_t i = 0; i < h->n_named; i++)
+		if (!h->others[i].excused)
+			h->others[i].unsure = why_unsure(ifp_link_at(&s, h->others[i].dev.ifindex));
+	self = ifp_link_at(&s, h->self.dev.ifindex);
+	return self && self->dev.flags & IFPIN_DEVICE_UP ? 0 : -ENETDOWN;
+}
+
+int ifp_here_doubt(struct here *h)
+{
+	_cleanup_(ifp_nl_closep) struct mnl_socket *nl = NULL;
+	int r = ifp_nl_open(NETLINK_ROUTE, &nl);
+
+	return r ?: doubt_devices(h, nl) ?: doubt_gateways(h, nl);
 }
 
 void ifp_here_free(struct here *h)

@@ -143,16 +143,12 @@ static unsigned int own_frames(const struct here *h)
 	return n;
 }
 
-/* Nothing leaves for a gateway that does not answer but the question for it, and anybody asks that.
- */
-static void print_silent(const struct here *h, FILE *out)
+static void print_unsure(const struct here *h, FILE *out)
 {
 	for (size_t i = 0; i < h->n_others; i++)
-		if (h->others[i].silent)
-			fprintf(out,
-				"Not seen: what leaks by %s to its gateway, which does not answer: of that "
-				"only the question for the gateway leaves, which others ask, too.\n",
-				h->others[i].dev.name);
+		if (h->others[i].unsure)
+			fprintf(out, "Not seen: what leaks by %s, %s.\n", h->others[i].dev.name,
+				h->others[i].unsure);
 }
 
 static void total(const struct proof *p, enum protection k, const char *name, FILE *out)
@@ -190,7 +186,7 @@ void ifp_here_table(const struct proof *p, FILE *out, bool colour)
 	for (size_t i = 0; i < h->n_down; i++)
 		fprintf(out, "%s%s%s", i ? ", " : "Switched off: ", h->down[i],
 			i + 1 == h->n_down ? "\n" : "");
-	print_silent(h, out);
+	print_unsure(h, out);
 	if (!own_frames(h))
 		fprintf(out,
 			"No attempt has sent anything by %s, so this shows little: is there a "
@@ -249,12 +245,12 @@ json_object *ifp_here_json(const struct proof *p)
 {
 	const struct here *h = p->here;
 	json_object *o = json_object_new_object(), *watched = json_object_new_array();
-	json_object *silent = json_object_new_array();
+	json_object *unsure = json_object_new_array();
 
 	for (size_t i = 0; i < h->n_others; i++) {
 		json_object_array_add(watched, text(h->others[i].dev.name));
-		if (h->others[i].silent)
-			json_object_array_add(silent, text(h->others[i].dev.name));
+		if (h->others[i].unsure)
+			json_object_array_add(unsure, text(h->others[i].dev.name));
 	}
 	json_object_object_add(o, "device", text(h->self.dev.name));
 	json_object_object_add(o, "ifindex", json_object_new_int64(h->self.dev.ifindex));
@@ -262,7 +258,7 @@ json_object *ifp_here_json(const struct proof *p)
 	json_object_object_add(o, "against", text(h->against));
 	json_object_object_add(o, "control", json_object_new_boolean(h->opts->control));
 	json_object_object_add(o, "watched", watched);
-	json_object_object_add(o, "unsure", silent);
+	json_object_object_add(o, "unsure", unsure);
 	json_object_object_add(o, "made", json_object_new_int64(h->made));
 	json_object_object_add(o, "own_frames", json_object_new_int64(own_frames(h)));
 	json_object_object_add(o, "leaks", leaks_of(p));

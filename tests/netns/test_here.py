@@ -13,7 +13,7 @@ import sys
 import time
 
 import frames
-from lab import CGROUPS, IFPIN, MARKER, PACE, Lab, Peer, Wire, must, proof, run
+from lab import CGROUPS, IFPIN, MARKER, PACE, Lab, Peer, Wire, must, proof, run, until_up
 
 DOCUMENTATION = [ipaddress.ip_network(n) for n in (
     "192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "233.252.0.0/24", "2001:db8::/32",
@@ -339,6 +339,36 @@ class Here(HereLab):
         self.assertIn("Not seen: what leaks by out0", text)
         report, text = self.here("--only=udp4-sendto")
         self.assertIn("unsure", report["here"])
+
+
+    def test_devices_that_send_nothing(self):
+        """What a device drops before anybody who listens is no proof that nothing leaked by it."""
+        self.assertEqual(self.here("--only=udp4-connected")[0]["here"]["unsure"], [])
+        must(*self.pout.cmd("ip", "link", "set", "eth0", "down"))
+        for _ in range(100 * PACE):  # the kernel makes it known by a work item
+            if "NO-CARRIER" in run("ip", "link", "show", "out0").stdout:
+                break
+            select.select([], [], [], 0.05)
+        report, text = self.here("--against=env", "--only=pktinfo")
+        self.assertEqual(report["here"]["unsure"], ["out0"])
+        self.assertIn("Not seen: what leaks by out0, which has no carrier.", text)
+        must(*self.pout.cmd("ip", "link", "set", "eth0", "up"))
+        until_up("out0", self.pout)
+        for line, why in (("link set out0 down", "was switched off meanwhile"),
+                          ("link del out0", "is gone by now")):
+            with self.subTest(line=line):
+                first = f"sh -c 'ip {line}; exec \"$@\"' sh"
+                report, text = self.here(f"--against={first}", "--only=pktinfo")
+                self.assertEqual(report["here"]["unsure"], ["out0"])
+                self.assertIn(f"Not seen: what leaks by out0, which {why}.", text)
+                run("ip", "link", "set", "out0", "up")
+
+    def test_device_is_gone(self):
+        """What could not leave by it shows nothing."""
+        for line in "link set in0 down", "link del in0":
+            self.refused("--here=in0", "--yes", "--only=pktinfo",
+                         f"--against=sh -c 'ip {line}; exec \"$@\"' sh", word="nothing is proved")
+            run("ip", "link", "set", "in0", "up")
 
 
 class Pins(HereLab):
