@@ -120,10 +120,16 @@ static int prove(struct ifpin_prove_opts *o)
 	struct ifpin_error err;
 	int r = ifpin_prove_run(o, stdout, &err);
 
-	if (r >= 0)
-		return r;
-	fprintf(stderr, "ifpin: %s\n", err.text);
-	return 125;
+	if (r < 0) {
+		fprintf(stderr, "ifpin: %s\n", err.text);
+		return 125;
+	}
+	/* A report of which nothing or half can be read is none. */
+	if (fflush(stdout) || ferror(stdout)) {
+		perror("ifpin: cannot write the report");
+		return 125;
+	}
+	return r;
 }
 
 struct args {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* What would be sent on a host, and what came of it. */
 #include "here.h"
+#include "report.h"
 
 #include <json-c/json.h>
 #include <string.h>
@@ -17,12 +18,26 @@ const char *ifp_here_column(const struct here *h, enum protection k)
 	return h->opts->pin ? "pin" : h->against ? "against" : ifp_protection_names[k];
 }
 
+struct plain {
+	char s[IF_NAMESIZE];
+};
+
+/* A device may be called what would write over a terminal's line. */
+static struct plain plain(const char *name)
+{
+	struct plain r = {};
+
+	for (size_t i = 0; name[i] && i < sizeof(r.s) - 1; i++)
+		r.s[i] = (unsigned char)name[i] < ' ' || name[i] == 0x7f ? '?' : name[i];
+	return r;
+}
+
 static void by_what(const struct here *h, FILE *out)
 {
 	const struct ifpin_prove_opts *o = h->opts;
 
 	if (o->pin)
-		fprintf(out, "in the pin \"%s\" (to %s)", o->pin, h->pin_device);
+		fprintf(out, "in the pin \"%s\" (to %s)", o->pin, plain(h->pin_device).s);
 	else if (h->against)
 		fprintf(out, "by the command \"%s\"", h->against);
 	else
@@ -32,7 +47,7 @@ static void by_what(const struct here *h, FILE *out)
 static void print_others(const struct here *h, FILE *out)
 {
 	for (size_t i = 0; i < h->n_others && i < NAMES_SHOWN; i++)
-		fprintf(out, "%s%s%s", i ? ", " : "", h->others[i].dev.name,
+		fprintf(out, "%s%s%s", i ? ", " : "", plain(h->others[i].dev.name).s,
 			h->others[i].excused ? " (not counted: a VRF, or a member of it)"
 			: h->others[i].below ? " (which carries it)"
 					     : "");
@@ -49,11 +64,11 @@ void ifp_here_plan(const struct proof *p, FILE *out)
 	ifp_marks_fill(&h->known, 0, &e);
 	memcpy(prefix, e.at.peer_in6, sizeof(prefix));
 	fprintf(out, "%zu attempts to leave by another device than %s would be made, confined ",
-		h->n_tried, h->self.dev.name);
+		h->n_tried, plain(h->self.dev.name).s);
 	by_what(h, out);
 	fputs(h->opts->control ? ",\nand then once more without any confinement. " : ".\n", out);
 	fprintf(out, "Each sends one to a hundred small packets, by %s; whatever leaks, by: ",
-		h->self.dev.name);
+		plain(h->self.dev.name).s);
 	print_others(h, out);
 	fprintf(out,
 		".\n"
@@ -76,7 +91,8 @@ static void print_leaks(const struct here *h, size_t k, int phase, FILE *out)
 		unsigned int n = ifp_here_leaked(h, &h->others[d], number);
 
 		if (n && shown++ < NAMES_SHOWN)
-			fprintf(out, "%s%s %u", shown > 1 ? ", " : "", h->others[d].dev.name, n);
+			fprintf(out, "%s%s %u", shown > 1 ? ", " : "",
+				plain(h->others[d].dev.name).s, n);
 		else if (n)
 			more++;
 	}
@@ -147,8 +163,8 @@ static void print_unsure(const struct here *h, FILE *out)
 {
 	for (size_t i = 0; i < h->n_others; i++)
 		if (h->others[i].unsure)
-			fprintf(out, "Not seen: what leaks by %s, %s.\n", h->others[i].dev.name,
-				h->others[i].unsure);
+			fprintf(out, "Not seen: what leaks by %s, %s.\n",
+				plain(h->others[i].dev.name).s, h->others[i].unsure);
 }
 
 static void total(const struct proof *p, enum protection k, const char *name, FILE *out)
@@ -171,7 +187,7 @@ void ifp_here_table(const struct proof *p, FILE *out, bool colour)
 	const struct here *h = p->here;
 	struct utsname u;
 
-	fprintf(out, "On this host, as it is: only %s, ", h->self.dev.name);
+	fprintf(out, "On this host, as it is: only %s, ", plain(h->self.dev.name).s);
 	by_what(h, out);
 	fputs(".\n\n", out);
 	rows(p, out, colour);
@@ -182,16 +198,16 @@ void ifp_here_table(const struct proof *p, FILE *out, bool colour)
 	fprintf(out, "\nWatched: ");
 	print_others(h, out);
 	fprintf(out, "; %u frames looked at, of which %u were the attempts' own, by %s\n", h->seen,
-		own_frames(h), h->self.dev.name);
+		own_frames(h), plain(h->self.dev.name).s);
 	for (size_t i = 0; i < h->n_down; i++)
-		fprintf(out, "%s%s%s", i ? ", " : "Switched off: ", h->down[i],
+		fprintf(out, "%s%s%s", i ? ", " : "Switched off: ", plain(h->down[i]).s,
 			i + 1 == h->n_down ? "\n" : "");
 	print_unsure(h, out);
 	if (!own_frames(h))
 		fprintf(out,
 			"No attempt has sent anything by %s, so this shows little: is there a "
 			"firewall, or no carrier?\n",
-			h->self.dev.name);
+			plain(h->self.dev.name).s);
 	if (!h->opts->control)
 		fputs("Which of them leak here without confinement, --control would show.\n", out);
 	fputc('\n', out);
@@ -207,7 +223,7 @@ void ifp_here_table(const struct proof *p, FILE *out, bool colour)
 
 static json_object *text(const char *s)
 {
-	return s ? json_object_new_string(s) : NULL;
+	return s ? ifp_report_text(s) : NULL;
 }
 
 static json_object *leaks_of(const struct proof *p)
@@ -224,7 +240,7 @@ static json_object *leaks_of(const struct proof *p)
 				continue;
 			json_object_object_add(o, "attempt", text(p->attempts[h->tried[k]]->name));
 			json_object_object_add(o, "device", text(h->others[d].dev.name));
-			json_object_object_add(o, "frames", json_object_new_int((int)n));
+			json_object_object_add(o, "frames", json_object_new_int64(n));
 			json_object_array_add(list, o);
 		}
 	return list;

@@ -236,7 +236,7 @@ json_object *ifp_changes_object(const struct changes *c, const struct report *ol
 		json_object_put(list);
 		return NULL;
 	}
-	put(root, "file", path);
+	json_object_object_add(root, "file", ifp_report_text(path));
 	put(root, "date", old->date);
 	put(root, "kernel", old->kernel);
 	json_object_object_add(

@@ -14,8 +14,7 @@ static void put(json_object *o, const char *key, const char *text)
 	json_object_object_add(o, key, json_object_new_string(text));
 }
 
-/* A word of the command line may be anything; JSON is UTF-8. */
-static json_object *clean(const char *text)
+json_object *ifp_report_text(const char *text)
 {
 	_cleanup_free_ char *s = strdup(text);
 
@@ -30,7 +29,7 @@ static json_object *texts(const char *const *list, size_t n)
 	json_object *a = json_object_new_array();
 
 	for (size_t i = 0; i < n; i++)
-		json_object_array_add(a, clean(list[i]));
+		json_object_array_add(a, ifp_report_text(list[i]));
 	return a;
 }
 
@@ -143,7 +142,8 @@ static json_object *commands(const struct proof *p)
 	json_object *all = json_object_new_object();
 
 	for (size_t j = 0; j < p->opts->n_against; j++)
-		json_object_object_add(all, p->against[j].column, clean(p->against[j].words));
+		json_object_object_add(
+			all, p->against[j].column, ifp_report_text(p->against[j].words));
 	return all;
 }
 

@@ -55,6 +55,10 @@ while True:
 """
 
 
+def must_bytes(*argv):
+    subprocess.run(argv, check=True, capture_output=True, timeout=60 * PACE)
+
+
 def harmless(data):
     """Whether a frame may be one of the battery's, or of the kernel for it."""
     kind = data[12:14]
@@ -362,6 +366,32 @@ class Here(HereLab):
                 self.assertEqual(report["here"]["unsure"], ["out0"])
                 self.assertIn(f"Not seen: what leaks by out0, which {why}.", text)
                 run("ip", "link", "set", "out0", "up")
+
+    def test_odd_names(self):
+        """Devices and files may be called anything but what is JSON, or good for a terminal."""
+        name = b"a\xff<b>\x1b[31m"
+        must_bytes(b"ip", b"link", b"add", name, b"type", b"veth", b"peer", b"name", b"odd1")
+        self.stack.callback(run, "ip", "link", "del", "odd1")
+        for device in name, b"odd1":
+            must_bytes(b"ip", b"link", b"set", device, b"up")
+        old = os.fsencode(self.tempdir()) + b"/\xfe.json"
+        for more in [], [b"--compare=" + old]:
+            path = self.tempdir() + "/r.json"
+            p = subprocess.run([IFPIN, "prove", "--here=in0", "--yes", "--only=pktinfo4",
+                                f"--json={path}", b"--against=env X=\xff", *more],
+                               capture_output=True, timeout=60 * PACE)
+            self.assertEqual(p.returncode, 1, p.stderr)
+            self.assertNotIn(b"\x1b", p.stdout)
+            self.assertIn("a?<b>\x1b[31m", proof(path)["here"]["watched"])
+            os.rename(path, old)
+
+    def test_nobody_reads(self):
+        """A report that could not be written is none."""
+        with open("/dev/full", "w") as full:
+            p = subprocess.run([IFPIN, "prove", "--here=in0", "--yes", "--only=udp4-sendto"],
+                               stdout=full, stderr=subprocess.PIPE, text=True, timeout=60 * PACE)
+        self.assertEqual(p.returncode, 125)
+        self.assertIn("cannot write the report", p.stderr)
 
     def test_device_is_gone(self):
         """What could not leave by it shows nothing."""
