@@ -36,6 +36,19 @@ static bool is_report(const uint8_t *p, size_t len, const struct env *e)
 	return false;
 }
 
+/*
+ * Once a device has got its link-local address, the kernel reports all groups that it is in by
+ * then, without those that were left meanwhile (mld_send_initial_cr()): that is no end of anything.
+ * What is in it for certain are solicited-node groups, ff02::1:ff00:0/104.
+ */
+static bool is_summary(const uint8_t *p, size_t len)
+{
+	static const uint8_t solicited[13] = {0xff, 2, [11] = 1, [12] = 0xff};
+
+	return len > 62 && p[12] == 0x86 && p[13] == 0xdd &&
+	       has(p + 54, len - 54, solicited, sizeof(solicited));
+}
+
 /* The kernel asks who has a gateway: a neighbour solicitation, RFC 4861 4.3. */
 static bool asks_for(const uint8_t *p, size_t len, const char *gateway)
 {
@@ -173,12 +186,28 @@ static int keep(const struct lab *lab, enum side side, int fd, const struct capt
 	return ifp_pcapng_frame(lab->file, side, fd, c, comment);
 }
 
+#define MOST_MARKS 16 /* one summary with all of them is one frame */
+
+/* Whether it is the end. Where that cannot be told by it, another end mark is sent. Return: 0;
+ * -EBUSY: it never can; -errno. */
+static int look_for_end(const struct lab *lab, enum side side, const struct captured *c,
+	struct env *s, const struct attempt *a, bool *ret)
+{
+	*ret = is_sentinel(c, s, a);
+	if (!*ret || !a || !(a->flags & WAITS_FOR_REPORT) || !is_summary(c->bytes, c->len))
+		return 0;
+	*ret = false;
+	return ++s->group6[12] < MOST_MARKS ? send_sentinel(lab, s, a, side) : -EBUSY;
+}
+
 /* Reads what came to one side until its sentinel. */
 static int read_side(const struct lab *lab, enum side side, const struct env *e,
-	const struct env *s, const struct attempt *a, bool counts, struct result *ret)
+	const struct env *sentinel, const struct attempt *a, bool counts, struct result *ret)
 {
 	int fd = side == SIDE_IN ? lab->capture_in : lab->capture;
-	int r = send_sentinel(lab, s, counts ? a : NULL, side);
+	const struct attempt *by = counts ? a : NULL;
+	struct env s = *sentinel;
+	int r = send_sentinel(lab, &s, by, side);
 	bool ends = false;
 
 	while (!r && !ends) {
@@ -190,13 +219,14 @@ static int read_side(const struct lab *lab, enum side side, const struct env *e,
 			break;
 		/* What the peer itself answers (an ICMP error quotes the marker) is no leak. */
 		hit = counts && c.own == !!(a->flags & FROM_PEER) && marked(c.bytes, c.len, e, a);
-		ends = is_sentinel(&c, s, counts ? a : NULL);
+		r = look_for_end(lab, side, &c, &s, by, &ends);
 		if (hit)
 			count(&c, ret);
-		r = keep(lab, side, fd, &c, e, a->name,
-			hit    ? NULL
-			: ends ? "end mark of "
-			       : "during ");
+		r = r
+			    ?: keep(lab, side, fd, &c, e, a->name,
+				       hit    ? NULL
+				       : ends ? "end mark of "
+					      : "during ");
 	}
 	return r;
 }
