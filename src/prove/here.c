@@ -143,6 +143,15 @@ static int not_started(const struct here *h, int r, struct ifpin_error *err)
 	return ifp_fail_errno(err, r, "cannot start the attempts under %s", what);
 }
 
+/* What nobody has looked at may have been anything, so what follows need not be sent any more. */
+static int too_fast(const struct here *h, struct ifpin_error *err)
+{
+	return ifp_fail(err, -ENOBUFS,
+		"%u frames of this host came too fast to be looked at: nothing is proved; try again "
+		"when it sends less",
+		h->unseen);
+}
+
 static int make_all(struct here *h, struct proof *p, int phase, struct ifpin_error *err)
 {
 	struct agent g;
@@ -165,6 +174,8 @@ static int make_all(struct here *h, struct proof *p, int phase, struct ifpin_err
 				"stopped at the attempt %s: something on this host gives packets another "
 				"hop limit than the 1 that they are sent with",
 				a->name);
+		else if (r && h->unseen)
+			too_fast(h, err);
 		else if (r)
 			ifp_fail_errno(err, r, "attempt %s", a->name);
 		else
@@ -230,17 +241,14 @@ static int run_phases(struct here *h, struct proof *p, struct ifpin_error *err)
 		return ifp_fail(err, -ENOENT, "none of these attempts can be made on this host: %s",
 			p->results[h->tried[0]][PROT_IFPIN].lacking);
 	r = linger(h) ?: ifp_here_doubt(h);
+	if (h->unseen)
+		return too_fast(h, err);
 	if (r == -ENETDOWN)
 		return ifp_fail(err, r,
 			"%s is switched off or gone by now: nothing is proved, for what was to leave by it could not",
 			h->self.dev.name);
 	if (r)
 		return ifp_fail_errno(err, r, "cannot listen to the devices");
-	if (h->unseen)
-		return ifp_fail(err, -ENOBUFS,
-			"%u frames of this host came too fast to be looked at: nothing is proved; try "
-			"again when it sends less",
-			h->unseen);
 	for (int i = 0; i < phases; i++)
 		judge(h, p, i);
 	return 0;

@@ -99,7 +99,8 @@ void ifp_here_place(
 /* ---- here_watch.c ---- */
 /* Return: descriptor of a packet socket that hears what leaves; -errno. */
 int ifp_watch_open(void);
-/* Counts what has come in. Return: 0; -EMULTIHOP: routers would let something pass; -errno. */
+/* Counts what has come in. Return: 0; -EMULTIHOP: routers would let something pass; -ENOBUFS: there
+ * was no room for some of it; -errno. */
 int ifp_watch_drain(struct here *h);
 /* What an attempt has put on a device that is not its own. */
 unsigned int ifp_here_leaked(

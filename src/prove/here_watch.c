@@ -17,6 +17,8 @@
 /* Ours are small, also in a tunnel in a tunnel; what others send in bulk is not. */
 #define LONGEST 600
 
+#define AT_ONCE 4096 /* frames; who sends them faster than they are read may do so for ever */
+
 int ifp_watch_open(void)
 {
 	struct sock_filter code[] = {
@@ -108,11 +110,20 @@ static void seen(void *ctx, const struct here_hit *hit)
 		s->error = -EMULTIHOP;
 }
 
-int ifp_watch_drain(struct here *h)
+/* Reading these sets them to 0. */
+static int count_lost(struct here *h)
 {
 	struct tpacket_stats stats;
 	socklen_t size = sizeof(stats);
 
+	if (getsockopt(h->capture, SOL_PACKET, PACKET_STATISTICS, &stats, &size))
+		return -errno;
+	h->unseen += stats.tp_drops;
+	return h->unseen ? -ENOBUFS : 0;
+}
+
+int ifp_watch_drain(struct here *h)
+{
 	for (;;) {
 		struct sockaddr_ll ll = {};
 		socklen_t len = sizeof(ll);
@@ -123,27 +134,26 @@ int ifp_watch_drain(struct here *h)
 			.type = ll.sll_hatype,
 			.protocol = ntohs(ll.sll_protocol)};
 		struct sighting s = {.h = h, .frame = &f, .ifindex = (uint32_t)ll.sll_ifindex};
+		int r;
 
 		/* A device that is switched off says so to who listens; it goes on for the others.
 		 */
 		if (n < 0 && errno == ENETDOWN)
 			continue;
 		if (n < 0 && errno == EAGAIN)
-			break;
+			return count_lost(h);
 		if (n < 0)
 			return -errno;
 		if (ll.sll_hatype == ARPHRD_LOOPBACK)
 			continue;
 		h->seen++;
 		ifp_marks_find(&h->known, &f, seen, &s);
-		if (s.error)
-			return s.error;
+		r = s.error;
+		if (!r && !(h->seen % AT_ONCE))
+			r = count_lost(h);
+		if (r)
+			return r;
 	}
-	/* Reading these sets them to 0. */
-	if (getsockopt(h->capture, SOL_PACKET, PACKET_STATISTICS, &stats, &size))
-		return -errno;
-	h->unseen += stats.tp_drops;
-	return 0;
 }
 
 /*
