@@ -118,6 +118,16 @@ static int order_inheriting(
 	return r ?: end;
 }
 
+/*
+ * What the kernel has no sockets for was not tried. A system call filter answers the same, but
+ * neither that of ifpin run to IP, nor any program of a pin; of other commands nobody knows.
+ */
+static bool has_no_socket(const struct here *h, const struct attempt *a, const struct told *t)
+{
+	return !h->against && !(a->flags & WHOLE_FRAME) &&
+	       (t->err == EAFNOSUPPORT || t->err == EPROTONOSUPPORT);
+}
+
 static void keep(struct here *h, struct proof *p, size_t k, int phase, const struct told *t)
 {
 	size_t i = h->tried[k];
@@ -131,6 +141,9 @@ static void keep(struct here *h, struct proof *p, size_t k, int phase, const str
 		r->lacking = p->attempts[i]->flags & BY_MARK
 				     ? "no rule of this host selects by a mark"
 				     : "no other device here can be named so";
+	} else if (has_no_socket(h, p->attempts[i], t)) {
+		r->outcome = OUT_NOT_TRIED;
+		r->lacking = "the kernel has no such sockets";
 	}
 }
 

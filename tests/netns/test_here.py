@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The battery on a host as it is. The host is this namespace; its firewalls, routes and tunnels are
 broken on purpose, and other programs talk all the while."""
+import ctypes
+import errno
 import ipaddress
 import os
+import platform
 import pty
 import select
 import signal
@@ -13,7 +16,7 @@ import sys
 import time
 
 import frames
-from lab import CGROUPS, IFPIN, MARKER, PACE, Lab, Peer, Wire, must, proof, run, until_up
+from lab import CGROUPS, IFPIN, MARKER, PACE, Lab, Peer, Wire, libc, must, proof, run, until_up
 
 DOCUMENTATION = [ipaddress.ip_network(n) for n in (
     "192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "233.252.0.0/24", "2001:db8::/32",
@@ -325,6 +328,27 @@ class Here(HereLab):
         _, error = p.communicate(timeout=60 * PACE)
         self.assertEqual(p.returncode, 125)
         self.assertIn("too fast to be looked at", error)
+
+    def test_kernel_without_such_sockets(self):
+        """An attempt for which no socket can be opened was not made. A filter plays that kernel."""
+        # socket(AF_INET6, ...) is EAFNOSUPPORT, socket(..., IPPROTO_UDPLITE) EPROTONOSUPPORT.
+        call = 41 if platform.machine() == "x86_64" else 198
+        code = b"".join(struct.pack("=HBBI", *i) for i in (
+            (0x20, 0, 0, 0), (0x15, 0, 6, call), (0x20, 0, 0, 16), (0x15, 0, 1, socket.AF_INET6),
+            (6, 0, 0, 0x50000 | errno.EAFNOSUPPORT), (0x20, 0, 0, 32), (0x15, 0, 1, 136),
+            (6, 0, 0, 0x50000 | errno.EPROTONOSUPPORT), (6, 0, 0, 0x7fff0000)))
+
+        def filtered():
+            text = ctypes.create_string_buffer(code)
+            program = struct.pack("HxxxxxxQ", len(code) // 8, ctypes.addressof(text))
+            if libc.prctl(22, 2, program, 0, 0):  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+                raise OSError(ctypes.get_errno(), "seccomp")
+        report, text = self.here("--only=route", preexec_fn=filtered)
+        reasons = report["here"]["not_tried"]
+        for name in "udp6-sendto", "tcp6", "udp-mapped", "udplite4":
+            self.assertEqual(reasons[name], "the kernel has no such sockets")
+        self.assertFalse({"udp4-sendto", "raw4", "tcp4"} & set(reasons))
+        self.assertIn("the kernel has no such sockets: ", text)
 
     def test_command_that_stays(self):
         """It is ended."""
