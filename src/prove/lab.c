@@ -7,11 +7,13 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/fib_rules.h>
 #include <linux/if_addr.h>
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/genetlink.h>
+#include <linux/keyctl.h>
 #include <linux/if_packet.h>
 #include <linux/mptcp.h>
 #include <linux/neighbour.h>
@@ -23,6 +25,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 
 #define MARK_TABLE 77
@@ -464,6 +467,46 @@ static int start_giver(struct lab *lab)
 	return 0;
 }
 
+#define TOLD (STDERR_FILENO + 1) /* ends with the exec */
+
+/* What another user is to have nothing of: our files and our terminal. */
+static bool let_go(void)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	if (null < 0 || setsid() < 0)
+		return false;
+	for (int i = 0; i <= STDERR_FILENO; i++)
+		if (dup2(null, i) != i)
+			return false;
+	return !fcntl(TOLD, F_SETFD, FD_CLOEXEC) && !syscall(SYS_close_range, TOLD + 1, ~0U, 0);
+}
+
+/* A keyring of its own; whom a filter allows none, it allows not to look into ours either. */
+static bool join_keyring(void)
+{
+	return syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) >= 0 || errno == ENOSYS ||
+	       errno == EPERM;
+}
+
+/* Everybody of that user may trace it. So it is another program, without our memory and
+ * environment. */
+static void become_poor(pid_t parent, int ready)
+{
+	char *const none[] = {NULL};
+
+	if (dup2(ready, TOLD) == TOLD && let_go() && !setgroups(0, NULL) &&
+		!setresgid(65534, 65534, 65534) && !setresuid(65534, 65534, 65534) &&
+		join_keyring()) {
+		/* A change of the user takes this away, an exec does not. */
+		die_with(parent);
+		execle("/bin/sleep", "sleep", "infinity", (char *)NULL, none);
+	}
+	if (write(TOLD, "", 1) != 1)
+		abort();
+	_exit(1);
+}
+
 /* Somebody like an ordinary user's shell, or a container's init. */
 static int start_poor(struct lab *lab)
 {
@@ -474,18 +517,9 @@ static int start_poor(struct lab *lab)
 	if (pipe2(ready, O_CLOEXEC))
 		return -errno;
 	lab->poor = fork();
-	if (!lab->poor) {
-		if (setresgid(65534, 65534, 65534) || setresuid(65534, 65534, 65534))
-			_exit(1);
-		/* A change of the user takes both away; a shell has them from its exec. */
-		die_with(parent);
-		prctl(PR_SET_DUMPABLE, 1);
-		close(ready[1]);
-		for (;;)
-			pause();
-	}
+	if (!lab->poor)
+		become_poor(parent, ready[1]);
 	close(ready[1]);
-	/* The end of the pipe says that it is as poor as it will be. */
 	if (lab->poor > 0 && read(ready[0], &byte, 1) != 0)
 		lab->poor = -1;
 	close(ready[0]);

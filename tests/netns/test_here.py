@@ -350,6 +350,31 @@ class Here(HereLab):
         self.assertFalse({"udp4-sendto", "raw4", "tcp4"} & set(reasons))
         self.assertIn("the kernel has no such sockets: ", text)
 
+    def test_helper_without_privileges(self):
+        """It plays any user's process, which others of that user may trace: it has nothing of ours."""
+        stop = "sh -c 'kill -STOP $PPID; exec \"$@\"' sh"
+        p = self.popen([IFPIN, "prove", "--here=in0", "--yes", "--only=udp4-sendto",
+                        f"--against={stop}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                       env=os.environ | {"SECRET": "of root"})
+        os.waitpid(p.pid, os.WUNTRACED)
+        poor = [int(pid) for pid in run("pgrep", "-P", p.pid, "-u", 65534).stdout.split()]
+        self.assertEqual(len(poor), 1)
+        at = f"/proc/{poor[0]}"
+        self.assertEqual({os.readlink(f"{at}/fd/{n}") for n in os.listdir(f"{at}/fd")}, {"/dev/null"})
+        with open(f"{at}/environ") as f:
+            self.assertEqual(f.read(), "")
+        self.assertEqual(os.getsid(poor[0]), poor[0])
+        # Still as an ordinary process is: the attempt has to be able to look for it.
+        must("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "ls", f"{at}/root/proc/self")
+        p.send_signal(signal.SIGKILL)
+        p.send_signal(signal.SIGCONT)
+        p.wait()
+        for _ in range(int(200 * PACE)):
+            if not os.path.exists(at):
+                return
+            select.select([], [], [], 0.05)
+        self.fail("it is still there")
+
     def test_command_that_stays(self):
         """It is ended."""
         stay = "sh -c '\"$@\"; exec sleep 1000' sh"
