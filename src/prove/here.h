@@ -56,8 +56,6 @@ struct here_device {
 	struct here_count *counts;   /* by number of attempt */
 };
 
-#define HERE_MARKS 8
-
 struct here {
 	const struct ifpin_prove_opts *opts;
 	struct here_device self;    /* the device that the attempts are confined to */
@@ -68,7 +66,7 @@ struct here {
 	size_t n_down;
 	char in4[INET_ADDRSTRLEN], in6[INET6_ADDRSTRLEN];
 	bool tunnel; /* it wraps packets */
-	uint32_t marks[HERE_MARKS];
+	uint32_t *marks;
 	size_t n_marks;
 	char pin_device[IF_NAMESIZE]; /* of --name */
 	int cgroup;		      /* of --name, or -1 */

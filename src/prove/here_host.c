@@ -147,18 +147,22 @@ static int read_devices(struct here *h, const struct snapshot *s, struct ifpin_e
 	return 0;
 }
 
-/* Marks that rules of the host select by. */
-static void read_marks(struct here *h, const struct snapshot *s)
+/* Marks that rules of the host select by. Return: 0; -ENOMEM. */
+static int read_marks(struct here *h, const struct snapshot *s)
 {
-	for (size_t i = 0; i < s->rules.n && h->n_marks < HERE_MARKS; i++) {
+	for (size_t i = 0; i < s->rules.n; i++) {
 		const struct arule *r = &s->rules.v[i];
 		bool known = !r->by_mark || r->family != AF_INET;
 
-		for (size_t k = 0; k < h->n_marks; k++)
-			known |= h->marks[k] == r->mark;
-		if (!known)
-			h->marks[h->n_marks++] = r->mark;
+		for (size_t k = 0; k < h->n_marks && !known; k++)
+			known = h->marks[k] == r->mark;
+		if (known)
+			continue;
+		if (ifp_grow(&h->marks, h->n_marks, sizeof(*h->marks)))
+			return -ENOMEM;
+		h->marks[h->n_marks++] = r->mark;
 	}
+	return 0;
 }
 
 /* Where routing leads what is for nobody: the device that forgotten traffic leaves by. */
@@ -220,7 +224,8 @@ int ifp_here_read(struct here *h, struct ifpin_error *err)
 		r = read_devices(h, &s, err);
 	if (r)
 		return r;
-	read_marks(h, &s);
+	if (read_marks(h, &s))
+		return ifp_fail(err, -ENOMEM, "out of memory");
 	find_main(h);
 	return h->opts->pin ? find_pin(h, err) : 0;
 }
@@ -318,6 +323,7 @@ void ifp_here_free(struct here *h)
 		free(h->others[i].counts);
 	free(h->others);
 	free(h->down);
+	free(h->marks);
 	free(h->against);
 	free(h->first);
 	free(h->self.counts);

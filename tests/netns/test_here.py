@@ -562,6 +562,18 @@ class Broken(HereLab):
         self.assertLessEqual({"udp4-sendto", "mark", "tcp4"}, found)
         self.assertNotIn("udp4-default-route", found)
 
+    def test_many_marks(self):
+        """Each mark that a rule selects by is tried, also the last."""
+        marks = range(0x100, 0x114)
+        for mark in marks:
+            must("ip", "rule", "add", "fwmark", mark, "lookup", "101" if mark < marks[-1] else "100")
+        must("ip", "route", "add", "default", "via", "10.0.2.2", "table", "100")
+        must("ip", "route", "replace", "default", "via", "10.0.1.2")
+        report, _ = self.here("--only=mark", "--against=env", status=1)
+        self.assertEqual(report["here"]["made"], len(marks))
+        self.assertEqual(report["here"]["leaks"],
+                         [{"attempt": "mark", "device": "out0", "frames": 1}])
+
     def test_tunnel(self):
         """DEVICE is a tunnel: what it sends leaves by another one, wrapped, as it should."""
         if not os.path.exists("/dev/net/tun") and run("modprobe", "tun").returncode:
