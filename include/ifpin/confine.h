@@ -118,7 +118,8 @@ IFPIN_API int ifpin_confine_run(const struct ifpin_confine_opts *opts,
  *
  * Removes cgroups of ifpin in which no process lives and which no supervisor holds.
  *
- * Return: 0; -ENOSYS: no cgroup v2; or the errno of the directory walk.
+ * Return: 0; -EPERM: the caller is not root; -ENOSYS: no cgroup v2; or the errno of the directory
+ * walk.
  */
 IFPIN_API int ifpin_confine_gc(unsigned int *ret_removed, struct ifpin_error *ret_error);
 

@@ -250,7 +250,7 @@ void ifp_cgroup_tidy(const struct ifp_cgroup *cg)
 
 int ifpin_confine_gc(unsigned int *ret_removed, struct ifpin_error *ret_error)
 {
-	_cleanup_close_ int top = open_top(ret_error);
+	_cleanup_close_ int top = -1;
 	char path[64];
 	char *paths[] = {path, NULL};
 	unsigned int removed = 0, pins;
@@ -258,6 +258,11 @@ int ifpin_confine_gc(unsigned int *ret_removed, struct ifpin_error *ret_error)
 	FTS *fts;
 	int r;
 
+	/* Else what cannot be removed would not be counted, and "removed 0" said. */
+	if (geteuid())
+		return ifp_fail(
+			ret_error, -EPERM, "not privileged: what could be removed is root's");
+	top = open_top(ret_error);
 	if (top < 0)
 		return top;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d/", top);

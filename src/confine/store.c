@@ -55,11 +55,20 @@ int ifp_store_open(struct ifp_store *ret, struct ifpin_error *err)
 		return ifp_fail(err, r, "no confinements: there is no folder " FOLDER);
 	if (r == -EPERM)
 		return ifp_fail(err, r,
-			"the folder " FOLDER " is not root's alone; look at who has made it");
+			"the folder " FOLDER " is not root's alone; look at who has made it, "
+			"then remove it");
 	if (r)
 		return ifp_fail_errno(err, r, "cannot open " FOLDER);
 	*ret = s;
 	return 0;
+}
+
+/* In a bpffs that was mounted by hand, anybody's would be made, and root's commands refuse it. */
+static int make_own_folder(void)
+{
+	if (geteuid())
+		return access(FOLDER, F_OK) ? -EPERM : 0;
+	return mkdir(FOLDER, 0700) && errno != EEXIST ? -errno : 0;
 }
 
 int ifp_store_try(struct ifp_store *ret)
@@ -69,9 +78,9 @@ int ifp_store_try(struct ifp_store *ret)
 
 	if (!is_bpffs(BPFFS))
 		return -ENOENT;
-	if (mkdir(FOLDER, 0700) && errno != EEXIST)
-		return -errno;
-	r = open_folder(&s.fd);
+	r = make_own_folder();
+	if (!r)
+		r = open_folder(&s.fd);
 	if (!r)
 		*ret = s;
 	return r;
@@ -88,6 +97,8 @@ static bool mounts_last(void)
 
 static int make_folder(struct ifpin_error *err)
 {
+	int r;
+
 	if (!is_bpffs(BPFFS) && !mounts_last())
 		return ifp_fail(err, -EPERM,
 			"no bpffs at " BPFFS
@@ -99,9 +110,8 @@ static int make_folder(struct ifpin_error *err)
 		return ifp_fail_errno(err, -errno,
 			"cannot mount bpffs (kernel option CONFIG_BPF_SYSCALL; try: mount -t bpf bpf " BPFFS
 			")");
-	if (mkdir(FOLDER, 0700) && errno != EEXIST)
-		return ifp_fail_errno(err, -errno, "cannot make the folder " FOLDER);
-	return 0;
+	r = make_own_folder();
+	return r ? ifp_fail_errno(err, r, "cannot make the folder " FOLDER) : 0;
 }
 
 /* ---- folders ---- */

@@ -87,6 +87,15 @@ class Nothing(ListLab):
             self.assertEqual((p.returncode, p.stdout), (125, ""), command)
             self.assertRegex(p.stderr, r"^ifpin: .* \(run it with sudo\)\n$")
 
+    def test_without_privileges_no_folder_is_made(self):
+        """In a bpffs that was mounted by hand everybody may; root's commands would refuse it."""
+        for command in "gc", "watch":
+            p = run("setpriv", "--reuid=65534", "--clear-groups", IFPIN, command)
+            self.assertEqual((p.returncode, p.stdout), (125, ""), command)
+            self.assertRegex(p.stderr, r"^ifpin: .* \(run it with sudo\)\n$")
+            self.assertFalse(os.path.exists(FOLDER), command)
+        must(IFPIN, "gc")
+
     def test_a_folder_of_somebody_else(self):
         os.mkdir(FOLDER)
         os.chown(FOLDER, 65534, 65534)
