@@ -116,12 +116,12 @@ static int clone_into(const struct env *e, int arg)
 	long pid;
 
 	(void)arg;
-	while (f && fscanf(f, "%*s %255s %63s %*[^\n]", point, type) == 2 &&
-		strcmp(type, "cgroup2") != 0)
-		point[0] = 0;
-	fd = open(point, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* The first one that is to be seen: another mount may lie over it. */
+	while (f && fd < 0 && fscanf(f, "%*s %255s %63s %*[^\n]", point, type) == 2)
+		if (!strcmp(type, "cgroup2"))
+			fd = open(point, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
-		return -errno;
+		return -ENOENT;
 	args.cgroup = (uint64_t)fd;
 	pid = syscall(SYS_clone3, &args, sizeof(args));
 	if (pid < 0)
