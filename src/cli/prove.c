@@ -173,6 +173,13 @@ static int parse_option(struct args *a, int c)
 		}
 	switch (c) {
 	case OPT_WITH:
+		if (*optarg != '-') {
+			fprintf(stderr,
+				"ifpin: prove: --with=%s: must be an option of ifpin run, with its "
+				"hyphens: --with=--isolate\n",
+				optarg);
+			return usage_error("prove", 125);
+		}
 		return add(a->with, &o->n_with, IFPIN_PROVE_MAX_WITH, "with");
 	case OPT_AGAINST:
 		return add(a->against, &o->n_against, IFPIN_PROVE_MAX_AGAINST, "against");

@@ -414,6 +414,8 @@ int ifpin_prove_run(const struct ifpin_prove_opts *opts, FILE *out, struct ifpin
 	r = ifp_against_read(opts, &p, ret_error);
 	if (!r && opts->compare)
 		r = load_old(opts, &old, ret_error);
+	if (!r)
+		r = ifp_report_check(opts, ret_error);
 	if (r)
 		return r;
 	p.attempts = calloc(p.n, sizeof(*p.attempts));

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <json-c/json.h>
+#include <libgen.h>
 #include <string.h>
 
 const char *ifp_report_why(
@@ -112,6 +113,19 @@ static void leaks_of_bindtodevice(const struct proof *p, FILE *out)
 	}
 }
 
+/* One of them alone makes the proof fail, so it is said why. */
+static void broken(const struct proof *p, FILE *out)
+{
+	char why[200];
+
+	for (size_t i = 0; i < p->n; i++)
+		for_each_column (p, k)
+			if (p->results[i][k].outcome == OUT_BROKEN)
+				fprintf(out, "\nBroken (%s): %s: %s\n", ifp_column(p, k),
+					p->attempts[i]->name,
+					ifp_report_why(p, i, k, why, sizeof(why)));
+}
+
 static void table(const struct proof *p, FILE *out, bool colour)
 {
 	struct utsname u;
@@ -138,6 +152,7 @@ static void table(const struct proof *p, FILE *out, bool colour)
 					"\nNot held on this kernel%s: %s: %s (would need %s)\n",
 					k == PROT_FENCE ? " by a fence" : "", p->attempts[i]->name,
 					p->attempts[i]->sentence, p->results[i][k].lacking);
+	broken(p, out);
 	if (p->no_fence.code)
 		fprintf(out, "\nNo fence could be put up here: %s\n", p->no_fence.text);
 	for (size_t j = 0; j < p->opts->n_against; j++)
@@ -172,6 +187,27 @@ unsigned int ifp_report_failures(const struct proof *p)
 	for (size_t i = 0; i < p->n; i++)
 		n += failed(p->results[i]);
 	return n;
+}
+
+static int check_path(const char *path, struct ifpin_error *err)
+{
+	_cleanup_free_ char *copy = strdup(path);
+
+	if (!copy)
+		return ifp_fail(err, -ENOMEM, "out of memory");
+	if (access(access(path, F_OK) ? dirname(copy) : path, W_OK))
+		return ifp_fail_errno(err, -errno, "cannot write %s", path);
+	return 0;
+}
+
+int ifp_report_check(const struct ifpin_prove_opts *o, struct ifpin_error *err)
+{
+	const char *const paths[] = {o->json, o->junit, o->html, o->pcapng};
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths) && !r; i++)
+		r = paths[i] ? check_path(paths[i], err) : 0;
+	return r;
 }
 
 int ifp_report_close(FILE *f, const char *path, struct ifpin_error *err)

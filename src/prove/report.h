@@ -16,6 +16,11 @@ struct report;
 /* All that was asked for. old: the report to compare with, or NULL. Return: as ifpin_prove_run. */
 int ifp_report_write(
 	const struct proof *p, FILE *out, const struct report *old, struct ifpin_error *err);
+/*
+ * Whether the files can be written, as far as that can be told before anything is made or sent.
+ * Return: 0; -ENOMEM; errno of access.
+ */
+int ifp_report_check(const struct ifpin_prove_opts *o, struct ifpin_error *err);
 /* Closes a file that was written to. Return: 0; errno of write; -EIO. */
 int ifp_report_close(FILE *f, const char *path, struct ifpin_error *err);
 /* Return: number of attempts that leaked under ifpin or are broken. */

@@ -370,7 +370,7 @@ class Reports(unittest.TestCase):
                           "protection": "ifpin run", "was": "held", "is": "leaked"})
         with open(f"{DIR}/leak.html") as f:
             page = f.read()
-        self.assertIn("Yes, or it is not proved: 1 of 1 attempts leaked past ifpin", page)
+        self.assertIn("Yes: 1 of 1 attempts leaked past ifpin.", page)
         self.assertIn("First leaked frame, under ifpin run:", page)
 
     def test_compare_bad_files(self):
@@ -401,11 +401,22 @@ class Reports(unittest.TestCase):
     def test_cannot_write(self):
         for option in ("json", "junit", "html", "pcapng"):
             p = run(IFPIN, "prove", "--only=udp4-sendto", f"--{option}={DIR}/no/file")
-            self.assertEqual(p.returncode, 125, option)
+            self.assertEqual((p.returncode, p.stdout), (125, ""), option)  # nothing was tried
             self.assertIn(f"cannot write {DIR}/no/file: No such file", p.stderr)
             p = run(IFPIN, "prove", "--only=udp4-sendto", f"--{option}=/dev/full")
             self.assertEqual(p.returncode, 125, option)
             self.assertIn("No space left", p.stderr, option)
+
+    def test_broken(self):
+        """What could not be made is no leak, and it is said why the proof fails."""
+        p = run("setpriv", "--bounding-set=-setuid,-setgid", IFPIN, "prove",
+                "--only=pktinfo4-nobody", f"--html={DIR}/broken.html")
+        self.assertEqual(p.returncode, 1)
+        self.assertIn("Broken (none): pktinfo4-nobody: no frame arrived without protection: "
+                      "Operation not permitted\n", p.stdout)
+        with open(f"{DIR}/broken.html") as f:
+            page = f.read()
+        self.assertIn("This does not tell: 1 of 1 attempts could not be made", page)
 
     def test_not_here(self):
         for option in ("html", "pcapng"):

@@ -117,11 +117,25 @@ static void name_open(FILE *f, const struct proof *p)
 	}
 }
 
+static unsigned int attempts_leaked(const struct proof *p)
+{
+	unsigned int n = 0;
+
+	for (size_t i = 0; i < p->n; i++) {
+		bool leaked = false;
+
+		for_each_column (p, k)
+			leaked |= ifp_page_is_ours(k) && p->results[i][k].outcome == OUT_LEAKED;
+		n += leaked;
+	}
+	return n;
+}
+
 void ifp_page_answer(FILE *f, const struct proof *p)
 {
 	static const enum protection order[] = {
 		PROT_IFPIN, PROT_LIBIFPIN, PROT_FENCE, PROT_BINDTODEVICE, PROT_BIND, PROT_NONE};
-	unsigned int failures = ifp_report_failures(p), open = 0;
+	unsigned int failures = ifp_report_failures(p), leaked = attempts_leaked(p), open = 0;
 
 	for_each_column (p, k)
 		open += sum(p, k).of[OUT_NOT_HELD];
@@ -129,10 +143,12 @@ void ifp_page_answer(FILE *f, const struct proof *p)
 		failures ? "leak"
 		: open	 ? "open"
 			 : "held");
-	if (failures) {
+	if (leaked) {
+		ifp_html(
+			f, "Yes: %u of %u attempts leaked past ifpin.", leaked, (unsigned int)p->n);
+	} else if (failures) {
 		ifp_html(f,
-			"Yes, or it is not proved: %u of %u attempts leaked past ifpin, or could "
-			"not be made.",
+			"This does not tell: %u of %u attempts could not be made, or show nothing.",
 			failures, (unsigned int)p->n);
 	} else if (open) {
 		ifp_html(f, "No, but for what this kernel gives no means to hold: ");
