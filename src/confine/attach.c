@@ -206,6 +206,7 @@ static int compare_with_present(struct attach *a, struct ifpin_error *err)
 	r = ifp_meta_update(path, &m);
 	if (r)
 		return ifp_fail_errno(err, r, "cannot change %s", path);
+	a->meta.lsm = m.lsm;
 	return o->configured ? 1 : look_again(a, &m, err);
 }
 
@@ -462,6 +463,16 @@ static int confine(struct attach *a, struct ifpin_error *err)
 	return 0;
 }
 
+static void say_not_held(const struct attach *a)
+{
+	if (!a->meta.lsm)
+		ifp_attach_say(a->opts,
+			"not held: sockets handed over by processes outside (SCM_RIGHTS; BPF LSM, which "
+			"is not active), also those that wait in a unix socket or io_uring whose "
+			"descriptor is closed");
+	ifp_notices(a->opts, &a->target, a->meta.lsm);
+}
+
 static void say_done(struct attach *a)
 {
 	const struct ifpin_attach_opts *o = a->opts;
@@ -485,12 +496,18 @@ static void say_done(struct attach *a)
 			"joins of multicast groups on other devices, and, once %s is gone, another "
 			"device that gets its index",
 			foreign, o->device.name);
-	if (!a->lsm)
-		ifp_attach_say(o,
-			"not held: sockets handed over by processes outside (SCM_RIGHTS; BPF LSM, which "
-			"is not active), also those that wait in a unix socket or io_uring whose "
-			"descriptor is closed");
-	ifp_notices(o, &a->target, a->lsm != NULL);
+	say_not_held(a);
+}
+
+/* Who asks once more is told once more; ifpind asks at every turn. */
+static void say_already(const struct attach *a)
+{
+	if (a->opts->configured)
+		return;
+	ifp_attach_say(a->opts,
+		"\"%s\": %s is held to %s (ifindex %u) already, and its sockets conform",
+		a->target.name, a->target.path, a->opts->device.name, a->opts->device.ifindex);
+	say_not_held(a);
 }
 
 static void undo(struct attach *a)
@@ -548,6 +565,8 @@ static int attach(struct attach *a, struct ifpin_error *err)
 	if (r)
 		return r;
 	r = compare_with_present(a, err);
+	if (r > 0)
+		say_already(a);
 	if (r)
 		return r < 0 ? r : 0;
 	a->alone = ifp_set_runs_none(a->target.fd);

@@ -340,7 +340,7 @@ static const char *advice(const struct ifp_existing *e, enum ifp_remedy worst)
 }
 
 /* As many as there is room for; the log has them all. */
-static int refuse(const struct ifp_existing *e, const char *verb, struct ifpin_error *err)
+static int refuse(const struct ifp_existing *e, struct ifpin_error *err)
 {
 	char list[700] = "", text[400];
 	enum ifp_remedy worst = IFP_CONFORMS;
@@ -361,17 +361,18 @@ static int refuse(const struct ifp_existing *e, const char *verb, struct ifpin_e
 		else
 			left_out++;
 	}
+	snprintf(text, sizeof(text), "%u open socket%s not conform", n, n > 1 ? "s do" : " does");
 	if (left_out)
-		return ifp_fail(err, -EBUSY, "%u %s: %s; and %u more (see --verbose); %s", n, verb,
-			list, left_out, advice(e, worst));
-	return ifp_fail(err, -EBUSY, "%u %s: %s; %s", n, verb, list, advice(e, worst));
+		return ifp_fail(err, -EBUSY, "%s: %s; and %u more (see --verbose); %s", text, list,
+			left_out, advice(e, worst));
+	return ifp_fail(err, -EBUSY, "%s: %s; %s", text, list, advice(e, worst));
 }
 
 int ifp_existing_settle(struct ifp_existing *e, struct ifpin_error *err)
 {
 	for (size_t i = 0; i < e->n; i++)
 		if (!may(e, e->v[i].remedy))
-			return refuse(e, "open sockets do not conform", err);
+			return refuse(e, err);
 	for (size_t i = 0; i < e->n; i++) {
 		struct ifp_held *h = &e->v[i];
 		int r = remedy(e, h);

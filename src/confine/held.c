@@ -219,7 +219,7 @@ int ifp_existing_read(struct ifp_existing *e, struct ifpin_error *err)
 	ret = ifp_processes_each(e->cgroup_fd, look_at, &r);
 	if (ret)
 		return err->code
-			       ?: ifp_fail_errno(
-					  err, ret, "cannot look at the sockets of the cgroup");
+			       ?: ifp_fail_errno(err, ret,
+					  "cannot look at the sockets of the processes in the cgroup (ptrace(2))");
 	return look_at_all(&r);
 }

@@ -173,8 +173,12 @@ class Held(AttachLab):
         self.assertIn("cannot open the cgroup", answer["error"])
 
     def test_twice_is_once(self):
-        self.attached()
-        self.attached()
+        first = self.attached()
+        self.assertEqual(self.attached().stderr, first.stderr)  # what is not held is said again
+        answer = json.loads(self.attached("--json").stdout)
+        self.assertEqual([f"ifpin: {line}" for line in answer["not_held"]],
+                         first.stderr.splitlines())
+        self.assertRegex("\n".join(answer["steps"]), "is held to in0 .* already")
         self.assertEqual(len(os.listdir("/sys/fs/bpf/ifpin")), FOLDERS)
         p = self.attach(device="out0")
         self.assertEqual(p.returncode, 125)
@@ -386,7 +390,8 @@ class Existing(AttachLab):
         """Not tied, it goes on, and is tied."""
         accepted = self.connect_to_peer(self.pin, 1)
         self.assertEqual(self.agent.do("bound('t1')"), "0")
-        self.refused(saying=("10.0.1.2:7", "is not tied to the device", "--existing=pin"))
+        self.refused(saying=("1 open socket does not conform: ", "10.0.1.2:7",
+                             "is not tied to the device", "--existing=pin"))
         self.assertEqual(self.agent.do("bound('t1')"), "0")
         p = self.attached("-v", "--existing=pin")
         self.assertIn("1 tied", p.stderr)
