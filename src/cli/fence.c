@@ -247,6 +247,8 @@ static int apply(struct args *a, const char *device)
 
 /* ---- show ---- */
 
+#define NO_FENCE "ifpin: there is no fence in this network namespace\n"
+
 static void show_one(const struct ifpin_fence *f)
 {
 	char text[64];
@@ -260,9 +262,10 @@ static void show_one(const struct ifpin_fence *f)
 		printf("  ethertype  0x%04x\n", f->ethertypes[i]);
 	if (*f->configured)
 		printf("  configured by %s.conf\n", f->configured);
-	printf("  covers     %zu interfaces", f->n_covered);
+	printf("  covers     %zu interface%s", f->n_covered, f->n_covered == 1 ? "" : "s");
 	if (f->n_carriers)
-		printf("; %zu carry the frames of %s", f->n_carriers, f->device.name);
+		printf("; %zu carr%s the frames of %s", f->n_carriers,
+			f->n_carriers == 1 ? "ies" : "y", f->device.name);
 	puts("");
 	for (size_t i = 0; i < f->n_counters; i++) {
 		if (f->counters[i].packets)
@@ -320,7 +323,8 @@ static json_object *json_of(const struct ifpin_fence *f)
 
 static void print_json(json_object *o)
 {
-	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY));
+	puts(json_object_to_json_string_ext(
+		o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(o);
 }
 
@@ -346,6 +350,8 @@ static int show(const struct args *a)
 			show_one(&fences[i]);
 	}
 	ifpin_fence_free(fences, n);
+	if (!n && found && !a->json)
+		puts("no fences");
 	if (a->json && found)
 		print_json(list);
 	else
@@ -412,7 +418,7 @@ static int check(const struct args *a)
 	} else if (ifpin_fence_list(&fences, &n, &err)) {
 		code = failed(&err);
 	} else if (!n) {
-		fputs("ifpin: there is no fence in this network namespace\n", stderr);
+		fputs(NO_FENCE, stderr);
 		broken = 1;
 	}
 	for (size_t i = 0; i < n && !code; i++)
@@ -438,7 +444,11 @@ static int take_down(const struct args *a)
 		if (n == 1)
 			snprintf(name, sizeof(name), "%s", fences[0].name);
 		ifpin_fence_free(fences, n);
-		if (n != 1) {
+		if (!n) {
+			fputs(NO_FENCE, stderr);
+			return 125;
+		}
+		if (n > 1) {
 			fprintf(stderr,
 				"ifpin: fence: there are %zu fences: say which one (--name)\n", n);
 			return 125;

@@ -202,7 +202,9 @@ static void print_json(const struct args *a, const struct ifpin_summary *sum)
 		json_object_object_add(denials, sum->denials[i].reason,
 			json_object_new_int64((int64_t)sum->denials[i].count));
 	json_object_object_add(root, "denials", denials);
-	fprintf(stderr, "%s\n", json_object_to_json_string_ext(root, JSON_C_TO_STRING_PLAIN));
+	fprintf(stderr, "%s\n",
+		json_object_to_json_string_ext(
+			root, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(root);
 }
 

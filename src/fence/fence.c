@@ -132,7 +132,8 @@ static int check_opts(const struct ifpin_fence_opts *o, struct ifpin_error *err)
 	if (!strcmp(o->device.name, "lo"))
 		return ifp_fail(err, -EINVAL, "lo leads nowhere else; there is nothing to fence");
 	if (!o->n_prefixes && !o->n_ethertypes)
-		return ifp_fail(err, -EINVAL, "nothing to fence: give a network (--prefix)");
+		return ifp_fail(err, -EINVAL,
+			"nothing to fence: give a network (--prefix), or a protocol (--ethertype)");
 	if (o->n_ethertypes > IFPIN_FENCE_MAX_ETHERTYPES)
 		return ifp_fail(
 			err, -EINVAL, "more than %d ethertypes", IFPIN_FENCE_MAX_ETHERTYPES);

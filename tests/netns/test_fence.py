@@ -124,7 +124,7 @@ class Applying(FenceLab):
                 (["show", "x"], 'unexpected argument "x"'),
                 (["show", "--name=none"], 'no fence "none"'),
                 (["check", "--follow"], "takes no options"),
-                (["remove"], "there are 0 fences"), (["remove", "--name=none"], "no fence")):
+                (["remove"], "there is no fence"), (["remove", "--name=none"], "no fence")):
             with self.subTest(argv):
                 p = run(IFPIN, "fence", *argv)
                 self.assertEqual((p.returncode, p.stdout), (125, ""), p.stderr)
@@ -324,7 +324,10 @@ class Checking(FenceLab):
         p = run(IFPIN, "fence", "check")
         self.assertEqual(p.returncode, 1)
         self.assertIn("there is no fence", p.stderr)
-        self.assertEqual(must(IFPIN, "fence", "show"), "")
+        self.assertEqual(must(IFPIN, "fence", "show"), "no fences\n")
+        p = run(IFPIN, "fence", "remove")
+        self.assertEqual((p.returncode, p.stderr),
+                         (125, "ifpin: there is no fence in this network namespace\n"))
 
     def test_program_taken_off(self):
         self.apply()
