@@ -7,8 +7,8 @@
 static const char help_text[] =
 	"Usage: ifpin gc [--json]\n"
 	"\n"
-	"Remove confinements whose cgroup is gone, and the cgroups of those whose ifpin was killed and\n"
-	"whose processes have ended.\n"
+	"Remove attached confinements whose cgroup is gone, the cgroups of commands whose ifpin was\n"
+	"killed and whose processes have ended, and what a killed `ifpin watch` has left.\n"
 	"\n"
 	"Options:\n"
 	"  --json      write JSON\n"
