@@ -4,7 +4,9 @@
 
 #include <ifpin/config.h>
 
+#include <errno.h>
 #include <getopt.h>
+#include <string.h>
 #include <sys/stat.h>
 
 static const char help_text[] =
@@ -51,7 +53,9 @@ static void validate(const char *path, struct errors *e)
 	struct ifpin_config *config = NULL;
 	struct stat st;
 
-	if (!stat(path, &st) && S_ISDIR(st.st_mode))
+	if (stat(path, &st))
+		say(e, path, 0, strerror(errno));
+	else if (S_ISDIR(st.st_mode))
 		ifpin_config_read_dir(path, say, e, &set);
 	else
 		ifpin_config_read(path, say, e, &config);

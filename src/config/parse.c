@@ -106,7 +106,7 @@ static const char *set_cgroup(struct parser *p, const char *value)
 	const char *s = value;
 
 	if (*s != '/')
-		return "a path from the root of cgroup v2, beginning with /";
+		return "must be a path from the root of cgroup v2, beginning with /";
 	if (!strncmp(value, "/sys/fs/cgroup", 14))
 		return "the path begins at the root of cgroup v2, without /sys/fs/cgroup";
 	if (strlen(value) >= IFPIN_CGROUP_PATH_SIZE)
@@ -132,7 +132,7 @@ static const char *set_unit(struct parser *p, const char *value)
 	if (value[strspn(value, allowed)] || strlen(value) > 255)
 		return "not the name of a unit";
 	if (!dot || (strcmp(dot, ".service") && strcmp(dot, ".scope") && strcmp(dot, ".slice")))
-		return "a unit whose name ends with .service, .scope or .slice";
+		return "must be a unit whose name ends with .service, .scope or .slice";
 	return copy(p, value, &p->config->unit);
 }
 
@@ -595,7 +595,8 @@ static void check_whole(struct parser *p)
 	bool pin = p->section_line[PIN], fence = p->section_line[FENCE];
 
 	if (!pin && (!fence || p->section_line[RUN])) {
-		complain(p, 0, "section [Pin] is missing");
+		complain(p, 0, "section [Pin]%s is missing",
+			p->section_line[RUN] ? "" : " or [Fence]");
 		return;
 	}
 	if (pin)

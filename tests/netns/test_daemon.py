@@ -100,7 +100,7 @@ class Pins(DaemonLab):
         for text, error in (
                 ("[Pin]\nDevice=in0\nCgroup=%s\nColour=red\n" % two, ":4: no key \"Colour\""),
                 ("[Pin]\nDevice=in0\nCgroup=%s\nDns=\n" % two, ":4: Dns= has no value"),
-                ("", ": section [Pin] is missing"),
+                ("", ": section [Pin] or [Fence] is missing"),
                 ("[Pin]\nDevice=in0\nCgroup=%s\0\n" % two, ":3: byte"),
                 ("[Pin]\nDevice=in0\nCgroup=%s\n[Run]\nAllowUser=nosuch\n" % two,
                  ":5: no user \"nosuch\"")):
@@ -217,6 +217,10 @@ class Pins(DaemonLab):
         self.assertEqual(json.loads(must(IFPIN, "validate", "--json", good)),
                          {"valid": True, "errors": []})
         self.assertEqual(run(IFPIN, "validate").returncode, 125)
+        for path in "/no/pins.d", "/no/such.conf":
+            p = run(IFPIN, "validate", path)
+            self.assertEqual((p.returncode, p.stderr),
+                             (1, f"{path}: No such file or directory\n"))
 
 
 class Waiting(DaemonLab):

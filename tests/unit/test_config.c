@@ -111,7 +111,7 @@ static const struct {
 	size_t len; /* 0: up to the NUL */
 	const char *said;
 } bad[] = {
-	{"", 0, "0: section [Pin] is missing\n"},
+	{"", 0, "0: section [Pin] or [Fence] is missing\n"},
 	{"Device=eth0\n" HEAD "Cgroup=/a\n", 0, "1: \"Device\" stands before any section\n"},
 	{HEAD "Cgroup=/a\nColour=red\n", 0, "4: no key \"Colour\" in section [Pin]\n"},
 	{HEAD "Cgroup=/a\ndns=guard\n", 0, "4: no key \"dns\" in section [Pin]\n"},
@@ -141,7 +141,7 @@ static const struct {
 	{"[Pin]\nDevice=a b\nCgroup=/a\n", 0,
 		"2: Device=a b: no interface has a blank or a slash in its name\n"},
 	{HEAD "Cgroup=a\n", 0,
-		"3: Cgroup=a: a path from the root of cgroup v2, beginning with /\n"},
+		"3: Cgroup=a: must be a path from the root of cgroup v2, beginning with /\n"},
 	{HEAD "Cgroup=/\n", 0, "3: Cgroup=/: the whole host cannot be pinned\n"},
 	{HEAD "Cgroup=/a/../b\n", 0,
 		"3: Cgroup=/a/../b: a path without \"//\", \"/./\", \"/../\" or a slash at the "
@@ -151,7 +151,7 @@ static const struct {
 	{HEAD "Cgroup=/sys/fs/cgroup/a\n", 0,
 		"3: Cgroup=/sys/fs/cgroup/a: the path begins at the root of cgroup v2, without "
 		"/sys/fs/cgroup\n"},
-	{HEAD "Unit=a\n", 0, "3: Unit=a: a unit whose name ends with .service, .scope or .slice\n"},
+	{HEAD "Unit=a\n", 0, "3: Unit=a: must be a unit whose name ends with .service, .scope or .slice\n"},
 	{HEAD "Unit=../a.service\n", 0, "3: Unit=../a.service: not the name of a unit\n"},
 	{HEAD "Unit=a.service\nCgroup=/a\n", 0, "1: Cgroup= and Unit= exclude each other\n"},
 	{HEAD "Unit=a.service\nExisting=maybe\n", 0,
