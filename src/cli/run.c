@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/capability.h>
 #include <unistd.h>
 
 enum {
@@ -220,9 +221,12 @@ static void warn_kept(const struct ifpin_confine_opts *o)
 {
 	for (int cap = 0; cap < 64; cap++) {
 		const char *risk = o->keep_caps >> cap & 1 ? ifpin_cap_risk(cap) : NULL;
+		char *name = risk ? cap_to_name(cap) : NULL;
 
 		if (risk)
-			fprintf(stderr, "ifpin: --keep-cap: a hostile command could %s\n", risk);
+			fprintf(stderr, "ifpin: --keep-cap=%s: a hostile command could %s\n",
+				name ?: "?", risk);
+		cap_free(name);
 	}
 }
 

@@ -437,8 +437,8 @@ class Works(Lab):
                        options=("--dns=system", "--keep-cap=sys_ptrace"))
         self.ok(p)
         self.assertTrue(int(p.stdout.split()[1], 16) & 1 << 19)
-        self.assertEqual(p.stderr, "ifpin: --keep-cap: a hostile command could act through any "
-                                   "process of the host\n")
+        self.assertEqual(p.stderr, "ifpin: --keep-cap=cap_sys_ptrace: a hostile command could act "
+                                   "through any process of the host\n")
 
     def test_allow_family(self):
         script = "import socket; socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)"
