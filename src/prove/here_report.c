@@ -63,7 +63,8 @@ void ifp_here_plan(const struct proof *p, FILE *out)
 
 	ifp_marks_fill(&h->known, 0, &e);
 	memcpy(prefix, e.at.peer_in6, sizeof(prefix));
-	fprintf(out, "%zu attempts to leave by another device than %s would be made, confined ",
+	fprintf(out,
+		"Up to %zu attempts to leave by another device than %s would be made, confined ",
 		h->n_tried, plain(h->self.dev.name).s);
 	by_what(h, out);
 	fputs(h->opts->control ? ",\nand then once more without any confinement. " : ".\n", out);
