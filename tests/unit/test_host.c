@@ -453,7 +453,10 @@ static void destroy(void **state)
 		skip();
 	assert_int_equal(r, -ENOENT);
 	w.s.cookie--;
-	assert_int_equal(ifp_socket_destroy(&w.s), 0);
+	r = ifp_socket_destroy(&w.s);
+	if (r == -EPERM)
+		skip(); /* asked only once the socket is found */
+	assert_int_equal(r, 0);
 	assert_int_equal(look_for(fd).found, 0);
 	assert_int_equal(ifp_socket_destroy(&w.s), -ENOENT);
 	w.s.family = AF_PACKET;
@@ -553,12 +556,15 @@ static void the_dead(void **state)
 	struct fds f = {};
 	siginfo_t si;
 	char comm[16];
+	int r;
 
 	(void)state;
 	if (!pid)
 		_exit(0);
 	assert_int_equal(waitid(P_PID, (id_t)pid, &si, WEXITED | WNOWAIT), 0);
-	assert_int_equal(ifp_descriptors_each(pid, on_descriptor, &f), 0); /* a zombie */
+	r = ifp_descriptors_each(
+		pid, on_descriptor, &f); /* a zombie, which has no owner any more */
+	assert_int_equal(r, geteuid() ? -EACCES : 0);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 	assert_int_equal(ifp_descriptors_each(pid, on_descriptor, &f), -ESRCH);
 	assert_int_equal(ifp_process_comm(pid, comm), -ESRCH);
