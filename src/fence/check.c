@@ -2,7 +2,9 @@
 /* Whether a fence stands as it was put up. */
 #include "internal.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <ifaddrs.h>
 #include <string.h>
 
 struct finding {
@@ -347,6 +349,46 @@ static void check_guard(struct check *c, const struct ports *covered)
 	}
 }
 
+static bool is_one_of(const struct ports *ports, const char *name)
+{
+	for (size_t i = 0; i < ports->n; i++)
+		if (!strcmp(ports->list[i].name, name))
+			return true;
+	return false;
+}
+
+/* A network that was mistyped may be the one by which the host is administered. */
+static int check_addresses(struct check *c, const struct ports *covered, struct ifpin_error *err)
+{
+	struct ifaddrs *all;
+
+	if (getifaddrs(&all))
+		return ifp_fail_errno(err, -errno, "cannot list the host's addresses");
+	for (const struct ifaddrs *a = all; a; a = a->ifa_next) {
+		struct ifpin_prefix p = {.addr = {[10] = 0xff, 0xff}, .prefixlen = 128};
+		char name[IF_NAMESIZE], text[INET6_ADDRSTRLEN];
+
+		if (a->ifa_addr && a->ifa_addr->sa_family == AF_INET)
+			memcpy(p.addr + 12, &((struct sockaddr_in *)a->ifa_addr)->sin_addr, 4);
+		else if (a->ifa_addr && a->ifa_addr->sa_family == AF_INET6)
+			memcpy(p.addr, &((struct sockaddr_in6 *)a->ifa_addr)->sin6_addr, 16);
+		else
+			continue;
+		/* An address of IPv4 has a label, which may go on after the name. */
+		snprintf(name, sizeof(name), "%.*s", (int)strcspn(a->ifa_name, ":"), a->ifa_name);
+		if (!ifp_prefix_holds(c->fence->prefixes, c->fence->n_prefixes, &p) ||
+			!is_one_of(covered, name))
+			continue;
+		inet_ntop(a->ifa_addr->sa_family,
+			p.addr + (a->ifa_addr->sa_family == AF_INET ? 12 : 0), text, sizeof(text));
+		ifp_check_say(c, IFPIN_FINDING_NOTE,
+			"%s has the address %s, which is fenced: nothing with it passes there",
+			name, text);
+	}
+	freeifaddrs(all);
+	return 0;
+}
+
 static int check_all(
 	struct check *c, struct ports *carriers, struct ports *covered, struct ifpin_error *err)
 {
@@ -379,6 +421,9 @@ static int check_all(
 	check_device(c, &place);
 	check_carriers(c, carriers);
 	check_guard(c, covered);
+	r = check_addresses(c, covered, err);
+	if (r)
+		return r;
 	if (nat && !f->nat && f->asked == IFPIN_FENCE_NAT_AUTO)
 		ifp_check_say(c, IFPIN_FINDING_BROKEN,
 			"the host translates addresses now and did not when the fence was applied: "

@@ -347,6 +347,17 @@ class Checking(FenceLab):
         self.assertTrue(self.show()[0]["nat"])
         self.assertIn("holds", self.check())
 
+    def test_addresses_of_other_devices(self):
+        """A mistyped network is told by whom it cuts off."""
+        must("ip", "addr", "add", "10.0.2.77/24", "dev", "out0", "label", "out0:1")
+        self.apply("--prefix=10.0.1.0/24")
+        self.assertNotIn("is fenced", self.check())
+        self.apply("--prefix=10.0.2.0/24", "--prefix=fd00:2::/64")
+        said = self.check()
+        for address in "10.0.2.1", "10.0.2.77", "fd00:2::1":
+            self.assertIn(f"note: out0 has the address {address}, which is fenced", said)
+        self.assertNotIn("note: in0", said)
+
     def test_json(self):
         self.apply("--prefix=10.0.1.0/24", "--ethertype=0x88b5", "--name=cp")
         self.send("10.0.1.1", "10.0.2.2")
