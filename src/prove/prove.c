@@ -369,6 +369,16 @@ enum protection ifp_next_column(const struct proof *p, enum protection k)
 	return k;
 }
 
+/* No frame behind a protection says nothing about it if there was none without. */
+static void doubt(struct proof *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		for_each_column (p, k)
+			if (p->results[i][PROT_NONE].outcome == OUT_BROKEN &&
+				p->results[i][k].outcome == OUT_HELD)
+				p->results[i][k].outcome = OUT_BROKEN;
+}
+
 static int prove_and_report(const struct ifpin_prove_opts *opts, struct proof *p, FILE *out,
 	const struct report *old, struct ifpin_error *err)
 {
@@ -378,6 +388,8 @@ static int prove_and_report(const struct ifpin_prove_opts *opts, struct proof *p
 	choose(opts->only, p->attempts);
 	p->began = time(NULL);
 	r = opts->here ? ifp_prove_here(opts, p, out, err) : prove_all(opts, p, err);
+	if (!opts->here)
+		doubt(p);
 	p->seconds = now() - start;
 	return r ?: ifp_report_write(p, out, old, err);
 }

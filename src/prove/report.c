@@ -24,6 +24,8 @@ const char *ifp_report_why(
 		if (k == PROT_NONE)
 			snprintf(ret, size, "no frame arrived without protection: %s",
 				r->err ? strerror(r->err) : "the attempt shows nothing here");
+		else if (p->results[i][PROT_NONE].outcome == OUT_BROKEN)
+			snprintf(ret, size, "no frame arrived without protection, either");
 		else
 			snprintf(ret, size, "the attempt was not made: it ended with status %d",
 				r->err);
@@ -120,7 +122,8 @@ static void broken(const struct proof *p, FILE *out)
 
 	for (size_t i = 0; i < p->n; i++)
 		for_each_column (p, k)
-			if (p->results[i][k].outcome == OUT_BROKEN)
+			if (p->results[i][k].outcome == OUT_BROKEN &&
+				(k == PROT_NONE || p->results[i][PROT_NONE].outcome != OUT_BROKEN))
 				fprintf(out, "\nBroken (%s): %s: %s\n", ifp_column(p, k),
 					p->attempts[i]->name,
 					ifp_report_why(p, i, k, why, sizeof(why)));

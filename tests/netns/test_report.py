@@ -410,10 +410,14 @@ class Reports(unittest.TestCase):
     def test_broken(self):
         """What could not be made is no leak, and it is said why the proof fails."""
         p = run("setpriv", "--bounding-set=-setuid,-setgid", IFPIN, "prove",
-                "--only=pktinfo4-nobody", f"--html={DIR}/broken.html")
+                "--only=pktinfo4-nobody", f"--html={DIR}/broken.html",
+                f"--json={DIR}/broken.json")
         self.assertEqual(p.returncode, 1)
         self.assertIn("Broken (none): pktinfo4-nobody: no frame arrived without protection: "
                       "Operation not permitted\n", p.stdout)
+        self.assertEqual(p.stdout.count("Broken ("), 1)
+        outcomes = {x["outcome"] for x in proof(f"{DIR}/broken.json")["attempts"][0]["results"].values()}
+        self.assertEqual(outcomes, {"broken"})  # silence is not taken for held
         with open(f"{DIR}/broken.html") as f:
             page = f.read()
         self.assertIn("This does not tell: 1 of 1 attempts could not be made", page)
