@@ -23,6 +23,7 @@ UNSHARE = ("unshare", "--net", "--mount", "--propagation", "private")
 SCRIPT = ("ip link add in0 type veth peer name in1 && ip link set in0 up && "
           'exec "$0" run --dns=system in0 -- true')
 PATIENCE = 60
+REFUSED = "nothing can be confined here"
 
 
 def which(program):
@@ -125,7 +126,7 @@ def without_confinement(ifpin):
     if not p.returncode:
         return None
     lines = said.strip().splitlines() or [f"exit status {p.returncode}"]
-    return f"nothing can be confined here ({lines[0]})"
+    return f"{REFUSED} ({lines[0]})"
 
 
 def missing(ifpin):

@@ -102,8 +102,9 @@ static int parse_bits(const char *option, char *list, int (*number)(const char *
 		int n = number(word);
 
 		if (n < 0 || n > 63) {
-			fprintf(stderr, "ifpin: --%s: unknown name \"%s\" (see ifpin(8))\n", option,
-				word);
+			fprintf(stderr,
+				"ifpin: --%s: \"%s\" is unknown, or cannot be given (see ifpin(8))\n",
+				option, word);
 			return usage_error("run", IFPIN_EXIT_SETUP);
 		}
 		*ret |= 1ULL << n;

@@ -111,14 +111,19 @@ static int is_active(void)
 {
 	_cleanup_close_ int fd = open_list();
 	char list[512] = "";
+	ssize_t n;
 
 	if (fd < 0)
 		return fd == -ENODEV || fd == -ENOENT ? 0
 						      : fd; /* a kernel without security modules */
-	if (read(fd, list, sizeof(list) - 1) < 0)
-		return -errno;
-	return has_name(list, "bpf") && !access("/sys/kernel/btf/vmlinux", R_OK) &&
-	       takes_programs();
+	n = read(fd, list, sizeof(list) - 1);
+	if (n <= 0)
+		return n ? -errno : -ENODATA; /* "capability" is always there */
+	if (!has_name(list, "bpf"))
+		return 0;
+	if (access("/sys/kernel/btf/vmlinux", R_OK))
+		return errno == ENOENT ? 0 : -errno;
+	return takes_programs();
 }
 
 /* ---- those that stand in bpffs ---- */

@@ -209,6 +209,9 @@ int ifp_here_read(struct here *h, struct ifpin_error *err)
 
 	if (r)
 		return r;
+	if (!strcmp(h->self.dev.name, "lo"))
+		return ifp_fail(
+			err, -EINVAL, "lo leads nowhere: no attempt would send anything by it");
 	if (!(h->self.dev.flags & IFPIN_DEVICE_UP))
 		return ifp_fail(err, -ENETDOWN, "%s is switched off: every attempt would fail",
 			h->self.dev.name);

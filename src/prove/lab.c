@@ -554,8 +554,9 @@ int ifp_lab_make(struct lab *ret, struct ifpin_error *err)
 	lab.ns_host = new_netns();
 	if (lab.ns_in < 0 || lab.ns_out < 0 || lab.ns_host < 0)
 		return ifp_fail_errno(err, lab.ns_host < 0 ? lab.ns_host : -EPERM,
-			"cannot make network namespaces (needs CAP_SYS_ADMIN, kernel option "
-			"CONFIG_NET_NS)");
+			"cannot make network namespaces (%sneeds CAP_SYS_ADMIN, kernel option "
+			"CONFIG_NET_NS)",
+			geteuid() ? "run it with sudo; " : "");
 	r = set_up_host(&lab);
 	if (r)
 		return ifp_fail_errno(

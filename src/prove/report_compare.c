@@ -199,13 +199,16 @@ unsigned int ifp_changes_regressions(const struct changes *c)
 void ifp_changes_text(
 	const struct changes *c, const struct report *old, const char *path, FILE *out)
 {
+	unsigned int bad;
+
 	fprintf(out, "\nSince %s (%s, Linux %s): ", path, old->date, old->kernel);
 	if (!c->n) {
 		fputs("nothing has changed\n", out);
 		return;
 	}
-	fprintf(out, "%u regressions, %zu other changes\n", ifp_changes_regressions(c),
-		c->n - ifp_changes_regressions(c));
+	bad = ifp_changes_regressions(c);
+	fprintf(out, "%u regression%s, %zu other change%s\n", bad, bad == 1 ? "" : "s", c->n - bad,
+		c->n - bad == 1 ? "" : "s");
 	for (size_t i = 0; i < c->n; i++) {
 		const struct change *x = &c->list[i];
 

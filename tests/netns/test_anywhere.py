@@ -199,6 +199,23 @@ class Instead(unittest.TestCase):
         with mock.patch.object(anywhere, "say"):
             self.assertEqual(self.ask("demo")[::2], (125, [""] * anywhere.TRIES))
 
+    def test_in_ci(self):
+        """Where all is there and ifpin refuses, there is no other machine that makes it good."""
+        self.machine('echo "$*" >>$d/asked')
+        for ci, why, status in (("1", f"{anywhere.probe.REFUSED} (no reason)", 1),
+                                ("1", "you are not root", 0),
+                                (None, f"{anywhere.probe.REFUSED} (no reason)", 0)):
+            environment = {n: v for n, v in os.environ.items() if n not in ("CI", "IFPIN_VM")}
+            environment |= {"CI": ci} if ci else {}
+            with self.subTest(ci=ci, why=why), mock.patch.dict(os.environ, environment, clear=True), \
+                    mock.patch.object(anywhere.probe, "missing", lambda ifpin: why), \
+                    mock.patch.object(anywhere, "as_root"), \
+                    mock.patch.object(anywhere, "fetch_programs"), \
+                    mock.patch.object(sys, "argv", ["anywhere.py", "demo"]), \
+                    contextlib.redirect_stderr(io.StringIO()) as said:
+                self.assertEqual(anywhere.main(), status)
+            self.assertEqual("in CI that is a failure" in said.getvalue(), bool(status))
+
     def test_acceleration_that_hangs(self):
         """There are machines that have KVM, and never get anywhere with it."""
         with open(f"{self.dir}/qemu-system-x86_64", "w") as f:

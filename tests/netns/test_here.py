@@ -183,6 +183,11 @@ class Here(HereLab):
                               if a["results"]["ifpin run"]["frames"]}, NOT_HELD)
         self.assert_harmless()
 
+    def test_loopback(self):
+        p = run(IFPIN, "prove", "--here=lo", "--yes")
+        self.assertEqual((p.returncode, p.stdout), (125, ""))
+        self.assertIn("lo leads nowhere", p.stderr)
+
     def test_joins_where_routers_are_old(self):
         """With IGMPv2 who leaves a group at once takes the report away: that would be no attempt."""
         for igmp, mld in ("2", "0"), ("1", "1"):

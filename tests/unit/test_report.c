@@ -227,42 +227,42 @@ static void regressions(void **state)
 	(void)state;
 	OLD_NEW(OTHER, OTHER, "nothing has changed\n", 0);
 	OLD_NEW(ATTEMPT("a", "leaked", "held"), ATTEMPT("a", "leaked", "leaked"),
-		"1 regressions, 0 other changes\n"
+		"1 regression, 0 other changes\n"
 		"  REGRESSION: new leak: a, ifpin run: leaked, was held\n",
 		1);
 	OLD_NEW(ATTEMPT("a", "leaked", "held"), ATTEMPT("a", "leaked", "not held"),
-		"1 regressions, 0 other changes\n"
+		"1 regression, 0 other changes\n"
 		"  REGRESSION: new leak: a, ifpin run: not held, was held\n",
 		1);
 	OLD_NEW(ATTEMPT("a", "leaked", "not held"), ATTEMPT("a", "leaked", "leaked"),
-		"1 regressions, 0 other changes\n"
+		"1 regression, 0 other changes\n"
 		"  REGRESSION: new leak: a, ifpin run: leaked, was not held\n",
 		1);
 	OLD_NEW(ATTEMPT("a", "leaked", "held"), ATTEMPT("a", "broken", "held"),
-		"1 regressions, 0 other changes\n"
+		"1 regression, 0 other changes\n"
 		"  REGRESSION: broken: a, none: broken, was leaked\n",
 		1);
 	OLD_NEW(ATTEMPT("a", "leaked", "held"), ATTEMPT("a", "leaked", "out of reach"),
-		"1 regressions, 0 other changes\n"
+		"1 regression, 0 other changes\n"
 		"  REGRESSION: no longer tried: a, ifpin run: out of reach, was held\n",
 		1);
 	OLD_NEW(ATTEMPT("a", "leaked", "held"),
 		"{\"name\":\"a\",\"class\":\"c\",\"results\":{\"none\":{\"outcome\":\"leaked\"}}}",
-		"1 regressions, 0 other changes\n"
+		"1 regression, 0 other changes\n"
 		"  REGRESSION: no longer tried: a, ifpin run: not made, was held\n",
 		1);
 	OLD_NEW(ATTEMPT("a", "leaked", "held") "," OTHER, OTHER,
-		"1 regressions, 0 other changes\n  REGRESSION: attempt gone: a\n", 1);
+		"1 regression, 0 other changes\n  REGRESSION: attempt gone: a\n", 1);
 	compared(REPORT("1", MECHANISM("m", "true"), OTHER),
 		REPORT("1", MECHANISM("m", "false"), OTHER), NULL,
-		"1 regressions, 0 other changes\n  REGRESSION: mechanism lost: m\n", 1);
+		"1 regression, 0 other changes\n  REGRESSION: mechanism lost: m\n", 1);
 }
 
 static void other_changes(void **state)
 {
 	(void)state;
 	OLD_NEW(ATTEMPT("a", "leaked", "not held"), ATTEMPT("a", "leaked", "held"),
-		"0 regressions, 1 other changes\n  held now: a, ifpin run: held, was not held\n",
+		"0 regressions, 1 other change\n  held now: a, ifpin run: held, was not held\n",
 		0);
 	OLD_NEW(ATTEMPT("a", "leaked", "held"), ATTEMPT("a", "unavailable", "unavailable"),
 		"0 regressions, 2 other changes\n"
@@ -270,13 +270,13 @@ static void other_changes(void **state)
 		"  other outcome: a, ifpin run: unavailable, was held\n",
 		0);
 	OLD_NEW(OTHER, OTHER "," ATTEMPT("a", "leaked", "held"),
-		"0 regressions, 1 other changes\n  new attempt: a\n", 0);
+		"0 regressions, 1 other change\n  new attempt: a\n", 0);
 	compared(REPORT("1", "", OTHER), REPORT("1", MECHANISM("m", "true"), OTHER), NULL,
-		"0 regressions, 1 other changes\n  new mechanism: m\n", 0);
+		"0 regressions, 1 other change\n  new mechanism: m\n", 0);
 	/* Regressions come first, whatever stood first in the report. */
 	OLD_NEW(ATTEMPT("a", "leaked", "not held") "," ATTEMPT("b", "leaked", "held"),
 		ATTEMPT("a", "leaked", "held") "," ATTEMPT("b", "leaked", "leaked"),
-		"1 regressions, 1 other changes\n"
+		"1 regression, 1 other change\n"
 		"  REGRESSION: new leak: b, ifpin run: leaked, was held\n"
 		"  held now: a, ifpin run: held, was not held\n",
 		1);
@@ -289,7 +289,7 @@ static void a_part(void **state)
 	compared(REPORT("1", "", OTHER "," ATTEMPT("a", "leaked", "held")), REPORT("1", "", OTHER),
 		"z", "nothing has changed\n", 0);
 	compared(REPORT("1", "", OTHER "," ATTEMPT("a", "leaked", "held")), REPORT("1", "", OTHER),
-		"c", "1 regressions, 0 other changes\n  REGRESSION: attempt gone: a\n", 1);
+		"c", "1 regression, 0 other changes\n  REGRESSION: attempt gone: a\n", 1);
 }
 
 int main(void)
