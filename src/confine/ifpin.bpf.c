@@ -536,24 +536,12 @@ int ifpin_sockops(struct bpf_sock_ops *ctx)
 
 static __always_inline int judge_node(const struct ifpin_pin *pin, struct bpf_cgroup_dev_ctx *ctx)
 {
-	__u32 major = ctx->major;
+	int writes = !!(ctx->access_type >> 16 & BPF_DEVCG_ACC_WRITE);
 
-	if ((ctx->access_type & 0xffff) != BPF_DEVCG_DEV_CHAR)
+	if ((ctx->access_type & 0xffff) != BPF_DEVCG_DEV_CHAR ||
+		ifpin_device_is_harmless(pin->allowed_majors, ctx->major, ctx->minor, writes))
 		return ALLOW;
-	/* /dev/mem, /dev/kmem, /dev/port */
-	if (major == DEV_MEM_MAJOR && (ctx->minor == 1 || ctx->minor == 2 || ctx->minor == 4))
-		return deny(IFPIN_DENY_DEVNODE);
-	/* The kernel's log, which netconsole sends on, may be read and not written. */
-	if (major == DEV_MEM_MAJOR && ctx->minor == 11 &&
-		(ctx->access_type >> 16 & BPF_DEVCG_ACC_WRITE))
-		return deny(IFPIN_DENY_DEVNODE);
-	/* tun, vfio, vhost-net, vhost-vsock */
-	if (major == DEV_MISC_MAJOR &&
-		(ctx->minor == 200 || ctx->minor == 196 || ctx->minor == 238 || ctx->minor == 241))
-		return deny(IFPIN_DENY_DEVNODE);
-	if (major >= IFPIN_MAJORS || !(pin->allowed_majors[major / 64] >> major % 64 & 1))
-		return deny(IFPIN_DENY_DEVNODE);
-	return ALLOW;
+	return deny(IFPIN_DENY_DEVNODE);
 }
 
 SEC("cgroup/dev")

@@ -2,6 +2,8 @@
 /* Descriptors that would carry something from outside into the confinement. */
 #include "internal.h"
 
+#include "pin.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +13,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
 #ifndef CONFIGFS_MAGIC
@@ -70,7 +73,15 @@ static bool is_kernel_file(int fd)
 	return false;
 }
 
-static const char *judge(int fd, const char *link, uint64_t families)
+/* Opened outside, a device is past the program that judges this inside. */
+static bool is_harmless(int fd, dev_t device, const struct ifpin_pin *pin)
+{
+	bool writes = (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
+
+	return ifpin_device_is_harmless(pin->allowed_majors, major(device), minor(device), writes);
+}
+
+static const char *judge(int fd, const char *link, uint64_t families, const struct ifpin_pin *pin)
 {
 	static const struct {
 		const char *prefix, *what;
@@ -79,15 +90,11 @@ static const char *judge(int fd, const char *link, uint64_t families)
 		{"anon_inode:bpf", "BPF object"},
 		{"anon_inode:[perf_event]", "perf event"},
 		{"anon_inode:[fscontext]", "file system context"},
-		{"net:[", "network namespace"},
-		{"mnt:[", "mount namespace"},
-		{"user:[", "user namespace"},
-		{"cgroup:[", "cgroup namespace"},
-		{"/dev/net/tun", "tun device"},
-		{"/dev/tap", "macvtap device"},
-		{"/dev/vhost-net", "vhost device"},
+		{"anon_inode:[pidfd]", "process"},
+		{"pidfd:[", "process"},
 	};
 	struct stat st;
+	struct statfs fs;
 
 	if (fstat(fd, &st))
 		return NULL;
@@ -96,6 +103,10 @@ static const char *judge(int fd, const char *link, uint64_t families)
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
 		if (!strncmp(link, known[i].prefix, strlen(known[i].prefix)))
 			return known[i].what;
+	if (S_ISCHR(st.st_mode) && !is_harmless(fd, st.st_rdev, pin))
+		return "device that commands may not use";
+	if (!fstatfs(fd, &fs) && (unsigned int)fs.f_type == NSFS_MAGIC)
+		return "namespace";
 	/* A directory is a way past the mount namespace, for instance to a writable cgroupfs. */
 	if (S_ISDIR(st.st_mode))
 		return "directory";
@@ -143,10 +154,15 @@ static bool settle(const struct ifpin_confine_opts *opts, int fd, const char *wh
 
 int ifp_inherit_check(const struct ifpin_confine_opts *opts, struct ifpin_error *err)
 {
-	DIR *dir = opendir("/proc/self/fd");
+	struct ifpin_pin devices;
 	char list[512] = "";
 	struct dirent *de;
+	int r = ifp_pin_prepare(false, false, &devices, err);
+	DIR *dir;
 
+	if (r)
+		return r;
+	dir = opendir("/proc/self/fd");
 	if (!dir)
 		return ifp_fail_errno(err, -errno, "cannot list open descriptors");
 	while ((de = readdir(dir))) {
@@ -160,7 +176,7 @@ int ifp_inherit_check(const struct ifpin_confine_opts *opts, struct ifpin_error 
 			continue;
 		n = readlinkat(dirfd(dir), de->d_name, link, sizeof(link) - 1);
 		link[n > 0 ? n : 0] = 0;
-		what = judge((int)fd, link, opts->allow_families);
+		what = judge((int)fd, link, opts->allow_families, &devices);
 		if (!what || settle(opts, (int)fd, what))
 			continue;
 		snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%u: %s (%s)",

@@ -174,6 +174,22 @@ static int bind_readonly(const char *path)
 	return make_readonly(path);
 }
 
+/*
+ * Files of proc by which a machine is stopped, processes outside are killed, devices are driven, or
+ * the kernel is made to say something. Over such mounts, programs inside can mount no proc of their
+ * own, so this is for --isolate; /proc/sys has a program (ifpin_sysctl) in any case.
+ */
+static int protect_proc(void)
+{
+	static const char *const paths[] = {"/proc/sysrq-trigger", "/proc/bus", "/proc/fs",
+		"/proc/irq", "/proc/acpi", "/proc/scsi", "/proc/driver", "/proc/dynamic_debug"};
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths) && !r; i++)
+		r = bind_readonly(paths[i]);
+	return r;
+}
+
 /* No socket of a bus, an agent or an engine, and no file by which the host would run something. */
 static int isolate(void)
 {
@@ -183,6 +199,9 @@ static int isolate(void)
 
 	if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL))
 		return -errno;
+	r = protect_proc();
+	if (r)
+		return r;
 	for (size_t i = 0; i < ARRAY_SIZE(readonly); i++) {
 		r = bind_readonly(readonly[i]);
 		if (r)
@@ -207,7 +226,9 @@ int ifp_mounts_setup(
 	}
 	*ret_what = "make cgroupfs and sysfs read-only (ifpin needs Linux 6.0)";
 	r = protect_kernel_fs();
-	if (r || !dns->replace)
+	if (r)
+		return r;
+	if (!dns->replace)
 		return r;
 	*ret_what = "hide the sockets of resolvers";
 	r = hide_resolvers();

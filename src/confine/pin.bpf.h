@@ -39,8 +39,6 @@ enum {
 	PROTO_MPTCP = 262,
 	ERR_INTR = 4,
 	ERR_NODEV = 19,
-	DEV_MEM_MAJOR = 1,
-	DEV_MISC_MAJOR = 10,
 };
 
 const volatile struct ifpin_set set = {};

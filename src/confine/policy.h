@@ -20,6 +20,42 @@
  */
 #define IFPIN_PROBE_LEVEL 0x6966
 
+#define IFPIN_MAJOR_MEM 1
+#define IFPIN_MAJOR_MISC 10
+
+/*
+ * Character devices that are no wires, nor a way to the machine past its programs. majors: those
+ * that are neither, see ifp_pin_prepare(). Of the miscellaneous ones most have minors that are
+ * given out as drivers are loaded (nvme-fabrics, rdma_cm, vsock): what is not named here could be
+ * anything.
+ */
+static inline int ifpin_device_is_harmless(
+	const __u64 *majors, __u32 major, __u32 minor, int writes)
+{
+	switch (major) {
+	case IFPIN_MAJOR_MEM:
+		/* mem, kmem, port. The kernel's log, which netconsole sends on, may be read. */
+		return minor != 1 && minor != 2 && minor != 4 && !(minor == 11 && writes);
+	case IFPIN_MAJOR_MISC:
+		switch (minor) {
+		case 130: /* watchdog */
+		case 135: /* rtc */
+		case 144: /* nvram */
+		case 183: /* hw_random */
+		case 228: /* hpet */
+		case 229: /* fuse */
+		case 232: /* kvm */
+		case 234: /* btrfs-control */
+		case 235: /* autofs */
+		case 236: /* mapper/control */
+		case 237: /* loop-control */
+			return 1;
+		}
+		return 0;
+	}
+	return major < IFPIN_MAJORS && (majors[major / 64] >> major % 64 & 1);
+}
+
 /* The same for all confinements that a loaded set of programs serves; frozen before they load. */
 struct ifpin_set {
 	__u64 netns_cookie;

@@ -288,6 +288,32 @@ for f, *a in ((s.setsockopt, 1, 62, {out}), (s.setsockopt, 1, 25, b""),
         self.assertEqual(p.returncode, 125)
         self.assertIn("writable file of the kernel", p.stderr)
 
+    def test_devices(self):
+        """A device is judged where it is opened, so not inside if it was opened before."""
+        for path, flags in ("/dev/mem", os.O_RDONLY), ("/dev/kmsg", os.O_WRONLY), \
+                ("/dev/net/tun", os.O_RDWR), ("/dev/vhost-net", os.O_RDWR), ("/dev/uinput", os.O_RDWR):
+            try:
+                fd = os.open(path, flags)
+            except OSError:
+                self.assertNotIn(path, ("/dev/kmsg", "/dev/net/tun"))
+                continue
+            self.addCleanup(os.close, fd)
+            p = self.ifpin("true", pass_fds=[fd])
+            self.assertEqual(p.returncode, 125, path)
+            self.assertIn(f"{fd}: device that commands may not use ({path})", p.stderr)
+        for path in "/dev/null", "/dev/urandom", "/dev/ptmx":
+            fd = os.open(path, os.O_RDWR)
+            self.addCleanup(os.close, fd)
+            self.assertEqual(self.ifpin("true", pass_fds=[fd]).returncode, 0, path)
+
+    def test_namespaces_and_processes(self):
+        for fd, what in ((os.open("/proc/self/ns/net", os.O_RDONLY), "namespace"),
+                         (os.pidfd_open(self.pout.pid), "process")):
+            self.addCleanup(os.close, fd)
+            p = self.ifpin("true", pass_fds=[fd])
+            self.assertEqual(p.returncode, 125)
+            self.assertIn(f"{fd}: {what} (", p.stderr)
+
     def test_directory(self):
         fd = os.open("/", os.O_RDONLY)
         self.addCleanup(os.close, fd)

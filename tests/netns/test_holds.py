@@ -7,6 +7,7 @@ import select
 import shutil
 import signal
 import socket
+import stat
 import struct
 import subprocess
 import tempfile
@@ -448,6 +449,34 @@ class Escapes(Lab):
         for point in cgroups:
             p = self.ifpin("sh", "-c", f"echo $$ > {point}/cgroup.procs")
             self.assertIn("Read-only file system", p.stderr, point)
+
+    def test_miscellaneous_devices(self):
+        """Among those whose numbers are given out may be any that makes the kernel send."""
+        with open("/proc/misc") as f:
+            found = {name: int(minor) for minor, name in (line.split() for line in f)}
+        folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, folder)
+        minors = {name: found[name] for name in ("cpu_dma_latency", "vsock", "tun", "nvme-fabrics",
+                                                 "rdma_cm", "uinput", "rfkill") if name in found}
+        self.assertTrue(minors)
+        for name, minor in minors.items():
+            os.mknod(f"{folder}/{name}", 0o600 | stat.S_IFCHR, os.makedev(10, minor))
+            open(f"{folder}/{name}", "rb").close()
+            p = self.ifpin("cat", f"{folder}/{name}")
+            self.assertEqual((p.returncode, p.stdout), (1, ""), name)
+            self.assertIn("Operation not permitted", p.stderr, name)
+        if "fuse" in found:
+            p = self.ifpin("sh", "-c", "exec 3<>/dev/fuse && echo open")
+            self.assertEqual(p.stdout, "open\n", p.stderr)
+
+    def test_files_of_proc(self):
+        """h: what asks for help, and stops nothing."""
+        for path in "/proc/sysrq-trigger", "/proc/irq/default_smp_affinity":
+            if os.path.exists(path):
+                p = self.ifpin("sh", "-c", f"echo h | tee {path}", options=("--dns=system", "--isolate"))
+                self.assertRegex(p.stderr, "Read-only file system", path)
+        p = self.ifpin("unshare", "-Urpf", "--mount-proc", "true", options=("--dns=system", "--isolate"))
+        self.assertNotEqual(p.returncode, 0)
 
     def test_commands_of_the_administrator(self):
         for argv in ("ip link set out0 down", "ip link add x type dummy", "ip route add 10.9.0.0/16 "
