@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * What no other program of a cgroup sees: sockets that come from outside, sockets of other
- * families, and a question that makes the kernel itself send.
+ * families, modules that are wanted, and a question that makes the kernel itself send.
  *
- * Attached to a cgroup, so the kernel runs them for that one alone: the first two by the cgroup of
- * the process, the third by that of the socket. They are the same for all confinements and are
+ * Attached to a cgroup, so the kernel runs them for that one alone: the first three by the cgroup
+ * of the process, the last by that of the socket. They are the same for all confinements and are
  * loaded once; what differs stands in the cgroup's own storage.
  *
  * Structures of the kernel are named as far as they are read; the loader finds where the fields
@@ -247,6 +247,29 @@ int create(__u64 *args)
 		return ALLOW;
 	if (host.watching && is_told(judgement))
 		tell_family(family, judgement);
+	return DENY;
+}
+
+/*
+ * The kernel starts modprobe for it, in no confinement, as root: with files that root inside may
+ * have written. The name of the module is not told; it is one of the kernel's.
+ */
+SEC("lsm_cgroup/kernel_module_request")
+int module(__u64 *args)
+{
+	struct ifpin_denial_event ev = {};
+	int judgement;
+
+	(void)args;
+	if (!own()->armed)
+		return ALLOW;
+	judgement = deny(IFPIN_DENY_MODULE);
+	if (is_allowed(judgement))
+		return ALLOW;
+	if (host.watching && is_told(judgement)) {
+		tell_task(&ev);
+		publish(&ev, judgement);
+	}
 	return DENY;
 }
 

@@ -19,10 +19,10 @@
 /* The kernel's own, which no header of user space has: no trampolines on this architecture. */
 #define KERNEL_ENOTSUPP 524
 
-enum object { RECEIVE, CREATE, LOOKUP, TERMS, OBJECTS };
+enum object { RECEIVE, CREATE, LOOKUP, MODULE, TERMS, OBJECTS };
 #define PROGRAMS TERMS
-static const char *const files[OBJECTS] = {IFP_LSM_TELLS, "create", "lookup", "terms"};
-static const char *const link_files[PROGRAMS] = {"link0", "link1", "link2"};
+static const char *const files[OBJECTS] = {IFP_LSM_TELLS, "create", "lookup", "module", "terms"};
+static const char *const link_files[PROGRAMS] = {"link0", "link1", "link2", "link3"};
 _Static_assert(PROGRAMS == IFP_LSM_LINKS, "each program has a link");
 
 struct ifp_lsm {
@@ -220,6 +220,7 @@ static int take(const struct lsm_bpf *skel, struct ifp_lsm *l)
 		[RECEIVE] = bpf_program__fd(skel->progs.receive),
 		[CREATE] = bpf_program__fd(skel->progs.create),
 		[LOOKUP] = bpf_program__fd(skel->progs.lookup),
+		[MODULE] = bpf_program__fd(skel->progs.module),
 		[TERMS] = bpf_map__fd(skel->maps.terms),
 	};
 

@@ -39,8 +39,8 @@ bool ifp_lsm_available(void);
 int ifp_lsm_attach(const struct ifp_lsm *l, int cgroup_fd, struct ifpin_error *err);
 
 /* The same by links pinned in a folder of bpffs, for as long as that stands. */
-#define IFP_LSM_LINK "lsm" /* lsm0, lsm1, lsm2 */
-#define IFP_LSM_LINKS 3
+#define IFP_LSM_LINK "lsm" /* lsm0 to lsm3 */
+#define IFP_LSM_LINKS 4
 int ifp_lsm_pin(
 	const struct ifp_lsm *l, int cgroup_fd, const char *folder, struct ifpin_error *err);
 

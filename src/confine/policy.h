@@ -165,7 +165,9 @@ static inline __attribute__((always_inline)) __u32 ifpin_filter_bit(const __u8 a
 	X(BIND, "pin-failed", "the kernel refused to tie a socket to the device")                  \
 	X(FOREIGN, "foreign-socket", "a socket that was made outside was handed over")             \
 	X(FAMILY, "family", "a socket of another address family was asked for")                    \
-	X(LOOKUP, "route-lookup", "an IPv6 route was asked for, whose gateway would be looked for")
+	X(LOOKUP, "route-lookup",                                                                  \
+		"an IPv6 route was asked for, whose gateway would be looked for")                  \
+	X(MODULE, "kernel-module", "a module was wanted, which a program outside would load")
 
 enum ifpin_reason {
 #define X(id, name, text) IFPIN_DENY_##id,

@@ -86,6 +86,16 @@ class Lsm:
         self.assertEqual(self.do(ROUTE.format(flags=1).replace("sendto(", f"sendto({links} + ")),
                          "!EPERM")
 
+    def test_modules(self):
+        """A protocol of netlink that nobody has is looked for among the modules, by modprobe."""
+        self.begin(True)
+        self.room_to_watch()
+        w = Watcher(self, self.confinement())
+        self.assertEqual(self.do("socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 30)"),
+                         "!EPROTONOSUPPORT")
+        w.denied(type="denied", reason="kernel-module", process="python3",
+                 what="a module was wanted, which a program outside would load")
+
     def test_watched(self):
         """All that is refused is told, to each who watches."""
         self.begin(True)
