@@ -45,7 +45,8 @@ FUZZ_SOURCES := src/base/base.c src/base/nl.c src/device/device.c src/device/lin
 	src/socket/source.c src/confine/denied.c src/confine/privileges.c src/confine/seccomp.c \
 	src/config/config.c src/config/parse.c src/fence/prefix.c src/control/control.c \
 	src/host/cgroup.c src/host/processes.c src/host/sock_parse.c src/host/sockets.c \
-	src/prove/here_marks.c src/prove/names.c src/prove/report_compare.c src/prove/report_frame.c src/prove/report_read.c \
+	src/prove/here_marks.c src/prove/html.c src/prove/names.c src/prove/report_compare.c src/prove/report_frame.c \
+	src/prove/report_read.c src/prove/report_text.c \
 	src/audit/accepted.c src/audit/audit.c src/audit/snapshot.c $(wildcard src/audit/check_*.c src/audit/read_*.c)
 
 fuzz: packages

@@ -53,11 +53,13 @@ bool ifp_facts_part(size_t i, const char **ret_name, char ret_version[32]);
 void ifp_frame_decode(
 	const uint8_t *bytes, size_t len, void (*line)(const char *text, void *data), void *data);
 
+/* ---- report_text.c ---- */
+/* A word of the command line, a path or the name of a device may be anything; JSON is UTF-8. */
+struct json_object *ifp_report_text(const char *text);
+
 /* ---- report_json.c ---- */
 /* Return: the report, to be put by the caller; NULL: out of memory. */
 struct json_object *ifp_report_object(const struct proof *p, const struct facts *facts);
-/* A word of the command line, a path or the name of a device may be anything; JSON is UTF-8. */
-struct json_object *ifp_report_text(const char *text);
 int ifp_report_json(struct json_object *root, const char *path, struct ifpin_error *err);
 
 /* ---- report_html.c ---- */

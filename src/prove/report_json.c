@@ -3,7 +3,6 @@
 #include "report.h"
 
 #include "here.h"
-#include "html.h"
 
 #include <errno.h>
 #include <json-c/json.h>
@@ -12,16 +11,6 @@
 static void put(json_object *o, const char *key, const char *text)
 {
 	json_object_object_add(o, key, json_object_new_string(text));
-}
-
-json_object *ifp_report_text(const char *text)
-{
-	_cleanup_free_ char *s = strdup(text);
-
-	for (char *c = s; c && *c; c += ifp_utf8_length(c) ?: 1)
-		if (!ifp_utf8_length(c))
-			*c = '?';
-	return json_object_new_string(s ?: "");
 }
 
 static json_object *texts(const char *const *list, size_t n)
