@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "cli.h"
+#include "show.h"
 
 #include <ifpin/confine.h>
 
@@ -175,9 +176,7 @@ static void print_json(struct args *a, const char *name, const struct ifpin_erro
 	json_object_object_add(root, "not_held", json_object_get(a->not_held));
 	json_object_object_add(root, "notes", json_object_get(a->notes));
 	json_object_object_add(root, "steps", json_object_get(a->steps));
-	puts(json_object_to_json_string_ext(
-		root, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
-	json_object_put(root);
+	show_line(root);
 }
 
 static int attach(struct args *a, const char *device)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "cli.h"
+#include "show.h"
 
 #include <ifpin/audit.h>
 
@@ -188,9 +189,7 @@ static void print_json(const struct args *a, const struct ifpin_audit *audit,
 		root, "device", a->opts.device ? text_or_null(a->device.name) : NULL);
 	json_object_object_add(root, "findings", findings);
 	json_object_object_add(root, "not_inspected", gaps);
-	puts(json_object_to_json_string_ext(
-		root, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
-	json_object_put(root);
+	show_line(root);
 }
 
 /* ---- the command ---- */

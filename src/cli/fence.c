@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "cli.h"
+#include "show.h"
 
 #include <ifpin/fence.h>
 
@@ -321,13 +322,6 @@ static json_object *json_of(const struct ifpin_fence *f)
 	return o;
 }
 
-static void print_json(json_object *o)
-{
-	puts(json_object_to_json_string_ext(
-		o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
-	json_object_put(o);
-}
-
 static int show(const struct args *a)
 {
 	json_object *list = json_object_new_array();
@@ -353,7 +347,7 @@ static int show(const struct args *a)
 	if (!n && found && !a->json)
 		puts("no fences");
 	if (a->json && found)
-		print_json(list);
+		show_pretty(list);
 	else
 		json_object_put(list);
 	if (!found)
@@ -425,7 +419,7 @@ static int check(const struct args *a)
 		code = check_one(fences[i].name, list, &broken);
 	ifpin_fence_free(fences, n);
 	if (list && !code)
-		print_json(list);
+		show_pretty(list);
 	else
 		json_object_put(list);
 	return code ?: broken > 0;

@@ -91,6 +91,13 @@ void show_pretty(struct json_object *o)
 	json_object_put(o);
 }
 
+void show_line(struct json_object *o)
+{
+	puts(json_object_to_json_string_ext(
+		o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(o);
+}
+
 /* ---- words ---- */
 
 const char *show_clean(const char *s, char *ret, size_t size)

@@ -27,6 +27,7 @@ void show_string(struct json_object *o, const char *key, const char *s);
 void show_number(struct json_object *o, const char *key, uint64_t v);
 void show_bool(struct json_object *o, const char *key, bool v);
 void show_pretty(struct json_object *o); /* on standard output, and releases it */
+void show_line(struct json_object *o);	 /* the same in one line */
 
 /* Others choose these names: what would move the cursor becomes a '?'. Return: ret.
  */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "cli.h"
+#include "show.h"
 
 #include <ifpin/confine.h>
 #include <ifpin/device.h>
@@ -423,9 +424,7 @@ static int write_json(const struct ifpin_socket_info **shown, size_t n, unsigned
 		json_object_array_add(list, json_socket(shown[i]));
 	json_object_object_add(top, "sockets", list);
 	put_number(top, "unread_processes", unread);
-	puts(json_object_to_json_string_ext(
-		top, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
-	json_object_put(top);
+	show_pretty(top);
 	return 0;
 }
 

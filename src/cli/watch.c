@@ -229,13 +229,6 @@ static void on_burst(void *ctx, const struct ifpin_burst *b)
 
 /* ---- JSON ---- */
 
-static void put_line(struct json_object *o)
-{
-	puts(json_object_to_json_string_ext(
-		o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
-	json_object_put(o);
-}
-
 static struct json_object *line_of(const char *type, const char *pin, uint64_t time)
 {
 	struct json_object *o = json_object_new_object();
@@ -277,7 +270,7 @@ static void json_denied(void *ctx, const struct ifpin_denied *d)
 	show_string(o, "protocol", d->protocol ? protocol_name(d->protocol, number) : "");
 	put_address(o, "source", "source_port", d->src, d->sport);
 	put_address(o, "destination", "destination_port", d->dst, d->dport);
-	put_line(o);
+	show_line(o);
 }
 
 static void json_burst(void *ctx, const struct ifpin_burst *b)
@@ -287,7 +280,7 @@ static void json_burst(void *ctx, const struct ifpin_burst *b)
 	count_burst(ctx, b);
 	show_string(o, "reason", b->lost ? "" : b->reason);
 	show_number(o, "count", b->count);
-	put_line(o);
+	show_line(o);
 }
 
 /* ---- the command ---- */
@@ -302,7 +295,7 @@ static void sum_up(const struct watch *w)
 		show_number(o, "told", w->told);
 		show_number(o, "counted", w->counted);
 		show_number(o, "lost", w->lost);
-		put_line(o);
+		show_line(o);
 		return;
 	}
 	fprintf(stderr, "ifpin: %s denied; %s more were only counted, %s lost\n",
@@ -367,7 +360,7 @@ static int watch(struct watch *w, const char *name)
 	}
 	/* Whoever starts this waits for it, and then for what is denied. */
 	if (w->json)
-		put_line(line_of("watching", name ?: "", now_ns()));
+		show_line(line_of("watching", name ?: "", now_ns()));
 	else
 		fprintf(stderr, "ifpin: watching %s; interrupt to end\n",
 			name ?: "all confinements");

@@ -2,6 +2,8 @@
 /* A process without privileges gives up, by itself and for good, what a cgroup does not hold. */
 #include "internal.h"
 
+#include "pin.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -36,9 +38,10 @@ int ifpin_confine_privileged(struct ifpin_error *ret_error)
 int ifpin_enter_check(const struct ifpin_enter_opts *opts, struct ifpin_error *ret_error)
 {
 	struct ifpin_confine_opts c;
-	int r = as_confine(opts, &c, ret_error);
+	struct ifpin_pin devices;
 
-	return r ?: ifp_inherit_check(&c, ret_error);
+	return as_confine(opts, &c, ret_error) ?: ifp_pin_prepare(false, false, &devices, ret_error)
+	       ?: ifp_inherit_check(&c, &devices, ret_error);
 }
 
 static void filter_freep(struct ifp_filter **f)

@@ -152,17 +152,13 @@ static bool settle(const struct ifpin_confine_opts *opts, int fd, const char *wh
 	return false;
 }
 
-int ifp_inherit_check(const struct ifpin_confine_opts *opts, struct ifpin_error *err)
+int ifp_inherit_check(
+	const struct ifpin_confine_opts *opts, const struct ifpin_pin *pin, struct ifpin_error *err)
 {
-	struct ifpin_pin devices;
+	DIR *dir = opendir("/proc/self/fd");
 	char list[512] = "";
 	struct dirent *de;
-	int r = ifp_pin_prepare(false, false, &devices, err);
-	DIR *dir;
 
-	if (r)
-		return r;
-	dir = opendir("/proc/self/fd");
 	if (!dir)
 		return ifp_fail_errno(err, -errno, "cannot list open descriptors");
 	while ((de = readdir(dir))) {
@@ -176,7 +172,7 @@ int ifp_inherit_check(const struct ifpin_confine_opts *opts, struct ifpin_error 
 			continue;
 		n = readlinkat(dirfd(dir), de->d_name, link, sizeof(link) - 1);
 		link[n > 0 ? n : 0] = 0;
-		what = judge((int)fd, link, opts->allow_families, &devices);
+		what = judge((int)fd, link, opts->allow_families, pin);
 		if (!what || settle(opts, (int)fd, what))
 			continue;
 		snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%u: %s (%s)",

@@ -107,8 +107,14 @@ int ifp_mounts_setup(
 
 /* ---- inherit.c ---- */
 
-/* Judges the descriptors that the command would inherit. Return: 0; -EBUSY; -errno. */
-int ifp_inherit_check(const struct ifpin_confine_opts *opts, struct ifpin_error *err);
+struct ifpin_pin;
+
+/*
+ * Judges the descriptors that the command would inherit. pin: prepared, for the devices that may be
+ * opened inside. Return: 0; -EBUSY; -errno.
+ */
+int ifp_inherit_check(const struct ifpin_confine_opts *opts, const struct ifpin_pin *pin,
+	struct ifpin_error *err);
 
 /* ---- child.c ---- */
 

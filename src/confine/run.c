@@ -113,11 +113,8 @@ static void say_routes(const struct ifpin_confine_opts *opts, const struct ifpin
 static int make_value(struct run *r, struct ifpin_error *err)
 {
 	const struct ifpin_confine_opts *o = r->opts;
-	int e = ifp_pin_prepare(o->loopback, o->dns != IFPIN_DNS_SYSTEM, &r->value, err);
+	int e = ifp_set_add(&r->set, &r->value);
 
-	if (e)
-		return e;
-	e = ifp_set_add(&r->set, &r->value);
 	if (!e)
 		e = ifp_set_hold(&r->set, &r->value, &o->device);
 	if (e == -ENODEV || e == -ESTALE)
@@ -196,7 +193,9 @@ static int prepare(struct run *r, struct ifpin_error *err)
 	if (!e)
 		e = ifp_privileges_check(needed, ARRAY_SIZE(needed), err);
 	if (!e)
-		e = ifp_inherit_check(o, err);
+		e = ifp_pin_prepare(o->loopback, o->dns != IFPIN_DNS_SYSTEM, &r->value, err);
+	if (!e)
+		e = ifp_inherit_check(o, &r->value, err);
 	if (!e && o->user)
 		e = ifp_user_find(o->user, &r->user, err);
 	if (!e)
