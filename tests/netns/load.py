@@ -65,15 +65,21 @@ def ntp_requests(address, port, timeout):
 
 
 def ssh_requests(address, port, timeout, key):
-    """Sessions, and every third a file of a megabyte."""
-    options = ["-F", "none", "-i", key, "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
+    """One session with an echo at its end; every third request is a megabyte. No login while the service
+    is attached: the filter of sshd does not survive a freeze while it makes one wait (ifpin-attach(8))."""
+    command = ["ssh", "-F", "none", "-i", key, "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
                "-o", "UserKnownHostsFile=/dev/null", "-o", f"ConnectTimeout={timeout}",
-               "-o", "LogLevel=ERROR"]
-    while True:
-        for command, size in (("echo", 1), ("echo", 1), ("head -c 1000000 /dev/zero", 1000000)):
-            p = subprocess.run(["ssh", *options, "-p", str(port), f"root@{address}", command],
-                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)
-            yield p.returncode == 0 and len(p.stdout) == size
+               "-o", "LogLevel=ERROR", "-p", str(port), f"root@{address}", "cat"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as p:
+        while True:
+            for size, times in ((1, 1), (1, 1), (20000, 50)):
+                for _ in range(times):
+                    sent = os.urandom(size)
+                    p.stdin.write(sent)
+                    p.stdin.flush()
+                    if p.stdout.read(size) != sent:
+                        raise ConnectionError(f"ended with {p.wait()}")
+                yield True
 
 
 def tries(kind, address, port, timeout, *args):
