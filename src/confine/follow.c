@@ -16,6 +16,7 @@
 struct ifp_follow {
 	struct ifp_followed to;
 	struct mnl_socket *events;
+	struct ifp_ways ways; /* as they were judged last */
 	bool addresses_changed;
 	bool unwritten;	    /* the programs do not have the value yet */
 	int64_t routes_due; /* 0: nothing to do */
@@ -58,15 +59,16 @@ static int apply_addresses(const struct ifp_followed *to)
 	return r;
 }
 
-static int apply_all(const struct ifp_followed *to)
+static int apply_all(struct ifp_follow *f)
 {
+	const struct ifp_followed *to = &f->to;
 	struct ifp_addrs a = {};
 	struct ifp_ways w = {};
 	bool agree[2] = {};
 	int r = read_addresses(to, &a);
 
 	if (!r)
-		r = ifp_ways_judge(&w, to->ifindex, agree);
+		r = ifp_ways_judge(&w, to->ifindex, &a, agree);
 	if (!r)
 		r = ifp_ways_add_networks(&w, &a, is_ours, (void *)&to->ifindex);
 	if (!r)
@@ -74,7 +76,8 @@ static int apply_all(const struct ifp_followed *to)
 	for (int i = 0; i < 2; i++)
 		to->value->routes_agree[i] = !r && agree[i];
 	ifp_addrs_free(&a);
-	ifp_ways_free(&w);
+	ifp_ways_free(&f->ways);
+	f->ways = w;
 	return r;
 }
 
@@ -90,7 +93,7 @@ static int on_event(const struct nlmsghdr *nlh, void *data)
 		break;
 	case RTM_NEWROUTE:
 	case RTM_DELROUTE:
-		if (!ifp_route_matters(nlh, f->to.ifindex))
+		if (!ifp_ways_touched(&f->ways, f->to.ifindex, nlh))
 			return 0;
 		break;
 	case RTM_NEWRULE:
@@ -138,7 +141,7 @@ int ifp_follow_start(
 	r = read_name(to, err);
 	if (r)
 		return r;
-	r = apply_all(to);
+	r = apply_all(f);
 	if (r == -E2BIG)
 		return ifp_fail(
 			err, r, "the host has more than %d addresses", IFPIN_MAX_LOCAL_ADDRS);
@@ -177,7 +180,7 @@ static int apply(struct ifp_follow *f)
 	}
 	if (f->routes_due && f->routes_due <= ifp_now_ms()) {
 		f->routes_due = 0;
-		r2 = apply_all(&f->to) ?: r2;
+		r2 = apply_all(f) ?: r2;
 	}
 	return r ?: r2;
 }
@@ -202,5 +205,6 @@ void ifp_follow_free(struct ifp_follow *f)
 		return;
 	if (f->events)
 		mnl_socket_close(f->events);
+	ifp_ways_free(&f->ways);
 	free(f);
 }

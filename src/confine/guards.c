@@ -52,10 +52,10 @@ void ifp_guards_free(struct ifp_guards *g)
 
 bool ifp_guards_on_route(struct ifp_guards *g, const struct nlmsghdr *nlh)
 {
-	bool any = false, all = ifp_route_is_default(nlh);
+	bool any = false;
 
 	for (size_t i = 0; i < g->n; i++)
-		if (all || ifp_route_matters(nlh, g->v[i].ifindex)) {
+		if (!g->v[i].judged || ifp_ways_touched(&g->v[i].ways, g->v[i].ifindex, nlh)) {
 			g->v[i].judged = false;
 			any = true;
 		}
@@ -106,7 +106,7 @@ int ifp_guards_write_routes(
 
 		if (!one->judged) {
 			ifp_ways_free(&one->ways);
-			r = ifp_ways_judge(&one->ways, one->ifindex, one->agree);
+			r = ifp_ways_judge(&one->ways, one->ifindex, a, one->agree);
 			one->judged = !r;
 		}
 		if (!r)

@@ -126,6 +126,17 @@ int ifp_addrs_write(const struct ifp_addrs *a, const struct ifp_host_maps *to)
 
 /* ---- ways ---- */
 
+/* Zeroes what is behind the prefix, so that one network has one key. */
+static void trim(struct ifpin_network *net)
+{
+	for (uint32_t i = 0; i < 16; i++) {
+		uint32_t bits = net->prefixlen > 8 * i ? net->prefixlen - 8 * i : 0;
+
+		if (bits < 8)
+			net->addr[i] &= (uint8_t)(0xff00 >> bits);
+	}
+}
+
 static int add_way(
 	struct ifp_ways *w, const uint8_t addr[16], uint8_t prefixlen, uint32_t owner, bool judged)
 {
@@ -135,6 +146,7 @@ static int add_way(
 	if (r)
 		return r;
 	memcpy(way.net.addr, addr, 16);
+	trim(&way.net);
 	w->v[w->n++] = way;
 	return 0;
 }
@@ -152,14 +164,15 @@ static int on_route(const struct ifp_route *route, void *data)
 		j->ways, route->dst, route->prefixlen, route->leads_there ? j->ifindex : 0, true);
 }
 
-int ifp_ways_judge(struct ifp_ways *w, uint32_t ifindex, bool ret_agree[2])
+int ifp_ways_judge(
+	struct ifp_ways *w, uint32_t ifindex, const struct ifp_addrs *a, bool ret_agree[2])
 {
 	static const int families[] = {AF_INET, AF_INET6};
 	struct judge j = {w, ifindex};
 
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
 		bool agree = false;
-		int r = ifp_routes_agree(families[i], ifindex, &agree, on_route, &j);
+		int r = ifp_routes_agree(families[i], ifindex, a->v, a->n, &agree, on_route, &j);
 
 		/* A host without IPv6 has no route that could lead elsewhere. */
 		if (r == -EOPNOTSUPP && families[i] == AF_INET6)
@@ -171,15 +184,29 @@ int ifp_ways_judge(struct ifp_ways *w, uint32_t ifindex, bool ret_agree[2])
 	return 0;
 }
 
-/* Zeroes what is behind the prefix, so that one network has one key. */
-static void trim(struct ifpin_network *net)
+static bool lies_in(const struct ifp_route *r, const struct ifpin_network *net)
 {
-	for (uint32_t i = 0; i < 16; i++) {
-		uint32_t bits = net->prefixlen > 8 * i ? net->prefixlen - 8 * i : 0;
+	struct ifpin_network of = {.prefixlen = net->prefixlen};
 
-		if (bits < 8)
-			net->addr[i] &= (uint8_t)(0xff00 >> bits);
-	}
+	if (net->prefixlen > r->prefixlen)
+		return false;
+	memcpy(of.addr, r->dst, sizeof(of.addr));
+	trim(&of);
+	return !memcmp(of.addr, net->addr, sizeof(of.addr));
+}
+
+bool ifp_ways_touched(const struct ifp_ways *w, uint32_t ifindex, const struct nlmsghdr *nlh)
+{
+	struct ifp_route r;
+
+	if (ifp_route_parse(nlh, ifindex, &r))
+		return false;
+	if (r.uses_device || r.is_default || (r.family == AF_INET6 && r.has_gateway))
+		return true;
+	for (size_t i = 0; i < w->n; i++)
+		if (w->v[i].judged && lies_in(&r, &w->v[i].net))
+			return true;
+	return false;
 }
 
 int ifp_ways_add_networks(struct ifp_ways *w, const struct ifp_addrs *a,
@@ -229,8 +256,6 @@ static void settle(struct ifp_ways *w)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < w->n; i++)
-		trim(&w->v[i].net);
 	if (w->n)
 		qsort(w->v, w->n, sizeof(*w->v), by_weight);
 	for (size_t i = 0; i < w->n; i++) {
@@ -366,7 +391,7 @@ int ifp_host_fill(const struct ifp_host_maps *to, uint32_t ifindex, struct ifp_a
 	int r = write_addrs(&a, to);
 
 	if (!r)
-		r = ifp_ways_judge(&w, ifindex, ret_agree);
+		r = ifp_ways_judge(&w, ifindex, &a, ret_agree);
 	if (!r)
 		r = ifp_ways_add_networks(&w, &a, is_ours, &ifindex);
 	if (!r)

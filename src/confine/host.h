@@ -44,10 +44,15 @@ struct ifp_ways {
 };
 
 /*
- * Adds the routes of a device, each with whether the host's own choice leads there.
- * ret_agree: [0] IPv4, [1] IPv6, whether all do. Return: 0; -ENOMEM; as ifp_routes_agree().
+ * Adds the routes of a device, each with whether the host's own choice leads there, and those of
+ * others that lie inside. ret_agree: [0] IPv4, [1] IPv6, as ifp_routes_agree(). Return: 0; -ENOMEM;
+ * as that.
  */
-int ifp_ways_judge(struct ifp_ways *w, uint32_t ifindex, bool ret_agree[2]);
+int ifp_ways_judge(
+	struct ifp_ways *w, uint32_t ifindex, const struct ifp_addrs *a, bool ret_agree[2]);
+
+/* Whether a change of this route can change what was judged of a device. */
+bool ifp_ways_touched(const struct ifp_ways *w, uint32_t ifindex, const struct nlmsghdr *nlh);
 
 /* Adds the networks that addresses of a device make, unless it has been judged. */
 int ifp_ways_add_networks(struct ifp_ways *w, const struct ifp_addrs *a,

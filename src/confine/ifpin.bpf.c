@@ -146,32 +146,42 @@ int ifpin_egress(struct __sk_buff *skb)
 
 /*
  * What answers a connection before there is a socket for it, a SYN cookie, passes no egress
- * program. It goes where the host's routes lead, unless its listener is bound.
+ * program. It goes where the host's routes lead, unless its listener is bound. What these were
+ * asked for has no mark, and a source of the device's or of loopback.
  */
 static __always_inline int has_way_back(const struct ifpin_pin *pin, struct __sk_buff *skb)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	int v4 = skb->protocol == bpf_htons(ETH_P_IP);
 	struct ifpin_network key = {.prefixlen = 128};
 	struct bpf_sock *sk = skb->sk;
-	struct ifpin_addr src;
-	__u32 *ifindex;
+	struct ifpin_addr src, dst;
+	__u32 *ifindex, *owner;
 
 	sk = sk ? bpf_sk_fullsock(sk) : NULL;
 	if (!sk || sk->protocol != IPPROTO_TCP || sk->state != BPF_TCP_LISTEN ||
 		sk->bound_dev_if == pin->ifindex)
 		return 1;
-	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+	if (sk->mark)
+		return 0;
+	if (v4) {
 		if (data + 20 > end)
 			return 0;
 		map_v4(&src, *(__be32 *)(data + 12));
+		map_v4(&dst, *(__be32 *)(data + 16));
 	} else {
 		if (data + 40 > end)
 			return 0;
 		__builtin_memcpy(&src, data + 8, sizeof(src));
+		__builtin_memcpy(&dst, data + 24, sizeof(dst));
 	}
 	/* Of a link-local source the kernel keeps the link. */
 	if (src.b[0] == 0xfe && (src.b[1] & 0xc0) == 0x80)
 		return 1;
+	owner = bpf_map_lookup_elem(&local_addrs, &dst);
+	if ((!owner || (*owner != pin->ifindex && *owner != IFPIN_LOOPBACK_IFINDEX)) &&
+		!(v4 ? pin->routes_agree[0] : pin->routes_agree[1]))
+		return 0;
 	__builtin_memcpy(key.addr, src.b, sizeof(key.addr));
 	ifindex = bpf_map_lookup_elem(&ways, &key);
 	return ifindex && *ifindex == pin->ifindex;

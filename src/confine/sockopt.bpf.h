@@ -223,6 +223,10 @@ static __always_inline int opt_inet(const struct ifpin_pin *pin, struct bpf_sock
 	case IPV6_FREEBIND:
 	case IPV6_TRANSPARENT:
 		return opt_forge(ctx);
+	/* The kernel looks for the way to a segment, also of what is for the host itself. */
+	case IPV6_RTHDR:
+	case IPV6_2292PKTOPTIONS:
+		return ctx->optlen ? deny(IFPIN_DENY_SOURCE) : ALLOW;
 	}
 	return ALLOW;
 }

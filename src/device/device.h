@@ -29,11 +29,16 @@ struct ifp_local_addr {
 	bool failed; /* somebody else has it */
 };
 
-/* A route of a device, and whether the host's own choice for it is that device. */
 struct ifp_route {
+	int family;
 	uint8_t dst[16];   /* IPv4 mapped */
 	uint8_t prefixlen; /* of 128 */
-	bool leads_there;
+	uint32_t priority;
+	bool is_default;
+	bool uses_device; /* the one that was asked about */
+	bool shared;	  /* and others too */
+	bool has_gateway;
+	bool leads_there; /* the host's own choice is that device; of a judgement only */
 };
 
 /* What a person wrote for a device. */
@@ -104,20 +109,26 @@ bool ifp_addr_is_hosts(const uint8_t addr[16]);
  * Return: as ifp_nl_talk(). */
 int ifp_route_lookup(const uint8_t dst[16], uint32_t scope, uint32_t *ret_oif);
 
+/* The same for a source, which may be NULL. */
+int ifp_route_lookup_from(const uint8_t dst[16], const uint8_t *src, uint32_t *ret_oif);
+
 /*
- * Whether a change of this route can change the answer of ifp_routes_agree() for a device.
- * ifp_route_is_default(): for every device.
+ * Reads a message of a unicast route, with the eyes of a device. Return: 0; -ENOMSG: of another
+ * kind, or one that every link has for itself; -EBADMSG: it is none, or malformed.
  */
-bool ifp_route_matters(const struct nlmsghdr *nlh, uint32_t ifindex);
-bool ifp_route_is_default(const struct nlmsghdr *nlh);
+int ifp_route_parse(const struct nlmsghdr *nlh, uint32_t ifindex, struct ifp_route *ret);
 
 /*
  * Whether the host's own routing would use the device for everything that the device's routes
- * reach. Where it would, sockets need no binding to send by it.
+ * reach, from each of the host's addresses. Where it would, sockets need no binding to send by it.
+ * For IPv6 never where another device has a gateway: to look for a route the kernel may solicit
+ * that.
  *
- * cb is called for each route that was judged (at most 64); it may be NULL.
+ * cb is called for each route that was judged (at most 64), and for routes of other devices that
+ * lie inside of these (at most 4096; where there are more, what they lie in does not lead there);
+ * it may be NULL. Routes are judged for answers from addresses of the device and of loopback.
  *
  * Return: 0; what cb returned; as ifp_nl_talk().
  */
-int ifp_routes_agree(int family, uint32_t ifindex, bool *ret_agree,
-	int (*cb)(const struct ifp_route *route, void *data), void *data);
+int ifp_routes_agree(int family, uint32_t ifindex, const struct ifp_local_addr *addrs, size_t n,
+	bool *ret_agree, int (*cb)(const struct ifp_route *route, void *data), void *data);

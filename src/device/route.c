@@ -10,8 +10,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define MAX_PREFIXES 64
-
 int ifp_addr_parse(const struct nlmsghdr *nlh, struct ifp_local_addr *ret)
 {
 	const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(nlh);
@@ -117,61 +115,26 @@ void ifp_addr_to_sockaddr(const uint8_t addr[16], uint32_t scope, struct sockadd
 		in6->sin6_scope_id = scope;
 }
 
-struct routes {
-	int family;
-	uint32_t ifindex;
-	size_t n;
-	uint8_t dst[MAX_PREFIXES][16]; /* an address within */
-	struct ifp_route prefix[MAX_PREFIXES];
-};
-
 static size_t addr_len(int family)
 {
 	return family == AF_INET ? 4 : 16;
 }
 
-static bool uses_device(const struct nlmsghdr *nlh, uint32_t ifindex)
+/* Which of a route's next hops are on the device: ret_uses, any of them; ret_shared, and others
+ * not. */
+static void next_hops(
+	const struct nlattr *attr, uint32_t ifindex, struct ifp_route *r, bool *ret_other)
 {
-	struct nlattr *attr;
+	const struct rtnexthop *nh = mnl_attr_get_payload(attr);
+	int left = mnl_attr_get_payload_len(attr);
 
-	mnl_attr_for_each (attr, nlh, sizeof(struct rtmsg)) {
-		if (mnl_attr_get_type(attr) == RTA_OIF && mnl_attr_get_payload_len(attr) >= 4 &&
-			mnl_attr_get_u32(attr) == ifindex)
-			return true;
-		if (mnl_attr_get_type(attr) == RTA_MULTIPATH) {
-			const struct rtnexthop *nh = mnl_attr_get_payload(attr);
-			int left = mnl_attr_get_payload_len(attr);
-
-			for (; RTNH_OK(nh, left);
-				left -= RTNH_ALIGN(nh->rtnh_len), nh = RTNH_NEXT(nh))
-				if ((uint32_t)nh->rtnh_ifindex == ifindex)
-					return true;
-		}
+	for (; RTNH_OK(nh, left); left -= RTNH_ALIGN(nh->rtnh_len), nh = RTNH_NEXT(nh)) {
+		if ((uint32_t)nh->rtnh_ifindex == ifindex)
+			r->uses_device = true;
+		else
+			*ret_other = true;
+		r->has_gateway = r->has_gateway || nh->rtnh_len > sizeof(*nh);
 	}
-	return false;
-}
-
-static const struct rtmsg *route_header(const struct nlmsghdr *nlh)
-{
-	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
-
-	return mnl_nlmsg_get_payload_len(nlh) >= sizeof(*rtm) && !(rtm->rtm_flags & RTM_F_CLONED)
-		       ? rtm
-		       : NULL;
-}
-
-bool ifp_route_is_default(const struct nlmsghdr *nlh)
-{
-	const struct rtmsg *rtm = route_header(nlh);
-
-	return rtm && !rtm->rtm_dst_len;
-}
-
-/* Default routes decide where all else goes; a full table of the Internet is none of our business.
- */
-bool ifp_route_matters(const struct nlmsghdr *nlh, uint32_t ifindex)
-{
-	return ifp_route_is_default(nlh) || (route_header(nlh) && uses_device(nlh, ifindex));
 }
 
 static void put_prefix(struct ifp_route *to, int family, const uint8_t *dst, uint8_t len)
@@ -184,38 +147,58 @@ static void put_prefix(struct ifp_route *to, int family, const uint8_t *dst, uin
 	to->prefixlen = (uint8_t)(8 * skip + len);
 }
 
-static int on_route(const struct nlmsghdr *nlh, void *data)
+int ifp_route_parse(const struct nlmsghdr *nlh, uint32_t ifindex, struct ifp_route *ret)
 {
 	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
-	struct routes *r = data;
+	struct ifp_route r = {};
 	struct nlattr *attr;
 	uint8_t dst[16] = {};
-	size_t last = addr_len(r->family) - 1;
+	bool other = false;
 
-	if (nlh->nlmsg_type != RTM_NEWROUTE || mnl_nlmsg_get_payload_len(nlh) < sizeof(*rtm) ||
-		rtm->rtm_family != r->family || rtm->rtm_type != RTN_UNICAST ||
-		rtm->rtm_table == RT_TABLE_LOCAL || (rtm->rtm_flags & RTM_F_CLONED) ||
-		!uses_device(nlh, r->ifindex) || r->n == MAX_PREFIXES)
-		return 0;
-	mnl_attr_for_each (attr, nlh, sizeof(*rtm))
-		if (mnl_attr_get_type(attr) == RTA_DST &&
-			mnl_attr_get_payload_len(attr) == addr_len(r->family))
-			memcpy(dst, mnl_attr_get_payload(attr), addr_len(r->family));
-	/* Every link has its own fe80::/64 and ff00::/8; a scope or an option chooses there. */
-	if (r->family == AF_INET6 && (dst[0] == 0xff || (dst[0] == 0xfe && dst[1] == 0x80)))
-		return 0;
-	put_prefix(&r->prefix[r->n], r->family, dst, rtm->rtm_dst_len);
-	if (!rtm->rtm_dst_len) {
-		/* An address that no more specific route is likely to have: documentation nets. */
-		static const uint8_t v4[4] = {198, 51, 100, 7};
-		static const uint8_t v6[16] = {0x20, 0x01, 0x0d, 0xb8, [15] = 7};
+	if ((nlh->nlmsg_type != RTM_NEWROUTE && nlh->nlmsg_type != RTM_DELROUTE) ||
+		mnl_nlmsg_get_payload_len(nlh) < sizeof(*rtm) ||
+		(rtm->rtm_family != AF_INET && rtm->rtm_family != AF_INET6) ||
+		rtm->rtm_dst_len > 8 * addr_len(rtm->rtm_family))
+		return -EBADMSG;
+	if (rtm->rtm_type != RTN_UNICAST || rtm->rtm_table == RT_TABLE_LOCAL ||
+		rtm->rtm_flags & RTM_F_CLONED)
+		return -ENOMSG;
+	mnl_attr_for_each (attr, nlh, sizeof(*rtm)) {
+		size_t len = mnl_attr_get_payload_len(attr);
 
-		memcpy(dst, r->family == AF_INET ? v4 : v6, addr_len(r->family));
-	} else if (rtm->rtm_dst_len < 8 * (last + 1)) {
-		/* Not the network's own address: that may be a broadcast or an anycast route. */
-		dst[last] ^= rtm->rtm_dst_len + 2u <= 8 * (last + 1) ? 2 : 1;
+		switch (mnl_attr_get_type(attr)) {
+		case RTA_DST:
+			if (len != addr_len(rtm->rtm_family))
+				return -EBADMSG;
+			memcpy(dst, mnl_attr_get_payload(attr), len);
+			break;
+		case RTA_OIF:
+			if (len < 4)
+				return -EBADMSG;
+			*(mnl_attr_get_u32(attr) == ifindex ? &r.uses_device : &other) = true;
+			break;
+		case RTA_MULTIPATH:
+			next_hops(attr, ifindex, &r, &other);
+			break;
+		case RTA_GATEWAY:
+		case RTA_VIA:
+			r.has_gateway = true;
+			break;
+		case RTA_PRIORITY:
+			if (len < 4)
+				return -EBADMSG;
+			r.priority = mnl_attr_get_u32(attr);
+			break;
+		}
 	}
-	memcpy(r->dst[r->n++], dst, 16);
+	/* Every link has its own fe80::/64 and ff00::/8; a scope or an option chooses there. */
+	if (rtm->rtm_family == AF_INET6 && (dst[0] == 0xff || (dst[0] == 0xfe && dst[1] == 0x80)))
+		return -ENOMSG;
+	put_prefix(&r, rtm->rtm_family, dst, rtm->rtm_dst_len);
+	r.family = rtm->rtm_family;
+	r.is_default = !rtm->rtm_dst_len;
+	r.shared = r.uses_device && other;
+	*ret = r;
 	return 0;
 }
 
@@ -244,8 +227,9 @@ static struct nlmsghdr *route_request(char *buf, int family, uint16_t flags)
 	return nlh;
 }
 
-/* oif: 0, or the device that a link-local destination is on. */
-static int look_up(int family, const uint8_t *dst, uint32_t oif, uint32_t *ret_oif)
+/* src: NULL, or a source; oif: 0, or the device that a link-local destination is on. */
+static int look_up(
+	int family, const uint8_t *dst, const uint8_t *src, uint32_t oif, uint32_t *ret_oif)
 {
 	char buf[512] = {};
 	struct nlmsghdr *nlh = route_request(buf, family, 0);
@@ -254,6 +238,10 @@ static int look_up(int family, const uint8_t *dst, uint32_t oif, uint32_t *ret_o
 
 	rtm->rtm_dst_len = (unsigned char)(8 * addr_len(family));
 	mnl_attr_put(nlh, RTA_DST, addr_len(family), dst);
+	if (src) {
+		rtm->rtm_src_len = rtm->rtm_dst_len;
+		mnl_attr_put(nlh, RTA_SRC, addr_len(family), src);
+	}
 	if (oif)
 		mnl_attr_put_u32(nlh, RTA_OIF, oif);
 	*ret_oif = 0;
@@ -264,33 +252,16 @@ static int look_up(int family, const uint8_t *dst, uint32_t oif, uint32_t *ret_o
 	return r;
 }
 
+int ifp_route_lookup_from(const uint8_t dst[16], const uint8_t *src, uint32_t *ret_oif)
+{
+	if (ifp_addr_is_v4(dst))
+		return look_up(AF_INET, dst + 12, src ? src + 12 : NULL, 0, ret_oif);
+	return look_up(AF_INET6, dst, src, 0, ret_oif);
+}
+
 int ifp_route_lookup(const uint8_t dst[16], uint32_t scope, uint32_t *ret_oif)
 {
 	if (ifp_addr_is_v4(dst))
-		return look_up(AF_INET, dst + 12, scope, ret_oif);
-	return look_up(AF_INET6, dst, scope, ret_oif);
-}
-
-int ifp_routes_agree(int family, uint32_t ifindex, bool *ret_agree,
-	int (*cb)(const struct ifp_route *route, void *data), void *data)
-{
-	struct routes r = {.family = family, .ifindex = ifindex};
-	char buf[512] = {};
-	int ret = ifp_nl_talk(route_request(buf, family, NLM_F_DUMP), on_route, &r);
-	/* Without routes IPv4 takes all for on-link once bound; IPv6 reaches nothing either way. */
-	bool agree = (r.n > 0 || family == AF_INET6) && r.n < MAX_PREFIXES;
-
-	for (size_t i = 0; !ret && i < r.n; i++) {
-		uint32_t oif;
-
-		ret = look_up(family, r.dst[i], 0, &oif);
-		r.prefix[i].leads_there = oif == ifindex;
-		agree = agree && oif == ifindex;
-		if (!ret && cb)
-			ret = cb(&r.prefix[i], data);
-	}
-	if (ret)
-		return ret;
-	*ret_agree = agree;
-	return 0;
+		return look_up(AF_INET, dst + 12, NULL, scope, ret_oif);
+	return look_up(AF_INET6, dst, NULL, scope, ret_oif);
 }

@@ -113,21 +113,80 @@ static int route_probe(const struct env *e, int arg)
 	char buf[256];
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
 	struct rtmsg *rtm;
-	uint8_t dst[16];
+	struct in6_addr dst = ifp_lab_probed(LAB_PROBED6, arg);
 
 	(void)e;
-	(void)arg;
-	inet_pton(AF_INET6, LAB_PROBED6, dst);
 	nlh->nlmsg_type = RTM_GETROUTE;
 	nlh->nlmsg_flags = NLM_F_REQUEST;
 	rtm = mnl_nlmsg_put_extra_header(nlh, sizeof(*rtm));
 	rtm->rtm_family = AF_INET6;
 	rtm->rtm_dst_len = 128;
-	mnl_attr_put(nlh, RTA_DST, sizeof(dst), dst);
+	mnl_attr_put(nlh, RTA_DST, sizeof(dst), &dst);
 	return ifp_nl_talk(nlh, ignore, NULL);
 }
 
+static struct target probed(const struct env *e, int which)
+{
+	struct in6_addr a = ifp_lab_probed(LAB_PROBED6, which);
+	char text[INET6_ADDRSTRLEN];
+
+	return ifp_target(inet_ntop(AF_INET6, &a, text, sizeof(text)), e->port, 0);
+}
+
+static int datagram_probe(const struct env *e, int arg)
+{
+	struct target t = probed(e, arg);
+	_cleanup_close_ int fd = ifp_sock(e, AF_INET6, SOCK_DGRAM, 0);
+
+	return fd < 0 ? fd : ifp_send(e, fd, &t);
+}
+
+static int raw_probe(const struct env *e, int arg)
+{
+	struct target t = probed(e, arg);
+	_cleanup_close_ int fd = ifp_sock(e, AF_INET6, SOCK_RAW, 253);
+
+	((struct sockaddr_in6 *)&t.ss)->sin6_port = 0;
+	return fd < 0 ? fd : ifp_send(e, fd, &t);
+}
+
+/* To the host itself, with a segment on the way there; the kernel looks for the way to that. */
+static int routing_header_probe(const struct env *e, int arg)
+{
+	struct target t = ifp_target(LAB_IN6, e->port, 0);
+	_cleanup_close_ int fd = ifp_sock(e, AF_INET6, SOCK_DGRAM, 0);
+	struct {
+		uint8_t next, len, type, left, last, flags, tag[2];
+		struct in6_addr segments[2]; /* the last one first */
+	} srh = {.len = sizeof(srh.segments) / 8, .type = 4, .left = 1, .last = 1};
+
+	if (fd < 0)
+		return fd;
+	srh.segments[1] = ifp_lab_probed(LAB_PROBED6, arg);
+	if (setsockopt(fd, IPPROTO_IPV6, IPV6_RTHDR, &srh, sizeof(srh)))
+		return -errno;
+	return ifp_send(e, fd, &t);
+}
+
+/* The same by a header that only ancillary data may have: RFC 6275 6.4. */
+static int mobility_probe(const struct env *e, int arg)
+{
+	struct target t = ifp_target(LAB_IN6, e->port, 0);
+	_cleanup_close_ int fd = ifp_sock(e, AF_INET6, SOCK_DGRAM, 0);
+	struct {
+		uint8_t next, len, type, left, reserved[4];
+		struct in6_addr home;
+	} header = {.len = 2, .type = 2, .left = 1, .home = ifp_lab_probed(LAB_PROBED6, arg)};
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = ifp_send_cmsg(e, fd, &t, IPPROTO_IPV6, IPV6_RTHDR, &header, sizeof(header));
+	return r == -EINVAL ? -EPROTONOSUPPORT : r; /* without CONFIG_IPV6_MIP6 */
+}
+
 #define CLASS "reflect"
+#define UNMARKED "what leaves has no mark by which it could be known"
 #define ANSWERED "what leaves is the kernel's answer, and has a hop limit of its own"
 const struct attempt ifp_battery_reflect[] = {
 	{"reflect-freebind6", CLASS, "a datagram to the host whose answer is for somebody outside",
@@ -145,6 +204,16 @@ const struct attempt ifp_battery_reflect[] = {
 		"RFC 8200 4, RFC 4443 3.4", udp6_raw, 0, PAST_LIBRARY, ANSWERED},
 	{"route-probe6", CLASS, "a look-up of a route whose gateway the kernel then looks for",
 		"RFC 4191 3.4, rtnetlink(7)", route_probe, 0, PROBES | NEEDS_LSM | PAST_LIBRARY,
-		"what leaves has no mark by which it could be known"},
+		UNMARKED},
+	{"datagram-probe6", CLASS,
+		"a datagram for a network whose gateway the kernel then looks for", "RFC 4191 3.4",
+		datagram_probe, 1, PROBES, UNMARKED},
+	{"raw-probe6", CLASS, "a raw packet for a network whose gateway the kernel then looks for",
+		"RFC 4191 3.4, raw(7)", raw_probe, 2, PROBES, UNMARKED},
+	{"routing-header-probe6", CLASS,
+		"a datagram to the host by way of a network whose gateway the kernel then looks for",
+		"RFC 8754 2, RFC 4191 3.4", routing_header_probe, 3, PROBES, UNMARKED},
+	{"mobility-probe6", CLASS, "the same with a routing header in ancillary data",
+		"RFC 6275 6.4, RFC 4191 3.4", mobility_probe, 4, PROBES | PAST_OPTIONS, UNMARKED},
 	{},
 };

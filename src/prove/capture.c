@@ -50,13 +50,12 @@ static bool is_summary(const uint8_t *p, size_t len)
 }
 
 /* The kernel asks who has a gateway: a neighbour solicitation, RFC 4861 4.3. */
-static bool asks_for(const uint8_t *p, size_t len, const char *gateway)
+static bool asks_for(const uint8_t *p, size_t len, const char *gateway, int which)
 {
-	uint8_t a[16];
+	struct in6_addr a = ifp_lab_probed(gateway, which);
 
-	inet_pton(AF_INET6, gateway, a);
 	return len >= 78 && p[12] == 0x86 && p[13] == 0xdd && p[20] == IPPROTO_ICMPV6 &&
-	       p[54] == 135 && !memcmp(p + 62, a, 16);
+	       p[54] == 135 && !memcmp(p + 62, &a, sizeof(a));
 }
 
 /* A network's first bytes at some place of a frame. */
@@ -89,7 +88,7 @@ static bool marked(const uint8_t *p, size_t len, const struct env *e, const stru
 {
 	if ((a->flags & TELLS) && len >= 42 && tells(p, len))
 		return true;
-	return ((a->flags & PROBES) && asks_for(p, len, LAB_GATEWAY6)) ||
+	return ((a->flags & PROBES) && asks_for(p, len, LAB_GATEWAY6, a->arg)) ||
 	       has(p, len, e->magic + MAGIC_LEN / 2, MAGIC_LEN / 2) ||
 	       is_connection(p, len, e->port) || is_report(p, len, e);
 }
@@ -104,7 +103,7 @@ static int send_sentinel(
 		.sll_halen = 6};
 
 	if (a && (a->flags & PROBES))
-		return ifp_lab_probe();
+		return ifp_lab_probe(a->arg);
 	if (a && (a->flags & WAITS_FOR_REPORT))
 		return ifp_lab_join(lab, s->group4, s->group6, !strncmp(a->name, "join6", 5));
 	memcpy(ll.sll_addr, LAB_PEER_MAC, 6);
@@ -118,7 +117,7 @@ static bool is_sentinel(const struct captured *c, const struct env *s, const str
 	if (c->own)
 		return false;
 	if (a && (a->flags & PROBES))
-		return asks_for(c->bytes, c->len, LAB_SENTINEL_GATEWAY6);
+		return asks_for(c->bytes, c->len, LAB_SENTINEL_GATEWAY6, a->arg);
 	if (a && (a->flags & WAITS_FOR_REPORT))
 		return is_report(c->bytes, c->len, s);
 	return has(c->bytes, c->len, s->magic, MAGIC_LEN);

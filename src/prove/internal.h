@@ -30,7 +30,9 @@
 #define LAB_PEER_LL "fe80::2:2"
 #define LAB_FAR4 "198.51.100.9"
 #define LAB_FAR6 "2001:db8:9::9"
-#define LAB_PROBED6 "2001:db8:a::1" /* behind a gateway that nobody has met yet */
+/* Behind gateways that nobody has met yet; each attempt has its own, see ifp_lab_probed(). */
+#define LAB_PROBES 5
+#define LAB_PROBED6 "2001:db8:a::1"
 #define LAB_GATEWAY6 "fd00:2::77"
 #define LAB_SENTINEL6 "2001:db8:b::1"
 #define LAB_SENTINEL_GATEWAY6 "fd00:2::78"
@@ -101,13 +103,14 @@ struct env {
 };
 
 enum attempt_flags {
-	WAITS_FOR_REPORT = 1, /* makes a kernel timer send: the sentinel is a join as well */
-	FROM_PEER = 2,	      /* leaves from the peer itself, so count what that sends */
-	INHERITS = 4,	      /* is given a socket made outside */
-	NEEDS_LSM = 8,	      /* cannot be held without BPF LSM */
-	PROBES = 32,	      /* makes the kernel look for LAB_GATEWAY6 */
-	NEEDS_SCOPE = 64,     /* cannot be held without Landlock scopes */
-	NEEDS_SERVER = 16,    /* talks to a server behind in0 that listens on env.port */
+	WAITS_FOR_REPORT = 1,  /* makes a kernel timer send: the sentinel is a join as well */
+	FROM_PEER = 2,	       /* leaves from the peer itself, so count what that sends */
+	INHERITS = 4,	       /* is given a socket made outside */
+	NEEDS_LSM = 8,	       /* cannot be held without BPF LSM */
+	PROBES = 32,	       /* makes the kernel look for its own LAB_GATEWAY6; arg: which */
+	PAST_OPTIONS = 262144, /* in ancillary data, of which no program is told */
+	NEEDS_SCOPE = 64,      /* cannot be held without Landlock scopes */
+	NEEDS_SERVER = 16,     /* talks to a server behind in0 that listens on env.port */
 	HOST = 256,   /* by the host itself, or whoever is not confined: only a fence is for that */
 	AT_IN = 512,  /* the leak is what arrives behind in0 */
 	TELLS = 1024, /* ARP or neighbour discovery that tells of a fenced address */
@@ -272,7 +275,10 @@ extern const struct place ifp_lab_place;
 /* A multipath TCP server behind in0. Return: descriptor of the listener; -errno. */
 int ifp_lab_serve(const struct lab *lab, uint16_t port);
 /* A look-up by the laboratory itself, whose probe follows that of an attempt. */
-int ifp_lab_probe(void);
+int ifp_lab_probe(int which);
+/* Of the attempt with this number: an address (LAB_PROBED6...). The kernel looks for a gateway once
+ * a minute. */
+struct in6_addr ifp_lab_probed(const char *first, int which);
 /* A join by the laboratory itself, whose report follows those of an attempt. */
 int ifp_lab_join(const struct lab *lab, const uint8_t g4[4], const uint8_t g6[16], bool six);
 

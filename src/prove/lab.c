@@ -231,10 +231,31 @@ int ifp_lab_serve(const struct lab *lab, uint16_t port)
 }
 
 /* Networks behind gateways that are not there, so that the kernel looks for them. */
+struct in6_addr ifp_lab_probed(const char *first, int which)
+{
+	struct in6_addr a;
+
+	inet_pton(AF_INET6, first, &a);
+	a.s6_addr[13] = (uint8_t)which;
+	return a;
+}
+
 static int add_probed(uint32_t index)
 {
-	return add_route(LAB_PROBED6, 48, LAB_GATEWAY6, index, RT_TABLE_MAIN)
-		       ?: add_route(LAB_SENTINEL6, 48, LAB_SENTINEL_GATEWAY6, index, RT_TABLE_MAIN);
+	static const char *const ways[][2] = {
+		{LAB_PROBED6, LAB_GATEWAY6}, {LAB_SENTINEL6, LAB_SENTINEL_GATEWAY6}};
+	int r = 0;
+
+	for (int i = 0; i < LAB_PROBES * 2 && !r; i++) {
+		struct in6_addr to = ifp_lab_probed(ways[i % 2][0], i / 2);
+		struct in6_addr via = ifp_lab_probed(ways[i % 2][1], i / 2);
+		char dst[INET6_ADDRSTRLEN], gateway[INET6_ADDRSTRLEN];
+
+		inet_ntop(AF_INET6, &to, dst, sizeof(dst));
+		inet_ntop(AF_INET6, &via, gateway, sizeof(gateway));
+		r = add_route(dst, 128, gateway, index, RT_TABLE_MAIN);
+	}
+	return r;
 }
 
 /* A namespace of its own for the calling process. Return: descriptor; -errno. */
@@ -619,12 +640,14 @@ int ifp_lab_join(const struct lab *lab, const uint8_t g4[4], const uint8_t g6[16
 	return r ? -errno : 0;
 }
 
-int ifp_lab_probe(void)
+int ifp_lab_probe(int which)
 {
-	struct target t = ifp_target(LAB_SENTINEL6, 9, 0);
+	struct sockaddr_in6 to = {.sin6_family = AF_INET6,
+		.sin6_port = htons(9),
+		.sin6_addr = ifp_lab_probed(LAB_SENTINEL6, which)};
 	_cleanup_close_ int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
 	/* The kernel makes one probe a gateway and tick; the last one may be this tick's. */
 	poll(NULL, 0, 20);
-	return fd < 0 || connect(fd, (struct sockaddr *)&t.ss, t.len) ? -errno : 0;
+	return fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) ? -errno : 0;
 }

@@ -146,6 +146,8 @@ const char *ifp_lacking(const struct attempt *a, enum protection prot)
 		return "BPF LSM, active (lsm= of the kernel's command line)";
 	if ((a->flags & NEEDS_SCOPE) && !ifp_scope_available())
 		return "Landlock scopes, Linux 6.12";
+	if (a->flags & PAST_OPTIONS)
+		return "a kernel without CONFIG_IPV6_MIP6, or --loopback=deny";
 	return NULL;
 }
 

@@ -40,6 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct nlmsghdr *nlh = calloc(1, MNL_ALIGN(size) ?: 1), *first = nlh;
 	struct ifpin_device d;
 	struct ifp_local_addr a;
+	struct ifp_route route;
 	int left = (int)size;
 
 	if (!nlh)
@@ -55,6 +56,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (!ifp_device_parse(nlh, &d))
 			check_device(&d);
 		if (!ifp_addr_parse(nlh, &a) && a.prefixlen > 128)
+			abort();
+		if (!ifp_route_parse(nlh, 2, &route) &&
+			(route.prefixlen > 128 || (route.shared && !route.uses_device)))
 			abort();
 		if (on_message(nlh, &m))
 			break;
