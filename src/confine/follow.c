@@ -7,8 +7,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* Routes come in bursts; they are judged once a burst is over. */
-#define ROUTES_SETTLE_MS 100
 /* Memory was wanting, or there are too many addresses. */
 #define RETRY_MS 1000
 #define GROUP(n) (1U << ((n)-1))
@@ -17,6 +15,8 @@ struct ifp_follow {
 	struct ifp_followed to;
 	struct mnl_socket *events;
 	struct ifp_ways ways; /* as they were judged last */
+	bool agree[2];
+	int64_t judged_ms; /* how long that took */
 	bool addresses_changed;
 	bool unwritten;	    /* the programs do not have the value yet */
 	int64_t routes_due; /* 0: nothing to do */
@@ -64,6 +64,7 @@ static int apply_all(struct ifp_follow *f)
 	const struct ifp_followed *to = &f->to;
 	struct ifp_addrs a = {};
 	struct ifp_ways w = {};
+	int64_t start = ifp_now_ms();
 	bool agree[2] = {};
 	int r = read_addresses(to, &a);
 
@@ -74,10 +75,11 @@ static int apply_all(struct ifp_follow *f)
 	if (!r)
 		r = ifp_ways_write(&w, &to->host, true);
 	for (int i = 0; i < 2; i++)
-		to->value->routes_agree[i] = !r && agree[i];
+		to->value->routes_agree[i] = f->agree[i] = !r && agree[i];
 	ifp_addrs_free(&a);
 	ifp_ways_free(&f->ways);
 	f->ways = w;
+	f->judged_ms = ifp_now_ms() - start;
 	return r;
 }
 
@@ -93,7 +95,7 @@ static int on_event(const struct nlmsghdr *nlh, void *data)
 		break;
 	case RTM_NEWROUTE:
 	case RTM_DELROUTE:
-		if (!ifp_ways_touched(&f->ways, f->to.ifindex, nlh))
+		if (!ifp_ways_touched(&f->ways, f->to.ifindex, f->agree, nlh))
 			return 0;
 		break;
 	case RTM_NEWRULE:
@@ -105,7 +107,7 @@ static int on_event(const struct nlmsghdr *nlh, void *data)
 		ifp_pin_name(f->to.value, l.deleted ? "" : l.name);
 	}
 	if (!f->routes_due)
-		f->routes_due = ifp_now_ms() + ROUTES_SETTLE_MS;
+		f->routes_due = ifp_now_ms() + ifp_ways_settle_ms(f->judged_ms);
 	return 0;
 }
 
@@ -170,7 +172,7 @@ static int apply(struct ifp_follow *f)
 	if (r == -ENOBUFS) {
 		ifp_nl_flush(f->events); /* older than what is lost */
 		f->addresses_changed = true;
-		f->routes_due = f->routes_due ?: ifp_now_ms() + ROUTES_SETTLE_MS;
+		f->routes_due = f->routes_due ?: ifp_now_ms() + ifp_ways_settle_ms(f->judged_ms);
 		read_name(&f->to, NULL);
 		r = 0;
 	}

@@ -18,8 +18,6 @@
 #include <sys/inotify.h>
 #include <sys/socket.h>
 
-/* Routes come in bursts; they are judged once a burst is over. */
-#define SETTLE_MS 100
 #define GROUP(n) (1U << ((n)-1))
 #define FOLDER_EVENTS (IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE)
 
@@ -52,12 +50,13 @@ struct ifpin_follower {
 	struct ifp_guards guards;
 	bool addresses_changed, pins_changed, lost;
 	int64_t settle_at; /* 0: nothing to do */
+	int64_t judged_ms; /* how long the routes took the last time */
 };
 
 static void settle_later(struct ifpin_follower *f)
 {
 	if (!f->settle_at)
-		f->settle_at = ifp_now_ms() + SETTLE_MS;
+		f->settle_at = ifp_now_ms() + ifp_ways_settle_ms(f->judged_ms);
 }
 
 static void _printf_(4, 5) tell(struct ifpin_follower *f, enum ifpin_change_type type,
@@ -321,9 +320,12 @@ static int settle(struct ifpin_follower *f, bool routes)
 	if (r)
 		return r;
 	if (routes) {
+		int64_t start = ifp_now_ms();
+
 		f->settle_at = 0;
 		ifp_guards_keep(&f->guards, is_needed, f);
 		r = ifp_guards_write_routes(&f->guards, &a, &f->host);
+		f->judged_ms = ifp_now_ms() - start;
 		for (size_t i = 0; i < f->n_pins; i++)
 			write_routes(f, &f->pins[i], &a);
 	}

@@ -55,7 +55,8 @@ bool ifp_guards_on_route(struct ifp_guards *g, const struct nlmsghdr *nlh)
 	bool any = false;
 
 	for (size_t i = 0; i < g->n; i++)
-		if (!g->v[i].judged || ifp_ways_touched(&g->v[i].ways, g->v[i].ifindex, nlh)) {
+		if (!g->v[i].judged ||
+			ifp_ways_touched(&g->v[i].ways, g->v[i].ifindex, g->v[i].agree, nlh)) {
 			g->v[i].judged = false;
 			any = true;
 		}

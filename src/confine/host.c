@@ -195,13 +195,16 @@ static bool lies_in(const struct ifp_route *r, const struct ifpin_network *net)
 	return !memcmp(of.addr, net->addr, sizeof(of.addr));
 }
 
-bool ifp_ways_touched(const struct ifp_ways *w, uint32_t ifindex, const struct nlmsghdr *nlh)
+bool ifp_ways_touched(
+	const struct ifp_ways *w, uint32_t ifindex, const bool agree[2], const struct nlmsghdr *nlh)
 {
 	struct ifp_route r;
 
 	if (ifp_route_parse(nlh, ifindex, &r))
 		return false;
-	if (r.uses_device || r.is_default || (r.family == AF_INET6 && r.has_gateway))
+	if (r.uses_device || r.is_default)
+		return true;
+	if (r.family == AF_INET6 && r.has_gateway && agree[1] && nlh->nlmsg_type == RTM_NEWROUTE)
 		return true;
 	for (size_t i = 0; i < w->n; i++)
 		if (w->v[i].judged && lies_in(&r, &w->v[i].net))

@@ -51,8 +51,22 @@ struct ifp_ways {
 int ifp_ways_judge(
 	struct ifp_ways *w, uint32_t ifindex, const struct ifp_addrs *a, bool ret_agree[2]);
 
-/* Whether a change of this route can change what was judged of a device. */
-bool ifp_ways_touched(const struct ifp_ways *w, uint32_t ifindex, const struct nlmsghdr *nlh);
+/*
+ * Whether a change of this route can change what was judged of a device. That another device's last
+ * IPv6 gateway is gone does not count: the kernel may learn such routes by the thousand, and it
+ * does no harm.
+ */
+bool ifp_ways_touched(const struct ifp_ways *w, uint32_t ifindex, const bool agree[2],
+	const struct nlmsghdr *nlh);
+
+/*
+ * How long to wait for more, in ms, before routes are judged again: they come in bursts, and on a
+ * host with a table of the whole Internet they never end. last_ms: how long it took the last time.
+ */
+static inline int64_t ifp_ways_settle_ms(int64_t last_ms)
+{
+	return last_ms > 100 ? 10 * last_ms : 100;
+}
 
 /* Adds the networks that addresses of a device make, unless it has been judged. */
 int ifp_ways_add_networks(struct ifp_ways *w, const struct ifp_addrs *a,

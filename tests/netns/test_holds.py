@@ -14,7 +14,9 @@ import tempfile
 import time
 import xml.etree.ElementTree
 
-from lab import IFPIN, LEAKER, PACE, Lab, any_ip, libc, must, proof, run
+from lab import IFPIN, LEAKER, PACE, Lab, any_ip, enter, libc, must, proof, run
+
+FOLLOWER = os.path.join(os.path.dirname(IFPIN), "follower")
 
 PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER, SECCOMP_MODE_FILTER = 22, 36, 2
 SYSCALL = {"bpf": 321, "clone3": 435, "mount_setattr": 442, "fsopen": 430, "seccomp": 317,
@@ -655,6 +657,24 @@ class Escapes(Lab):
             self.assertLess(time.monotonic(), deadline)
         p.stdin.close()
 
+    def test_syn_cookies_of_an_attached_service(self):
+        """What is there when it is attached, and what comes while somebody follows."""
+        self.bpffs()
+        group = self.cgroup()
+        must("ip", "route", "replace", "default", "via", "10.0.1.2", "dev", "in0")
+        must("ip", "route", "add", "10.99.0.0/16", "via", "10.0.2.2", "dev", "out0")
+        self.listen([], preexec_fn=enter(group))
+        self.assertGreater(self.cookies("10.99.0.1"), 0)
+        must(IFPIN, "attach", f"--cgroup={group}", "--name=listener", "in0")
+        self.assertEqual(self.cookies("10.99.0.1"), 0)
+        self.popen([FOLLOWER], stdout=subprocess.DEVNULL)
+        self.assertTrue(self.has_come("10.98.0.1"))
+        must("ip", "route", "add", "10.98.0.0/16", "via", "10.0.2.2", "dev", "out0")
+        deadline = time.monotonic() + 10
+        while self.cookies("10.98.0.1"):  # until it has been heard
+            self.assertLess(time.monotonic(), deadline)
+        self.assertEqual(self.cookies("10.98.0.1"), 0)
+
     def has_come(self, source):
         """What is answered by in0 is seen there."""
         with self.pin.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800)) as s:
@@ -669,11 +689,11 @@ class Escapes(Lab):
             except TimeoutError:
                 return False
 
-    def listen(self, prefix, option=None):
+    def listen(self, prefix, option=None, **kw):
         listener = ("import socket,sys;s=socket.socket(10);" + (f"s.{option};" if option else "") +
                     "s.bind(('::',7777));s.listen(1);print('ready',flush=True);sys.stdin.read()")
         p = self.popen(prefix + ["python3", "-c", listener], stdin=subprocess.PIPE,
-                       stdout=subprocess.PIPE, text=True)
+                       stdout=subprocess.PIPE, text=True, **kw)
         self.assertEqual(p.stdout.readline(), "ready\n")
         return p
 
