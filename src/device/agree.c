@@ -24,7 +24,8 @@ struct judge {
 	uint32_t ifindex;
 	size_t n, inside;
 	struct own_route own[MAX_ROUTES];
-	bool by_source;	 /* a rule asks for the source address */
+	bool by_source; /* a rule, or a route, asks for the source address */
+	bool by_mark;
 	bool by_others;	 /* or for what no look-up here can say for every packet */
 	bool by_gateway; /* another device has an IPv6 gateway */
 	int (*cb)(const struct ifp_route *route, void *data);
@@ -60,6 +61,8 @@ static int on_other(const struct nlmsghdr *nlh, void *data)
 
 	if (ifp_route_parse(nlh, j->ifindex, &r) || r.family != j->family)
 		return 0;
+	j->by_source = j->by_source || r.by_source;
+	j->by_others = j->by_others || r.by_tos;
 	if (r.family == AF_INET6 && r.has_gateway && (!r.uses_device || r.shared))
 		j->by_gateway = true;
 	if (r.uses_device)
@@ -72,7 +75,8 @@ static int on_other(const struct nlmsghdr *nlh, void *data)
 		if (own->route.prefixlen < r.prefixlen) {
 			inside = true;
 			own->crowded = own->crowded || j->inside == MAX_INSIDE;
-		} else if (r.family == AF_INET6 && r.priority == own->route.priority) {
+		} else if (r.family == AF_INET6 && r.priority == own->route.priority &&
+			   r.table == own->route.table) {
 			/* The kernel takes the one whose router answers. */
 			own->route.shared = true;
 		}
@@ -95,14 +99,25 @@ static int on_rule(const struct nlmsghdr *nlh, void *data)
 	j->by_others = j->by_others || rule->tos;
 	mnl_attr_for_each (attr, nlh, sizeof(*rule))
 		switch (mnl_attr_get_type(attr)) {
+		case FRA_FWMARK:
+			j->by_mark = true;
+			break;
 		case FRA_UID_RANGE:
-		case FRA_IP_PROTO:
-		case FRA_SPORT_RANGE:
-		case FRA_DPORT_RANGE:
 			j->by_others = true;
 			break;
+		default: /* protocol, ports, DSCP, flow label, and what will be invented */
+			if (mnl_attr_get_type(attr) >= FRA_IP_PROTO)
+				j->by_others = true;
 		}
 	return 0;
+}
+
+/* Of the packet that they answer. */
+static bool answers_have_marks(void)
+{
+	_cleanup_free_ char *text = NULL;
+
+	return ifp_read_file("/proc/sys/net/ipv4/tcp_fwmark_accept", &text) || text[0] != '0';
 }
 
 static int dump(struct judge *j, uint16_t type, ifp_nl_cb cb)
@@ -191,6 +206,7 @@ int ifp_routes_agree(int family, uint32_t ifindex, const struct ifp_local_addr *
 		/* A kernel without policy routing has no rules. */
 		if (ret == -EOPNOTSUPP)
 			ret = 0;
+		j.by_others = j.by_others || (j.by_mark && answers_have_marks());
 	}
 	/* Without routes IPv4 takes all for on-link once bound; IPv6 reaches nothing either way. */
 	agree = (j.n > 0 || family == AF_INET6) && j.n < MAX_ROUTES && !j.by_gateway &&

@@ -33,11 +33,13 @@ struct ifp_route {
 	int family;
 	uint8_t dst[16];   /* IPv4 mapped */
 	uint8_t prefixlen; /* of 128 */
-	uint32_t priority;
+	uint32_t priority, table;
 	bool is_default;
+	bool by_source; /* for some sources only */
+	bool by_tos;
 	bool uses_device; /* the one that was asked about */
 	bool shared;	  /* and others too */
-	bool has_gateway;
+	bool has_gateway; /* or what cannot be told of */
 	bool leads_there; /* the host's own choice is that device; of a judgement only */
 };
 

@@ -163,6 +163,9 @@ int ifp_route_parse(const struct nlmsghdr *nlh, uint32_t ifindex, struct ifp_rou
 	if (rtm->rtm_type != RTN_UNICAST || rtm->rtm_table == RT_TABLE_LOCAL ||
 		rtm->rtm_flags & RTM_F_CLONED)
 		return -ENOMSG;
+	r.table = rtm->rtm_table;
+	r.by_source = rtm->rtm_src_len > 0;
+	r.by_tos = rtm->rtm_tos > 0;
 	mnl_attr_for_each (attr, nlh, sizeof(*rtm)) {
 		size_t len = mnl_attr_get_payload_len(attr);
 
@@ -180,8 +183,14 @@ int ifp_route_parse(const struct nlmsghdr *nlh, uint32_t ifindex, struct ifp_rou
 		case RTA_MULTIPATH:
 			next_hops(attr, ifindex, &r, &other);
 			break;
+		case RTA_TABLE:
+			if (len < 4)
+				return -EBADMSG;
+			r.table = mnl_attr_get_u32(attr);
+			break;
 		case RTA_GATEWAY:
 		case RTA_VIA:
+		case RTA_NH_ID: /* whose devices may not be told (net.ipv4.nexthop_compat_mode) */
 			r.has_gateway = true;
 			break;
 		case RTA_PRIORITY:

@@ -615,11 +615,24 @@ class Escapes(Lab):
              "nexthop", "via", "10.0.2.2", "dev", "out0")
         self.cookies_leave("10.99.0.1", "10.0.2.1")
 
+    def test_syn_cookies_by_a_next_hop_object(self):
+        """Whose devices the kernel does not tell."""
+        must("ip", "route", "replace", "default", "via", "10.0.1.2", "dev", "in0")
+        must("sysctl", "-qw", "net.ipv4.nexthop_compat_mode=0")
+        must("ip", "nexthop", "add", "id", "7", "via", "10.0.2.2", "dev", "out0")
+        must("ip", "route", "add", "10.99.0.0/16", "nhid", "7")
+        self.cookies_leave("10.99.0.1")
+
+    def test_syn_cookies_by_a_service_class(self):
+        must("ip", "route", "replace", "default", "via", "10.0.1.2", "dev", "in0")
+        must("ip", "route", "add", "default", "tos", "0x10", "via", "10.0.2.2", "dev", "out0")
+        self.cookies_leave("10.99.0.1", option="setsockopt(0,1,16)", answered=False)
+
     def test_syn_cookies_by_a_rule(self):
         """It asks for the source of the answer; or for the port, which no look-up of ours has."""
         must("ip", "route", "replace", "default", "via", "10.0.1.2", "dev", "in0")
-        must("ip", "route", "add", "10.99.0.0/16", "via", "10.0.2.2", "dev", "out0", "table", "77")
-        for rule, to, answered in ((["from", "10.0.1.1"], "10.0.1.1", True),
+        must("ip", "route", "add", "default", "via", "10.0.2.2", "dev", "out0", "table", "77")
+        for rule, to, answered in ((["from", "10.0.1.1"], "10.0.1.1", False),
                                    (["from", "10.0.2.1"], "10.0.2.1", True),
                                    (["ipproto", "tcp", "sport", "7777"], "10.0.1.1", False)):
             must("ip", "rule", "add", *rule, "lookup", "77")
@@ -639,9 +652,14 @@ class Escapes(Lab):
 
     def test_syn_cookies_by_a_mark(self):
         must("ip", "route", "replace", "default", "via", "10.0.1.2", "dev", "in0")
-        must("ip", "route", "add", "10.99.0.0/16", "via", "10.0.2.2", "dev", "out0", "table", "77")
+        must("ip", "route", "add", "default", "via", "10.0.2.2", "dev", "out0", "table", "77")
         must("ip", "rule", "add", "fwmark", "5", "lookup", "77")
         self.cookies_leave("10.99.0.1", option="setsockopt(1,36,5)", answered=False)
+        # The mark of what is answered.
+        must("sysctl", "-qw", "net.ipv4.tcp_fwmark_accept=1")
+        must("nft", "table inet t {\nchain c {\ntype filter hook prerouting priority 0; "
+             "ip saddr 10.99.0.0/16 meta mark set 5\n}\n}")
+        self.cookies_leave("10.99.0.1", answered=False)
 
     def test_syn_cookies_by_a_route_of_later(self):
         must("ip", "route", "replace", "default", "via", "10.0.1.2", "dev", "in0")
