@@ -18,6 +18,8 @@
 #include <sys/inotify.h>
 #include <sys/socket.h>
 
+/* Memory was wanting, or there are too many addresses or routes. */
+#define RETRY_MS 1000
 #define GROUP(n) (1U << ((n)-1))
 #define FOLDER_EVENTS (IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE)
 
@@ -317,9 +319,7 @@ static int settle(struct ifpin_follower *f, bool routes)
 	int r = ifp_guards_write_addresses(&f->guards, &f->host, &a);
 
 	f->addresses_changed = false;
-	if (r)
-		return r;
-	if (routes) {
+	if (!r && routes) {
 		int64_t start = ifp_now_ms();
 
 		f->settle_at = 0;
@@ -329,6 +329,8 @@ static int settle(struct ifpin_follower *f, bool routes)
 		for (size_t i = 0; i < f->n_pins; i++)
 			write_routes(f, &f->pins[i], &a);
 	}
+	if (r)
+		f->settle_at = ifp_now_ms() + RETRY_MS;
 	ifp_addrs_free(&a);
 	return r;
 }

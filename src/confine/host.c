@@ -168,12 +168,17 @@ int ifp_ways_judge(
 	struct ifp_ways *w, uint32_t ifindex, const struct ifp_addrs *a, bool ret_agree[2])
 {
 	static const int families[] = {AF_INET, AF_INET6};
+	/* One map is for both families: what IPv6 has by default says nothing of IPv4. */
+	static const uint8_t all_of_v4[16] = {[10] = 0xff, [11] = 0xff};
 	struct judge j = {w, ifindex};
+	int r = add_way(w, all_of_v4, 96, 0, false);
 
+	if (r)
+		return r;
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
 		bool agree = false;
-		int r = ifp_routes_agree(families[i], ifindex, a->v, a->n, &agree, on_route, &j);
 
+		r = ifp_routes_agree(families[i], ifindex, a->v, a->n, &agree, on_route, &j);
 		/* A host without IPv6 has no route that could lead elsewhere. */
 		if (r == -EOPNOTSUPP && families[i] == AF_INET6)
 			agree = true;
@@ -184,15 +189,19 @@ int ifp_ways_judge(
 	return 0;
 }
 
-static bool lies_in(const struct ifp_route *r, const struct ifpin_network *net)
+/* Whether one of them contains the other. */
+static bool overlap(const struct ifp_route *r, const struct ifpin_network *net)
 {
-	struct ifpin_network of = {.prefixlen = net->prefixlen};
+	uint32_t len = net->prefixlen < r->prefixlen ? net->prefixlen : r->prefixlen;
+	struct ifpin_network a = {.prefixlen = len}, b = {.prefixlen = len};
 
-	if (net->prefixlen > r->prefixlen)
+	if ((r->family == AF_INET) != (net->prefixlen >= 96 && ifp_addr_is_v4(net->addr)))
 		return false;
-	memcpy(of.addr, r->dst, sizeof(of.addr));
-	trim(&of);
-	return !memcmp(of.addr, net->addr, sizeof(of.addr));
+	memcpy(a.addr, r->dst, sizeof(a.addr));
+	memcpy(b.addr, net->addr, sizeof(b.addr));
+	trim(&a);
+	trim(&b);
+	return !memcmp(a.addr, b.addr, sizeof(a.addr));
 }
 
 bool ifp_ways_touched(
@@ -207,7 +216,7 @@ bool ifp_ways_touched(
 	if (r.family == AF_INET6 && r.has_gateway && agree[1] && nlh->nlmsg_type == RTM_NEWROUTE)
 		return true;
 	for (size_t i = 0; i < w->n; i++)
-		if (w->v[i].judged && lies_in(&r, &w->v[i].net))
+		if (w->v[i].judged && overlap(&r, &w->v[i].net))
 			return true;
 	return false;
 }

@@ -179,7 +179,9 @@ static __always_inline int has_way_back(const struct ifpin_pin *pin, struct __sk
 	if (src.b[0] == 0xfe && (src.b[1] & 0xc0) == 0x80)
 		return 1;
 	owner = bpf_map_lookup_elem(&local_addrs, &dst);
-	if ((!owner || (*owner != pin->ifindex && *owner != IFPIN_LOOPBACK_IFINDEX)) &&
+	if (!owner)
+		return 0;
+	if (*owner != pin->ifindex && *owner != IFPIN_LOOPBACK_IFINDEX &&
 		!(v4 ? pin->routes_agree[0] : pin->routes_agree[1]))
 		return 0;
 	__builtin_memcpy(key.addr, src.b, sizeof(key.addr));

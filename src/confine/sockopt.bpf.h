@@ -53,6 +53,22 @@ static __always_inline int bind_option(
 	return ALLOW;
 }
 
+/*
+ * By a mark the host's rules may lead elsewhere, and the kernel reads it again when it has been
+ * judged, so a socket with one is tied. connect() to the host itself unties it, and a listener with
+ * a mark hears nothing.
+ */
+static __always_inline int mark_option(const struct ifpin_pin *pin, struct bpf_sockopt *ctx)
+{
+	int v = pin->ifindex;
+
+	if (!opt_u32(ctx, 0) || !ctx->sk || ctx->sk->bound_dev_if)
+		return ALLOW;
+	return bpf_setsockopt(ctx->sk, SOL_SOCKET, SO_BINDTOIFINDEX, &v, sizeof(v))
+		       ? deny(IFPIN_DENY_BIND)
+		       : ALLOW;
+}
+
 static __always_inline int opt_socket(const struct ifpin_pin *pin, struct bpf_sockopt *ctx)
 {
 	char *p = ctx->optval, *end = ctx->optval_end;
@@ -64,6 +80,8 @@ static __always_inline int opt_socket(const struct ifpin_pin *pin, struct bpf_so
 		v = opt_u32(ctx, 0);
 		return v < 0 ? deny(IFPIN_DENY_REBIND) : bind_option(pin, ctx, v);
 	}
+	if (ctx->optname == SO_MARK)
+		return mark_option(pin, ctx);
 	if (ctx->optname != SO_BINDTODEVICE)
 		return ALLOW;
 	if (ctx->optlen < 2 || p + IFPIN_NAME_LEN > end)

@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 
 #define MAX_ROUTES 64
-#define MAX_INSIDE 4096
+#define MAX_INSIDE 1024
 #define MAX_SOURCES 64
 #define LOOPBACK 1
 
@@ -22,10 +22,11 @@ struct own_route {
 struct judge {
 	int family;
 	uint32_t ifindex;
-	size_t n, inside;
+	const struct ifp_local_addr *addrs;
+	size_t n_addrs, n, inside;
 	struct own_route own[MAX_ROUTES];
-	bool by_source; /* a rule, or a route, asks for the source address */
-	bool by_mark;
+	bool marked;	 /* answers have the mark of what they answer */
+	bool by_source;	 /* a rule, or a route, asks for the source address */
 	bool by_others;	 /* or for what no look-up here can say for every packet */
 	bool by_gateway; /* another device has an IPv6 gateway */
 	int (*cb)(const struct ifp_route *route, void *data);
@@ -41,6 +42,12 @@ static bool covers(const struct ifp_route *outer, const struct ifp_route *r)
 	return !bits || !((outer->dst[bytes] ^ r->dst[bytes]) & (0xff00 >> bits) & 0xff);
 }
 
+static bool is_same(const struct ifp_route *a, const struct ifp_route *b)
+{
+	return a->prefixlen == b->prefixlen && covers(a, b) && a->table == b->table &&
+	       a->priority == b->priority;
+}
+
 static int on_own(const struct nlmsghdr *nlh, void *data)
 {
 	struct judge *j = data;
@@ -49,14 +56,48 @@ static int on_own(const struct nlmsghdr *nlh, void *data)
 	if (ifp_route_parse(nlh, j->ifindex, &r) || r.family != j->family || !r.uses_device ||
 		j->n == MAX_ROUTES)
 		return 0;
+	/* IPv6 may have several of them; and a dump may be read again. */
+	for (size_t i = 0; i < j->n; i++)
+		if (is_same(&j->own[i].route, &r)) {
+			j->own[i].route.shared = j->own[i].route.shared || r.shared;
+			return 0;
+		}
 	j->own[j->n++].route = r;
 	return 0;
+}
+
+/* What is not the device's, or not for sure, and lies in one of its routes: that is told. */
+static int tell_inside(struct judge *j, const struct ifp_route *r)
+{
+	bool inside = false;
+
+	for (size_t i = 0; i < j->n; i++) {
+		struct own_route *own = &j->own[i];
+
+		if (!covers(&own->route, r) || own->route.prefixlen == r->prefixlen)
+			continue;
+		inside = true;
+		own->crowded = own->crowded || j->inside == MAX_INSIDE;
+	}
+	if (!inside || j->inside == MAX_INSIDE || !j->cb)
+		return 0;
+	j->inside++;
+	return j->cb(r, j->data);
+}
+
+/*
+ * Which of two routes to one network is taken may depend on whose gateway answers. For IPv6 also a
+ * route with a greater metric, or to a wider network, is fallen back on.
+ */
+static bool competes(const struct ifp_route *other, const struct ifp_route *own)
+{
+	return is_same(other, own) ||
+	       (own->family == AF_INET6 && own->has_gateway && covers(other, own));
 }
 
 static int on_other(const struct nlmsghdr *nlh, void *data)
 {
 	struct judge *j = data;
-	bool inside = false;
 	struct ifp_route r;
 
 	if (ifp_route_parse(nlh, j->ifindex, &r) || r.family != j->family)
@@ -67,49 +108,56 @@ static int on_other(const struct nlmsghdr *nlh, void *data)
 		j->by_gateway = true;
 	if (r.uses_device)
 		return 0;
-	for (size_t i = 0; i < j->n; i++) {
-		struct own_route *own = &j->own[i];
-
-		if (!covers(&own->route, &r))
-			continue;
-		if (own->route.prefixlen < r.prefixlen) {
-			inside = true;
-			own->crowded = own->crowded || j->inside == MAX_INSIDE;
-		} else if (r.family == AF_INET6 && r.priority == own->route.priority &&
-			   r.table == own->route.table) {
-			/* The kernel takes the one whose router answers. */
-			own->route.shared = true;
-		}
-	}
-	if (!inside || j->inside == MAX_INSIDE || !j->cb)
-		return 0;
-	j->inside++;
-	return j->cb(&r, j->data);
+	for (size_t i = 0; i < j->n; i++)
+		if (competes(&r, &j->own[i].route))
+			j->own[i].route.shared = true;
+	return tell_inside(j, &r);
 }
 
+/* A rule may be for some destinations only: then what it says of these is not known. */
 static int on_rule(const struct nlmsghdr *nlh, void *data)
 {
 	const struct fib_rule_hdr *rule = mnl_nlmsg_get_payload(nlh);
 	struct judge *j = data;
+	struct ifp_route to = {.family = j->family};
+	bool by_others, elsewhere = false;
 	struct nlattr *attr;
 
 	if (nlh->nlmsg_type != RTM_NEWRULE || mnl_nlmsg_get_payload_len(nlh) < sizeof(*rule))
 		return 0;
-	j->by_source = j->by_source || rule->src_len;
-	j->by_others = j->by_others || rule->tos;
-	mnl_attr_for_each (attr, nlh, sizeof(*rule))
+	by_others = rule->tos;
+	mnl_attr_for_each (attr, nlh, sizeof(*rule)) {
+		uint16_t len = mnl_attr_get_payload_len(attr);
+
 		switch (mnl_attr_get_type(attr)) {
+		case FRA_DST:
+			if (ifp_route_put_prefix(
+				    &to, mnl_attr_get_payload(attr), len, rule->dst_len))
+				return -EBADMSG;
+			break;
+		case FRA_IIFNAME:
+			elsewhere = elsewhere || strncmp(mnl_attr_get_payload(attr), "lo", len);
+			break;
+		case FRA_OIFNAME: /* for sockets that are tied */
+			elsewhere = true;
+			break;
 		case FRA_FWMARK:
-			j->by_mark = true;
+			elsewhere = elsewhere || (len >= 4 && mnl_attr_get_u32(attr) && !j->marked);
+			by_others = by_others || j->marked;
 			break;
 		case FRA_UID_RANGE:
-			j->by_others = true;
+			by_others = true;
 			break;
 		default: /* protocol, ports, DSCP, flow label, and what will be invented */
-			if (mnl_attr_get_type(attr) >= FRA_IP_PROTO)
-				j->by_others = true;
+			by_others = by_others || mnl_attr_get_type(attr) >= FRA_IP_PROTO;
 		}
-	return 0;
+	}
+	/* For others than sockets of the host that are not tied and have no mark. */
+	if (elsewhere && !(rule->flags & FIB_RULE_INVERT))
+		return 0;
+	j->by_source = j->by_source || rule->src_len;
+	j->by_others = j->by_others || by_others;
+	return rule->dst_len ? tell_inside(j, &to) : 0;
 }
 
 /* Of the packet that they answer. */
@@ -134,18 +182,64 @@ static int dump(struct judge *j, uint16_t type, ifp_nl_cb cb)
 	return ifp_nl_talk(nlh, cb, j);
 }
 
-static void pick_inside(const struct ifp_route *r, uint8_t ret[16])
+static bool is_hosts(const struct judge *j, const uint8_t addr[16])
 {
-	/* An address that no more specific route is likely to have: documentation nets. */
+	for (size_t i = 0; i < j->n_addrs; i++)
+		if (!memcmp(j->addrs[i].addr, addr, 16))
+			return true;
+	return false;
+}
+
+/* Whether an address stands for a route: no other route of the device, nor the host, has it. */
+static bool stands_for(const struct judge *j, const struct ifp_route *route, const uint8_t addr[16])
+{
+	struct ifp_route at = {.prefixlen = 128};
+
+	memcpy(at.dst, addr, 16);
+	for (size_t i = 0; i < j->n; i++)
+		if (j->own[i].route.prefixlen > route->prefixlen && covers(&j->own[i].route, &at))
+			return false;
+	return !is_hosts(j, addr);
+}
+
+/*
+ * An address in the network of a route. Not the network's own: that may be a broadcast or an
+ * anycast route. With each number another half of what is left of it, so that wherever narrower
+ * routes lie, one is beside them. Return: false: there are no more.
+ */
+static bool pick_inside(const struct ifp_route *r, unsigned int number, uint8_t ret[16])
+{
+	/* Addresses that no more specific route is likely to have: documentation nets. */
 	static const uint8_t v4[16] = {[10] = 0xff, 0xff, 198, 51, 100, 7};
 	static const uint8_t v6[16] = {0x20, 0x01, 0x0d, 0xb8, [15] = 7};
+	unsigned int bits = 128U - r->prefixlen, bit;
 
-	memcpy(ret, r->dst, 16);
-	if (r->is_default)
+	if (r->is_default && !number--) {
 		memcpy(ret, r->family == AF_INET ? v4 : v6, 16);
-	else if (r->prefixlen < 128)
-		/* Not the network's own address: that may be a broadcast or an anycast route. */
-		ret[15] ^= r->prefixlen + 2u <= 128 ? 2 : 1;
+		return true;
+	}
+	memcpy(ret, r->dst, 16);
+	if (bits < 2) {
+		ret[15] ^= number == 0 && bits;
+		return number <= bits;
+	}
+	if (number >= bits)
+		return false;
+	/* The lower one of the two last bits, then both, then one of the others with the lowest. */
+	bit = number < 2 ? number : bits - 1 - (number - 2);
+	ret[15 - bit / 8] ^= (uint8_t)(1U << bit % 8);
+	if (number >= 2)
+		ret[15] ^= 1;
+	return true;
+}
+
+/* Return: false: its network has no address of its own. */
+static bool pick_sample(const struct judge *j, const struct ifp_route *r, uint8_t ret[16])
+{
+	for (unsigned int i = 0; pick_inside(r, i, ret); i++)
+		if (stands_for(j, r, ret))
+			return true;
+	return false;
 }
 
 static int leads_there(const struct judge *j, const uint8_t *dst, const uint8_t *src, bool *ret)
@@ -157,47 +251,60 @@ static int leads_there(const struct judge *j, const uint8_t *dst, const uint8_t 
 	return r;
 }
 
+/* Those that a program on the host can have, but for those that stay on the host or on a link. */
 static bool is_source(const struct judge *j, const struct ifp_local_addr *a)
 {
-	return ifp_addr_is_v4(a->addr) == (j->family == AF_INET) && a->scope == RT_SCOPE_UNIVERSE;
+	static const uint8_t loopback6[16] = {[15] = 1};
+
+	if (ifp_addr_is_v4(a->addr))
+		return j->family == AF_INET && a->addr[12] != 127;
+	return j->family == AF_INET6 && memcmp(a->addr, loopback6, 16) &&
+	       (a->addr[0] != 0xfe || (a->addr[1] & 0xc0) != 0x80);
 }
 
 /*
  * ret_sure: whether answers lead there, from addresses of the device and of loopback; ret_any:
  * whether all does that is sent, from each address of the host or from none yet.
  */
-static int judge_route(const struct judge *j, const struct ifp_route *route,
-	const struct ifp_local_addr *v, size_t n, bool *ret_sure, bool *ret_any)
+static int judge_route(
+	const struct judge *j, const struct ifp_route *route, bool *ret_sure, bool *ret_any)
 {
 	bool sure = true, any = false, found = false;
 	uint8_t dst[16];
 	size_t asked = 0;
-	int r;
+	int r = 0;
 
-	pick_inside(route, dst);
+	*ret_sure = *ret_any = false;
+	if (route->shared || j->by_others || !pick_sample(j, route, dst))
+		return 0;
 	r = leads_there(j, dst, NULL, &any);
-	for (size_t i = 0; i < n && !r && j->by_source; i++) {
-		bool there = false, ours = v[i].ifindex == j->ifindex || v[i].ifindex == LOOPBACK;
+	for (size_t i = 0; i < j->n_addrs && !r && j->by_source; i++) {
+		const struct ifp_local_addr *a = &j->addrs[i];
+		bool there = false, ours = a->ifindex == j->ifindex || a->ifindex == LOOPBACK;
 
-		if (!is_source(j, &v[i]))
+		if (!is_source(j, a))
 			continue;
 		if (asked++ < MAX_SOURCES)
-			r = leads_there(j, dst, v[i].addr, &there);
+			r = leads_there(j, dst, a->addr, &there);
 		any = any && there;
 		sure = sure && (there || !ours);
-		found = found || v[i].ifindex == j->ifindex;
+		found = found || a->ifindex == j->ifindex;
 	}
-	if (!j->by_source)
-		sure = any;
-	*ret_any = any && !route->shared && !j->by_others;
-	*ret_sure = sure && (found || !j->by_source) && !route->shared && !j->by_others;
+	*ret_any = any;
+	*ret_sure = j->by_source ? sure && found : any;
 	return r;
 }
 
 int ifp_routes_agree(int family, uint32_t ifindex, const struct ifp_local_addr *addrs, size_t n,
 	bool *ret_agree, int (*cb)(const struct ifp_route *route, void *data), void *data)
 {
-	struct judge j = {.family = family, .ifindex = ifindex, .cb = cb, .data = data};
+	struct judge j = {.family = family,
+		.ifindex = ifindex,
+		.addrs = addrs,
+		.n_addrs = n,
+		.marked = answers_have_marks(),
+		.cb = cb,
+		.data = data};
 	int ret = dump(&j, RTM_GETROUTE, on_own) ?: dump(&j, RTM_GETROUTE, on_other);
 	bool agree;
 
@@ -206,7 +313,6 @@ int ifp_routes_agree(int family, uint32_t ifindex, const struct ifp_local_addr *
 		/* A kernel without policy routing has no rules. */
 		if (ret == -EOPNOTSUPP)
 			ret = 0;
-		j.by_others = j.by_others || (j.by_mark && answers_have_marks());
 	}
 	/* Without routes IPv4 takes all for on-link once bound; IPv6 reaches nothing either way. */
 	agree = (j.n > 0 || family == AF_INET6) && j.n < MAX_ROUTES && !j.by_gateway &&
@@ -215,7 +321,7 @@ int ifp_routes_agree(int family, uint32_t ifindex, const struct ifp_local_addr *
 		struct ifp_route route = j.own[i].route;
 		bool sure, any;
 
-		ret = judge_route(&j, &route, addrs, n, &sure, &any);
+		ret = judge_route(&j, &route, &sure, &any);
 		route.leads_there = sure && !j.own[i].crowded;
 		agree = agree && any;
 		if (!ret && cb)

@@ -115,10 +115,14 @@ int ifp_route_lookup(const uint8_t dst[16], uint32_t scope, uint32_t *ret_oif);
 int ifp_route_lookup_from(const uint8_t dst[16], const uint8_t *src, uint32_t *ret_oif);
 
 /*
- * Reads a message of a unicast route, with the eyes of a device. Return: 0; -ENOMSG: of another
- * kind, or one that every link has for itself; -EBADMSG: it is none, or malformed.
+ * Reads a message of a unicast route, or one that sends back to the rules (throw, of no device),
+ * with the eyes of a device. Return: 0; -ENOMSG: of another kind, or one that every link has for
+ * itself; -EBADMSG: it is none, or malformed.
  */
 int ifp_route_parse(const struct nlmsghdr *nlh, uint32_t ifindex, struct ifp_route *ret);
+
+/* Puts a network into a route of a family. Return: 0; -EBADMSG: it is none of that family. */
+int ifp_route_put_prefix(struct ifp_route *to, const uint8_t *dst, size_t len, uint8_t prefixlen);
 
 /*
  * Whether the host's own routing would use the device for everything that the device's routes
@@ -127,8 +131,9 @@ int ifp_route_parse(const struct nlmsghdr *nlh, uint32_t ifindex, struct ifp_rou
  * that.
  *
  * cb is called for each route that was judged (at most 64), and for routes of other devices that
- * lie inside of these (at most 4096; where there are more, what they lie in does not lead there);
- * it may be NULL. Routes are judged for answers from addresses of the device and of loopback.
+ * lie inside of these (at most 1024; where there are more, what they lie in does not lead there);
+ * it may be NULL. Routes are judged for answers from addresses of the device and of loopback. Rules
+ * for some destinations count as routes of others.
  *
  * Return: 0; what cb returned; as ifp_nl_talk().
  */

@@ -120,31 +120,45 @@ static size_t addr_len(int family)
 	return family == AF_INET ? 4 : 16;
 }
 
-/* Which of a route's next hops are on the device: ret_uses, any of them; ret_shared, and others
- * not. */
+static bool is_encapsulated(const struct rtnexthop *nh)
+{
+	const void *attrs = RTNH_DATA(nh);
+	const struct nlattr *attr;
+
+	mnl_attr_for_each_payload(
+		attrs, nh->rtnh_len - RTNH_ALIGN(sizeof(*nh))) if (mnl_attr_get_type(attr) ==
+								   RTA_ENCAP) return true;
+	return false;
+}
+
+/* ret_other: some are on other devices, or go somewhere else in the end. */
 static void next_hops(
 	const struct nlattr *attr, uint32_t ifindex, struct ifp_route *r, bool *ret_other)
 {
 	const struct rtnexthop *nh = mnl_attr_get_payload(attr);
 	int left = mnl_attr_get_payload_len(attr);
 
-	for (; RTNH_OK(nh, left); left -= RTNH_ALIGN(nh->rtnh_len), nh = RTNH_NEXT(nh)) {
+	for (; left >= (int)sizeof(*nh) && RTNH_OK(nh, left);
+		left -= RTNH_ALIGN(nh->rtnh_len), nh = RTNH_NEXT(nh)) {
 		if ((uint32_t)nh->rtnh_ifindex == ifindex)
 			r->uses_device = true;
-		else
+		if ((uint32_t)nh->rtnh_ifindex != ifindex || is_encapsulated(nh))
 			*ret_other = true;
 		r->has_gateway = r->has_gateway || nh->rtnh_len > sizeof(*nh);
 	}
 }
 
-static void put_prefix(struct ifp_route *to, int family, const uint8_t *dst, uint8_t len)
+int ifp_route_put_prefix(struct ifp_route *to, const uint8_t *dst, size_t len, uint8_t prefixlen)
 {
 	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-	size_t n = addr_len(family), skip = 16 - n;
+	size_t n = addr_len(to->family), skip = 16 - n;
 
+	if (len != n || prefixlen > 8 * n)
+		return -EBADMSG;
 	memcpy(to->dst, mapped, skip);
 	memcpy(to->dst + skip, dst, n);
-	to->prefixlen = (uint8_t)(8 * skip + len);
+	to->prefixlen = (uint8_t)(8 * skip + prefixlen);
+	return 0;
 }
 
 int ifp_route_parse(const struct nlmsghdr *nlh, uint32_t ifindex, struct ifp_route *ret)
@@ -160,7 +174,7 @@ int ifp_route_parse(const struct nlmsghdr *nlh, uint32_t ifindex, struct ifp_rou
 		(rtm->rtm_family != AF_INET && rtm->rtm_family != AF_INET6) ||
 		rtm->rtm_dst_len > 8 * addr_len(rtm->rtm_family))
 		return -EBADMSG;
-	if (rtm->rtm_type != RTN_UNICAST || rtm->rtm_table == RT_TABLE_LOCAL ||
+	if ((rtm->rtm_type != RTN_UNICAST && rtm->rtm_type != RTN_THROW) ||
 		rtm->rtm_flags & RTM_F_CLONED)
 		return -ENOMSG;
 	r.table = rtm->rtm_table;
@@ -179,6 +193,9 @@ int ifp_route_parse(const struct nlmsghdr *nlh, uint32_t ifindex, struct ifp_rou
 			if (len < 4)
 				return -EBADMSG;
 			*(mnl_attr_get_u32(attr) == ifindex ? &r.uses_device : &other) = true;
+			break;
+		case RTA_ENCAP: /* is routed once more */
+			other = true;
 			break;
 		case RTA_MULTIPATH:
 			next_hops(attr, ifindex, &r, &other);
@@ -203,9 +220,10 @@ int ifp_route_parse(const struct nlmsghdr *nlh, uint32_t ifindex, struct ifp_rou
 	/* Every link has its own fe80::/64 and ff00::/8; a scope or an option chooses there. */
 	if (rtm->rtm_family == AF_INET6 && (dst[0] == 0xff || (dst[0] == 0xfe && dst[1] == 0x80)))
 		return -ENOMSG;
-	put_prefix(&r, rtm->rtm_family, dst, rtm->rtm_dst_len);
 	r.family = rtm->rtm_family;
+	ifp_route_put_prefix(&r, dst, addr_len(r.family), rtm->rtm_dst_len);
 	r.is_default = !rtm->rtm_dst_len;
+	r.uses_device = r.uses_device && rtm->rtm_type == RTN_UNICAST;
 	r.shared = r.uses_device && other;
 	*ret = r;
 	return 0;

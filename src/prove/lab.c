@@ -598,6 +598,9 @@ int ifp_lab_make(struct lab *ret, struct ifpin_error *err)
 		return ifp_fail_errno(err, r, "cannot add routes to the laboratory");
 	/* Once a minute would be too rare for attempts that follow each other. */
 	ifp_write_file(AT_FDCWD, "/proc/sys/net/ipv6/conf/" LAB_OUT "/router_probe_interval", "0");
+	/* Once for each packet: what is asked again a second later would be taken for another
+	 * attempt's. */
+	ifp_write_file(AT_FDCWD, "/proc/sys/net/ipv6/neigh/" LAB_OUT "/mcast_solicit", "1");
 	ifp_write_file(AT_FDCWD, "/proc/sys/net/ipv6/icmp/ratelimit", "0");
 	ifp_write_file(AT_FDCWD, "/proc/sys/net/ipv4/icmp_ratelimit", "0");
 	ifp_write_file(AT_FDCWD, "/proc/sys/net/ipv4/conf/all/rp_filter", "0");
