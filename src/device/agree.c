@@ -225,7 +225,7 @@ static bool pick_inside(const struct ifp_route *r, unsigned int number, uint8_t 
 	}
 	if (number >= bits)
 		return false;
-	/* The lower one of the two last bits, then both, then one of the others with the lowest. */
+	/* One of the two last bits, then one of the others with the last. */
 	bit = number < 2 ? number : bits - 1 - (number - 2);
 	ret[15 - bit / 8] ^= (uint8_t)(1U << bit % 8);
 	if (number >= 2)

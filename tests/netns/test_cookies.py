@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""SYN cookies of a wildcard listener: sent by nobody's socket, they pass no program at egress, and go
-wherever the host's routes lead."""
+"""SYN cookies of a wildcard listener: sent by nobody's socket, they pass no program at egress, and
+go wherever the host's routes lead."""
 import os
 import socket
 import struct
@@ -15,16 +15,19 @@ IN4, OUT4 = "via 10.0.1.2 dev in0", "via 10.0.2.2 dev out0"
 IN6, OUT6 = "via fd00:1::2 dev in0", "via fd00:2::2 dev out0"
 BY_IN = f"route replace default {IN4}"
 
-# What is set by ip(8), who the connection seems to come from, and to which address (None: the device's).
+# What is set by ip(8), whom the connection seems to come from, and the address that it is for
+# (None: the device's).
 WAYS = {
     "of_several_next_hops": (
         [f"route add 10.99.0.0/16 nexthop {IN4} nexthop {OUT4}"], FAR4, "10.0.2.1"),
     "of_a_next_hop_object": (
         [BY_IN, f"nexthop add id 7 {OUT4}", "route add 10.99.0.0/16 nhid 7"], FAR4, None),
     "of_a_rule_by_destination": (
-        [BY_IN, f"route add default {OUT4} table 77", "rule add to 10.99.0.0/16 lookup 77"], FAR4, None),
+        [BY_IN, f"route add default {OUT4} table 77", "rule add to 10.99.0.0/16 lookup 77"],
+        FAR4, None),
     "of_a_rule_for_all_but_a_destination": (
-        [f"route add default {IN4} table 78", "rule add not to 10.99.0.0/16 lookup 78"], FAR4, None),
+        [f"route add default {IN4} table 78", "rule add not to 10.99.0.0/16 lookup 78"],
+        FAR4, None),
     "of_a_route_back_to_the_rules": (
         [f"route add default {IN4} table 78", "route add throw 10.99.0.0/16 table 78",
          "rule add lookup 78 priority 100"], FAR4, None),
@@ -81,9 +84,9 @@ class Cookies(Lab):
     port = 1024
 
     def test_can_be_reached(self):
-        """Where no other answer is possible: nothing is refused that the device's routes lead to."""
+        """Nothing is refused where the device's routes lead to, and nobody else's."""
         must("ip", *BY_IN.split())
-        must("ip", "addr", "add", "10.5.0.2/24", "dev", "in0")  # what is often asked for is the host's
+        must("ip", "addr", "add", "10.5.0.2/24", "dev", "in0")  # whom a look-up would be for
         must("ip", "rule", "add", "iif", "out0", "ipproto", "tcp", "lookup", "77")
         must("ip", "rule", "add", "oif", "out0", "ipproto", "tcp", "lookup", "77")
         must("ip", "rule", "add", "fwmark", "9", "ipproto", "tcp", "lookup", "77")

@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: MIT
 """The proof and the core tests on other kernels; writes docs/kernels.md.
 
-tests/vm/kernels.py [--tests MODULE,...] [--cpus N] [--write] [KERNEL...]
+tests/vm/kernels.py [--tests MODULE,... | --proof] [--cpus N] [--write] [KERNEL...]
 
-A kernel's section is written when it is done; those of others stay as they are.
+A kernel's section is written when it is done; those of others stay as they are. With --proof, what a
+section says of tests stays, too.
 """
 import argparse
 import collections
@@ -26,7 +27,8 @@ HEAD = """# Kernels
 
 Written by `make check-kernels`, not by hand: the proof (`ifpin prove`) and the core of the tests on
 Debian's kernels, in an emulated machine. Held and leaked are numbers of attempts; "not held" is what
-this kernel gives no means for, "unavailable" what it cannot even attempt.
+this kernel gives no means for, "unavailable" what it cannot even attempt. The proof is made more often
+than the tests (`tests/vm/kernels.py --proof`).
 
 """
 
@@ -88,7 +90,7 @@ def title(kernel, args):
     return f"## Linux {kernel}{processors} ("
 
 
-def section(head, proof, modules, result, bad, skipped):
+def of_proof(head, proof):
     text = f"{head}{proof.release})\n\n"
     if not proof.report:
         return text + f"The proof did not run:\n\n```\n{proof.why}\n```\n\n"
@@ -109,7 +111,11 @@ def section(head, proof, modules, result, bad, skipped):
     for outcome in ("leaked", "not held", "unavailable", "broken"):
         if row.get(outcome):
             text += f"\n{outcome.capitalize()} under `ifpin run`: {', '.join(row[outcome])}.\n"
-    text += f"\nTests{' of ' + modules.replace(',', ', ') if modules else ''}: {result}"
+    return text + "\n"
+
+
+def of_tests(modules, result, bad, skipped):
+    text = f"Tests{' of ' + modules.replace(',', ', ') if modules else ''}: {result}"
     text += f" ({', '.join(bad)}).\n" if bad else ".\n"
     reasons = sorted({reason for _, reason in skipped})
     for reason in reasons:
@@ -117,10 +123,22 @@ def section(head, proof, modules, result, bad, skipped):
     return text + "\n"
 
 
+def sections():
+    with open(DOC) as f:
+        return re.split(r"^(?=## )", f.read(), flags=re.M)[1:]
+
+
+def said_of_tests(head):
+    """By the section that begins so."""
+    for part in sections():
+        if part.startswith(head) and "\nTests" in part:
+            return part[part.index("\nTests") + 1:]
+    return of_tests("", "not run", [], [])
+
+
 def write(head, text):
     """In place of the section that begins so, or behind all others."""
-    with open(DOC) as f:
-        parts = re.split(r"^(?=## )", f.read(), flags=re.M)[1:]
+    parts = sections()
     at = [i for i, p in enumerate(parts) if p.startswith(head)]
     parts[at[0] if at else len(parts):at[0] + 1 if at else None] = [text]
     with open(DOC, "w") as f:
@@ -133,23 +151,27 @@ def main():
     p.add_argument("--build", default="build")
     p.add_argument("--cpus", type=int, default=DEFAULT_CPUS)
     p.add_argument("--tests", help=f"default: {CORE}, and {CONFINED} where ifpin run works")
+    p.add_argument("--proof", action="store_true", help="no tests: what is written of them stays")
     p.add_argument("--write", action="store_true", help="write docs/kernels.md")
     p.add_argument("kernels", nargs="*", default=KERNELS)
     a = p.parse_args()
     failed = 0
     for kernel in a.kernels:
         proof = prove(kernel, a)
-        modules = a.tests if a.tests is not None else CORE if proof.refusal else f"{CORE},{CONFINED}"
+        head = title(kernel, a)
+        modules = a.tests
+        if modules is None:
+            modules = "" if a.proof else CORE if proof.refusal else f"{CORE},{CONFINED}"
         ran = ("not run", [], [])
-        part = section(title(kernel, a), proof, modules, *ran)
-        if a.write:
-            write(title(kernel, a), part)  # should the tests not end
+        part = of_proof(head, proof)
+        if a.write:  # should the tests not end
+            write(head, part + (said_of_tests(head) if a.proof else of_tests(modules, *ran)))
         if proof.report and modules:
             ran = tests(kernel, a, modules.split(","))
-            part = section(title(kernel, a), proof, modules, *ran)
+            part += of_tests(modules, *ran)
+            if a.write:
+                write(head, part)
         print(part, flush=True)
-        if a.write:
-            write(title(kernel, a), part)
         # Every kernel here on which ifpin run works has BPF LSM.
         without_lsm = any("test_lsm" in test for test, _ in ran[2])
         failed += (not proof.report or bool(ran[1]) or ran[0].startswith("did not") or
