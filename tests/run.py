@@ -8,6 +8,7 @@ read it.
 import glob
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -88,6 +89,10 @@ class Result(unittest.TextTestResult):
 
 
 def main():
+    # Those who start the tests in the background may ignore them, and so would all that is tested.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ["IFPIN"] = os.path.join(BUILD, "ifpin")
     os.environ["LEAKER"] = os.path.join(BUILD, "leaker")
     passed, failed = unit_tests()
