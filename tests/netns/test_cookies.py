@@ -19,7 +19,8 @@ BY_IN = f"route replace default {IN4}"
 # (None: the device's).
 WAYS = {
     "of_several_next_hops": (
-        [f"route add 10.99.0.0/16 nexthop {IN4} nexthop {OUT4}"], FAR4, "10.0.2.1"),
+        [f"route add 10.99.0.0/16 nexthop {IN4} nexthop {OUT4} weight 250"],
+        FAR4, "10.0.2.1"),
     "of_a_next_hop_object": (
         [BY_IN, f"nexthop add id 7 {OUT4}", "route add 10.99.0.0/16 nhid 7"], FAR4, None),
     "of_a_rule_by_destination": (
