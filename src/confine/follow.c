@@ -15,8 +15,7 @@ struct ifp_follow {
 	struct ifp_followed to;
 	struct mnl_socket *events;
 	struct ifp_ways ways; /* as they were judged last */
-	bool agree[2];
-	int64_t judged_ms; /* how long that took */
+	int64_t judged_ms;    /* how long that took */
 	bool addresses_changed;
 	bool unwritten;	    /* the programs do not have the value yet */
 	int64_t routes_due; /* 0: nothing to do */
@@ -75,7 +74,7 @@ static int apply_all(struct ifp_follow *f)
 	if (!r)
 		r = ifp_ways_write(&w, &to->host, true);
 	for (int i = 0; i < 2; i++)
-		to->value->routes_agree[i] = f->agree[i] = !r && agree[i];
+		to->value->routes_agree[i] = !r && agree[i];
 	ifp_addrs_free(&a);
 	ifp_ways_free(&f->ways);
 	f->ways = w;
@@ -95,7 +94,7 @@ static int on_event(const struct nlmsghdr *nlh, void *data)
 		break;
 	case RTM_NEWROUTE:
 	case RTM_DELROUTE:
-		if (!ifp_ways_touched(&f->ways, f->to.ifindex, f->agree, nlh))
+		if (!ifp_ways_touched(&f->ways, f->to.ifindex, f->to.value->routes_agree[1], nlh))
 			return 0;
 		break;
 	case RTM_NEWRULE:

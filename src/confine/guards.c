@@ -56,7 +56,7 @@ bool ifp_guards_on_route(struct ifp_guards *g, const struct nlmsghdr *nlh)
 
 	for (size_t i = 0; i < g->n; i++)
 		if (!g->v[i].judged ||
-			ifp_ways_touched(&g->v[i].ways, g->v[i].ifindex, g->v[i].agree, nlh)) {
+			ifp_ways_touched(&g->v[i].ways, g->v[i].ifindex, g->v[i].agree[1], nlh)) {
 			g->v[i].judged = false;
 			any = true;
 		}

@@ -192,20 +192,16 @@ int ifp_ways_judge(
 /* Whether one of them contains the other. */
 static bool overlap(const struct ifp_route *r, const struct ifpin_network *net)
 {
-	uint32_t len = net->prefixlen < r->prefixlen ? net->prefixlen : r->prefixlen;
-	struct ifpin_network a = {.prefixlen = len}, b = {.prefixlen = len};
+	struct ifp_route way = {.prefixlen = (uint8_t)net->prefixlen};
 
 	if ((r->family == AF_INET) != (net->prefixlen >= 96 && ifp_addr_is_v4(net->addr)))
 		return false;
-	memcpy(a.addr, r->dst, sizeof(a.addr));
-	memcpy(b.addr, net->addr, sizeof(b.addr));
-	trim(&a);
-	trim(&b);
-	return !memcmp(a.addr, b.addr, sizeof(a.addr));
+	memcpy(way.dst, net->addr, sizeof(way.dst));
+	return ifp_route_covers(&way, r) || ifp_route_covers(r, &way);
 }
 
 bool ifp_ways_touched(
-	const struct ifp_ways *w, uint32_t ifindex, const bool agree[2], const struct nlmsghdr *nlh)
+	const struct ifp_ways *w, uint32_t ifindex, bool agree6, const struct nlmsghdr *nlh)
 {
 	struct ifp_route r;
 
@@ -213,7 +209,7 @@ bool ifp_ways_touched(
 		return false;
 	if (r.uses_device || r.is_default)
 		return true;
-	if (r.family == AF_INET6 && r.has_gateway && agree[1] && nlh->nlmsg_type == RTM_NEWROUTE)
+	if (r.family == AF_INET6 && r.has_gateway && agree6 && nlh->nlmsg_type == RTM_NEWROUTE)
 		return true;
 	for (size_t i = 0; i < w->n; i++)
 		if (w->v[i].judged && overlap(&r, &w->v[i].net))

@@ -52,12 +52,12 @@ int ifp_ways_judge(
 	struct ifp_ways *w, uint32_t ifindex, const struct ifp_addrs *a, bool ret_agree[2]);
 
 /*
- * Whether a change of this route can change what was judged of a device. That another device's last
- * IPv6 gateway is gone does not count: the kernel may learn such routes by the thousand, and it
- * does no harm.
+ * Whether a change of this route can change what was judged of a device; agree6: of IPv6. That
+ * another device's last IPv6 gateway is gone does not count: the kernel may learn such routes by
+ * the thousand, and it does no harm.
  */
-bool ifp_ways_touched(const struct ifp_ways *w, uint32_t ifindex, const bool agree[2],
-	const struct nlmsghdr *nlh);
+bool ifp_ways_touched(
+	const struct ifp_ways *w, uint32_t ifindex, bool agree6, const struct nlmsghdr *nlh);
 
 /*
  * How long to wait for more, in ms, before routes are judged again: they come in bursts, and on a

@@ -25,7 +25,6 @@ struct judge {
 	const struct ifp_local_addr *addrs;
 	size_t n_addrs, n, inside;
 	struct own_route own[MAX_ROUTES];
-	bool marked;	 /* answers have the mark of what they answer */
 	bool by_source;	 /* a rule, or a route, asks for the source address */
 	bool by_others;	 /* or for what no look-up here can say for every packet */
 	bool by_gateway; /* another device has an IPv6 gateway */
@@ -33,18 +32,9 @@ struct judge {
 	void *data;
 };
 
-static bool covers(const struct ifp_route *outer, const struct ifp_route *r)
-{
-	uint8_t bytes = outer->prefixlen / 8, bits = outer->prefixlen % 8;
-
-	if (outer->prefixlen > r->prefixlen || memcmp(outer->dst, r->dst, bytes))
-		return false;
-	return !bits || !((outer->dst[bytes] ^ r->dst[bytes]) & (0xff00 >> bits) & 0xff);
-}
-
 static bool is_same(const struct ifp_route *a, const struct ifp_route *b)
 {
-	return a->prefixlen == b->prefixlen && covers(a, b) && a->table == b->table &&
+	return a->prefixlen == b->prefixlen && ifp_route_covers(a, b) && a->table == b->table &&
 	       a->priority == b->priority;
 }
 
@@ -74,7 +64,7 @@ static int tell_inside(struct judge *j, const struct ifp_route *r)
 	for (size_t i = 0; i < j->n; i++) {
 		struct own_route *own = &j->own[i];
 
-		if (!covers(&own->route, r) || own->route.prefixlen == r->prefixlen)
+		if (!ifp_route_covers(&own->route, r) || own->route.prefixlen == r->prefixlen)
 			continue;
 		inside = true;
 		own->crowded = own->crowded || j->inside == MAX_INSIDE;
@@ -92,7 +82,7 @@ static int tell_inside(struct judge *j, const struct ifp_route *r)
 static bool competes(const struct ifp_route *other, const struct ifp_route *own)
 {
 	return is_same(other, own) ||
-	       (own->family == AF_INET6 && own->has_gateway && covers(other, own));
+	       (own->family == AF_INET6 && own->has_gateway && ifp_route_covers(other, own));
 }
 
 static int on_other(const struct nlmsghdr *nlh, void *data)
@@ -114,13 +104,21 @@ static int on_other(const struct nlmsghdr *nlh, void *data)
 	return tell_inside(j, &r);
 }
 
+/* Whether answers have the mark of what they answer. */
+static bool answers_have_marks(void)
+{
+	_cleanup_free_ char *text = NULL;
+
+	return ifp_read_file("/proc/sys/net/ipv4/tcp_fwmark_accept", &text) || text[0] != '0';
+}
+
 /* A rule may be for some destinations only: then what it says of these is not known. */
 static int on_rule(const struct nlmsghdr *nlh, void *data)
 {
 	const struct fib_rule_hdr *rule = mnl_nlmsg_get_payload(nlh);
 	struct judge *j = data;
 	struct ifp_route to = {.family = j->family};
-	bool by_others, elsewhere = false;
+	bool by_others, marked, elsewhere = false;
 	struct nlattr *attr;
 
 	if (nlh->nlmsg_type != RTM_NEWRULE || mnl_nlmsg_get_payload_len(nlh) < sizeof(*rule))
@@ -142,8 +140,9 @@ static int on_rule(const struct nlmsghdr *nlh, void *data)
 			elsewhere = true;
 			break;
 		case FRA_FWMARK:
-			elsewhere = elsewhere || (len >= 4 && mnl_attr_get_u32(attr) && !j->marked);
-			by_others = by_others || j->marked;
+			marked = answers_have_marks();
+			elsewhere = elsewhere || (len >= 4 && mnl_attr_get_u32(attr) && !marked);
+			by_others = by_others || marked;
 			break;
 		case FRA_UID_RANGE:
 			by_others = true;
@@ -158,14 +157,6 @@ static int on_rule(const struct nlmsghdr *nlh, void *data)
 	j->by_source = j->by_source || rule->src_len;
 	j->by_others = j->by_others || by_others;
 	return rule->dst_len ? tell_inside(j, &to) : 0;
-}
-
-/* Of the packet that they answer. */
-static bool answers_have_marks(void)
-{
-	_cleanup_free_ char *text = NULL;
-
-	return ifp_read_file("/proc/sys/net/ipv4/tcp_fwmark_accept", &text) || text[0] != '0';
 }
 
 static int dump(struct judge *j, uint16_t type, ifp_nl_cb cb)
@@ -197,7 +188,8 @@ static bool stands_for(const struct judge *j, const struct ifp_route *route, con
 
 	memcpy(at.dst, addr, 16);
 	for (size_t i = 0; i < j->n; i++)
-		if (j->own[i].route.prefixlen > route->prefixlen && covers(&j->own[i].route, &at))
+		if (j->own[i].route.prefixlen > route->prefixlen &&
+			ifp_route_covers(&j->own[i].route, &at))
 			return false;
 	return !is_hosts(j, addr);
 }
@@ -245,7 +237,7 @@ static bool pick_sample(const struct judge *j, const struct ifp_route *r, uint8_
 static int leads_there(const struct judge *j, const uint8_t *dst, const uint8_t *src, bool *ret)
 {
 	uint32_t oif;
-	int r = ifp_route_lookup_from(dst, src, &oif);
+	int r = ifp_route_lookup(dst, src, 0, &oif);
 
 	*ret = oif == j->ifindex;
 	return r;
@@ -302,7 +294,6 @@ int ifp_routes_agree(int family, uint32_t ifindex, const struct ifp_local_addr *
 		.ifindex = ifindex,
 		.addrs = addrs,
 		.n_addrs = n,
-		.marked = answers_have_marks(),
 		.cb = cb,
 		.data = data};
 	int ret = dump(&j, RTM_GETROUTE, on_own) ?: dump(&j, RTM_GETROUTE, on_other);

@@ -107,12 +107,13 @@ void ifp_addr_to_sockaddr(const uint8_t addr[16], uint32_t scope, struct sockadd
 /* Whether an address is loopback or one of the host's own; where it cannot be told, it is. */
 bool ifp_addr_is_hosts(const uint8_t addr[16]);
 
-/* The device that the host's own routes would send a packet by, or 0 where it has none.
- * Return: as ifp_nl_talk(). */
-int ifp_route_lookup(const uint8_t dst[16], uint32_t scope, uint32_t *ret_oif);
+/* The device that the host's own routes would send a packet by, from a source (may be NULL), or 0
+ * where it has none. Return: as ifp_nl_talk(). */
+int ifp_route_lookup(const uint8_t dst[16], const uint8_t *src, uint32_t scope, uint32_t *ret_oif);
 
-/* The same for a source, which may be NULL. */
-int ifp_route_lookup_from(const uint8_t dst[16], const uint8_t *src, uint32_t *ret_oif);
+/* Whether the network of one route contains that of the other. Families are the caller's to
+ * compare. */
+bool ifp_route_covers(const struct ifp_route *outer, const struct ifp_route *r);
 
 /*
  * Reads a message of a unicast route, or one that sends back to the rules (throw, of no device),

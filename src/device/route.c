@@ -125,9 +125,9 @@ static bool is_encapsulated(const struct rtnexthop *nh)
 	const void *attrs = RTNH_DATA(nh);
 	const struct nlattr *attr;
 
-	mnl_attr_for_each_payload(
-		attrs, nh->rtnh_len - RTNH_ALIGN(sizeof(*nh))) if (mnl_attr_get_type(attr) ==
-								   RTA_ENCAP) return true;
+	mnl_attr_for_each_payload (attrs, nh->rtnh_len - RTNH_ALIGN(sizeof(*nh)))
+		if (mnl_attr_get_type(attr) == RTA_ENCAP)
+			return true;
 	return false;
 }
 
@@ -159,6 +159,15 @@ int ifp_route_put_prefix(struct ifp_route *to, const uint8_t *dst, size_t len, u
 	memcpy(to->dst + skip, dst, n);
 	to->prefixlen = (uint8_t)(8 * skip + prefixlen);
 	return 0;
+}
+
+bool ifp_route_covers(const struct ifp_route *outer, const struct ifp_route *r)
+{
+	uint8_t bytes = outer->prefixlen / 8, bits = outer->prefixlen % 8;
+
+	if (outer->prefixlen > r->prefixlen || memcmp(outer->dst, r->dst, bytes))
+		return false;
+	return !bits || !((outer->dst[bytes] ^ r->dst[bytes]) & (0xff00 >> bits) & 0xff);
 }
 
 int ifp_route_parse(const struct nlmsghdr *nlh, uint32_t ifindex, struct ifp_route *ret)
@@ -242,27 +251,19 @@ static int on_lookup(const struct nlmsghdr *nlh, void *data)
 	return 0;
 }
 
-static struct nlmsghdr *route_request(char *buf, int family, uint16_t flags)
-{
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
-	struct rtmsg *rtm;
-
-	nlh->nlmsg_type = RTM_GETROUTE;
-	nlh->nlmsg_flags = NLM_F_REQUEST | flags;
-	rtm = mnl_nlmsg_put_extra_header(nlh, sizeof(*rtm));
-	rtm->rtm_family = (unsigned char)family;
-	return nlh;
-}
-
 /* src: NULL, or a source; oif: 0, or the device that a link-local destination is on. */
 static int look_up(
 	int family, const uint8_t *dst, const uint8_t *src, uint32_t oif, uint32_t *ret_oif)
 {
 	char buf[512] = {};
-	struct nlmsghdr *nlh = route_request(buf, family, 0);
-	struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+	struct rtmsg *rtm;
 	int r;
 
+	nlh->nlmsg_type = RTM_GETROUTE;
+	nlh->nlmsg_flags = NLM_F_REQUEST;
+	rtm = mnl_nlmsg_put_extra_header(nlh, sizeof(*rtm));
+	rtm->rtm_family = (unsigned char)family;
 	rtm->rtm_dst_len = (unsigned char)(8 * addr_len(family));
 	mnl_attr_put(nlh, RTA_DST, addr_len(family), dst);
 	if (src) {
@@ -279,16 +280,9 @@ static int look_up(
 	return r;
 }
 
-int ifp_route_lookup_from(const uint8_t dst[16], const uint8_t *src, uint32_t *ret_oif)
+int ifp_route_lookup(const uint8_t dst[16], const uint8_t *src, uint32_t scope, uint32_t *ret_oif)
 {
 	if (ifp_addr_is_v4(dst))
-		return look_up(AF_INET, dst + 12, src ? src + 12 : NULL, 0, ret_oif);
-	return look_up(AF_INET6, dst, src, 0, ret_oif);
-}
-
-int ifp_route_lookup(const uint8_t dst[16], uint32_t scope, uint32_t *ret_oif)
-{
-	if (ifp_addr_is_v4(dst))
-		return look_up(AF_INET, dst + 12, NULL, scope, ret_oif);
-	return look_up(AF_INET6, dst, NULL, scope, ret_oif);
+		return look_up(AF_INET, dst + 12, src ? src + 12 : NULL, scope, ret_oif);
+	return look_up(AF_INET6, dst, src, scope, ret_oif);
 }

@@ -173,7 +173,7 @@ static void find_main(struct here *h)
 	struct env e = {};
 
 	ifp_marks_fill(&h->known, 0, &e);
-	if (ifp_parse_addr(e.at.far4, dst) || ifp_route_lookup(dst, 0, &oif))
+	if (ifp_parse_addr(e.at.far4, dst) || ifp_route_lookup(dst, NULL, 0, &oif))
 		return;
 	for (size_t i = 0; i < h->n_others; i++)
 		if (h->others[i].dev.ifindex == oif)

@@ -97,7 +97,7 @@ static int look_at_peer(int fd, struct ifpin_inspection *i)
 		return 0;
 	if (i->domain == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr))
 		scope = in6->sin6_scope_id;
-	r = ifp_route_lookup(addr, scope, &oif);
+	r = ifp_route_lookup(addr, NULL, scope, &oif);
 	i->peer_routed_there = oif == i->bound_ifindex ? IFPIN_YES : IFPIN_NO;
 	return r;
 }

@@ -141,23 +141,23 @@ class Cookies(Lab):
 
     def test_syn_cookies_by_a_route(self):
         """The device has the default route, another one a network out of it."""
-        must("ip", "route", "replace", "default", "via", "10.0.1.2", "dev", "in0")
-        must("ip", "route", "add", "10.99.0.0/16", "via", "10.0.2.2", "dev", "out0")
+        must("ip", *BY_IN.split())
+        must("ip", "route", "add", "10.99.0.0/16", *OUT4.split())
         self.cookies_leave(FAR4)
         must("ip", "-6", "route", "del", "default")
-        must("ip", "-6", "route", "add", "default", "via", "fd00:1::2", "dev", "in0")
-        must("ip", "-6", "route", "add", "2001:db8:99::/48", "via", "fd00:2::2", "dev", "out0")
-        self.cookies_leave("2001:db8:99::1")
+        must("ip", "-6", "route", "add", "default", *IN6.split())
+        must("ip", "-6", "route", "add", "2001:db8:99::/48", *OUT6.split())
+        self.cookies_leave(FAR6)
 
     def test_syn_cookies_by_a_service_class(self):
-        must("ip", "route", "replace", "default", "via", "10.0.1.2", "dev", "in0")
-        must("ip", "route", "add", "default", "tos", "0x10", "via", "10.0.2.2", "dev", "out0")
+        must("ip", *BY_IN.split())
+        must("ip", "route", "add", "default", "tos", "0x10", *OUT4.split())
         self.cookies_leave(FAR4, option="setsockopt(0,1,16)", answered=False)
 
     def test_syn_cookies_by_a_rule(self):
         """It asks for the source of the answer; or for the port, which no look-up of ours has."""
-        must("ip", "route", "replace", "default", "via", "10.0.1.2", "dev", "in0")
-        must("ip", "route", "add", "default", "via", "10.0.2.2", "dev", "out0", "table", "77")
+        must("ip", *BY_IN.split())
+        must("ip", "route", "add", "default", *OUT4.split(), "table", "77")
         for rule, to, answered in ((["from", "10.0.1.1"], "10.0.1.1", False),
                                    (["from", "10.0.2.1"], "10.0.2.1", True),
                                    (["ipproto", "tcp", "sport", "7777"], "10.0.1.1", False)):
@@ -169,7 +169,7 @@ class Cookies(Lab):
         """The default route is out0's, and a rule has answers of in0's address leave by in0."""
         p = self.listen([IFPIN, "run", "--dns=system", "in0", "--"])
         self.assertFalse(self.has_come("192.0.2.55"))
-        must("ip", "route", "add", "default", "via", "10.0.1.2", "dev", "in0", "table", "78")
+        must("ip", "route", "add", "default", *IN4.split(), "table", "78")
         must("ip", "rule", "add", "from", "10.0.1.1", "lookup", "78")
         deadline = time.monotonic() + 10
         while not self.has_come("192.0.2.55"):
@@ -177,8 +177,8 @@ class Cookies(Lab):
         p.stdin.close()
 
     def test_syn_cookies_by_a_mark(self):
-        must("ip", "route", "replace", "default", "via", "10.0.1.2", "dev", "in0")
-        must("ip", "route", "add", "default", "via", "10.0.2.2", "dev", "out0", "table", "77")
+        must("ip", *BY_IN.split())
+        must("ip", "route", "add", "default", *OUT4.split(), "table", "77")
         must("ip", "rule", "add", "fwmark", "5", "lookup", "77")
         self.cookies_leave(FAR4, option="setsockopt(1,36,5)", answered=False)
         # The mark of what is answered.
@@ -188,10 +188,10 @@ class Cookies(Lab):
         self.cookies_leave(FAR4, answered=False)
 
     def test_syn_cookies_by_a_route_of_later(self):
-        must("ip", "route", "replace", "default", "via", "10.0.1.2", "dev", "in0")
+        must("ip", *BY_IN.split())
         p = self.listen([IFPIN, "run", "--dns=system", "in0", "--"])
         self.assertTrue(self.has_come(FAR4))
-        must("ip", "route", "add", "10.99.0.0/16", "via", "10.0.2.2", "dev", "out0")
+        must("ip", "route", "add", "10.99.0.0/16", *OUT4.split())
         self.until_none(FAR4)
         deadline = time.monotonic() + 10
         must("ip", "route", "del", "10.99.0.0/16")
@@ -203,15 +203,15 @@ class Cookies(Lab):
         """What is there when it is attached, and what comes while somebody follows."""
         self.bpffs()
         group = self.cgroup()
-        must("ip", "route", "replace", "default", "via", "10.0.1.2", "dev", "in0")
-        must("ip", "route", "add", "10.99.0.0/16", "via", "10.0.2.2", "dev", "out0")
+        must("ip", *BY_IN.split())
+        must("ip", "route", "add", "10.99.0.0/16", *OUT4.split())
         self.listen([], preexec_fn=enter(group))
         self.assertGreater(self.cookies(FAR4), 0)
         must(IFPIN, "attach", f"--cgroup={group}", "--name=listener", "in0")
         self.assertEqual(self.cookies(FAR4), 0)
         self.popen([FOLLOWER], stdout=subprocess.DEVNULL)
         self.assertTrue(self.has_come("10.98.0.1"))
-        must("ip", "route", "add", "10.98.0.0/16", "via", "10.0.2.2", "dev", "out0")
+        must("ip", "route", "add", "10.98.0.0/16", *OUT4.split())
         self.until_none("10.98.0.1")
 
     def has_come(self, source):
